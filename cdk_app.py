@@ -1,0 +1,55 @@
+"""The CDK app: ``cdk synth``, or ``cdk deploy -c environment=dev '*'`` for one environment.
+
+Account and region come from the shell that deploys (``CDK_DEFAULT_ACCOUNT``); without them the templates fit any.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from statemachine.node import use_packaged_node
+
+use_packaged_node()
+
+import aws_cdk as cdk  # noqa: E402
+from cdk_nag import AwsSolutionsChecks  # noqa: E402
+
+import config  # noqa: E402
+from stacks.deployment_coordinator_stack import DeploymentCoordinatorStack  # noqa: E402
+
+
+def build(context: Mapping[str, Any] | None = None, *, folder: Path = config.FOLDER) -> cdk.App:
+    """Return the app with the stacks of one or of all environments.
+
+    Parameters
+    ----------
+    context
+        As after ``cdk -c``; ``environment`` chooses one environment.
+    folder
+        Where the config files are.
+
+    Raises
+    ------
+    config.ConfigError
+        A config file cannot be used.
+    """
+    app = cdk.App(context=dict(context or {}))
+    chosen = app.node.try_get_context("environment")
+    account, region = os.environ.get("CDK_DEFAULT_ACCOUNT"), os.environ.get("CDK_DEFAULT_REGION")
+    for name in [chosen] if chosen else config.environments(folder):
+        settings = config.load(name, folder)
+        DeploymentCoordinatorStack(
+            app,
+            f"{settings.app}-{settings.environment}-deployment-coordinator",
+            settings=settings,
+            env=cdk.Environment(account=account, region=region) if account else None,
+        )
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    return app
+
+
+if __name__ == "__main__":
+    build().synth()

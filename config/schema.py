@@ -1,0 +1,197 @@
+"""The sections of ``config/<environment>.toml`` as frozen types.
+
+A section that a function reads is a policy of ``lambdas/settings.py``, so a key has one spelling from
+the TOML file to the handler. The sections below are read at deploy time only, or add deploy-time keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from lambdas.settings import (
+    ApprovalPolicy,
+    CircuitBreakerPolicy,
+    Identity,
+    ImagePolicy,
+    LockPolicy,
+    MigrationPolicy,
+    Policy,
+    RolloutPolicy,
+)
+
+POLICIES: tuple[type[Policy], ...] = (
+    ImagePolicy,
+    LockPolicy,
+    RolloutPolicy,
+    CircuitBreakerPolicy,
+    MigrationPolicy,
+    ApprovalPolicy,
+)
+"""The sections that travel to the functions as environment variables."""
+
+
+@dataclass(frozen=True)
+class ImageSettings(ImagePolicy):
+    """``[image]``: the policy, and what only the deployment of the functions needs.
+
+    Attributes
+    ----------
+    repositories
+        Names of the ECR repositories that the functions may read.
+    scan_wait_seconds
+        How long ``Verify image`` waits for a scan that still runs.
+    """
+
+    repositories: tuple[str, ...]
+    scan_wait_seconds: int
+
+
+@dataclass(frozen=True)
+class EcrPush:
+    """``[ecr_push]``: whether a pushed tag starts a deployment by itself.
+
+    Attributes
+    ----------
+    tag_patterns
+        EventBridge wildcards, such as ``sha-*``; a tag that matches none starts nothing.
+    """
+
+    enabled: bool
+    tag_patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """``[machine]``: the state machine itself.
+
+    Attributes
+    ----------
+    timeout_seconds
+        No execution runs longer; one that would is ended and rolled back.
+    log_retention_days
+        How long the log groups of the functions and of the machine keep their events.
+    """
+
+    timeout_seconds: int
+    log_retention_days: int
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """``[permissions]``: the names that limit what the functions may touch.
+
+    Attributes
+    ----------
+    clusters
+        Names of the ECS clusters whose services may be deployed.
+    role_path
+        Path, or path and beginning of the name, of the roles that task definitions may carry.
+    secret_prefix
+        Beginning of the names of the secrets and parameters whose existence the preflight checks.
+    log_group_prefix
+        Beginning of the names of the log groups whose last lines explain a failure.
+    """
+
+    clusters: tuple[str, ...]
+    role_path: str
+    secret_prefix: str
+    log_group_prefix: str
+
+
+@dataclass(frozen=True)
+class Service:
+    """``[services.<name>]``: an ECS service that exists already and takes part in deployments.
+
+    Its registry parameter is written by the coordinator's stack, for a team whose own stacks do not
+    publish one.
+    """
+
+    cluster: str
+    service: str
+    family: str
+    container: str
+    repository: str
+    wave: int
+
+    def registry_entry(self) -> dict[str, object]:
+        """Return the JSON object of the parameter ``/<app>/<environment>/services/<name>``."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+@dataclass(frozen=True)
+class MigrationTask:
+    """``[services.migration]``: the one-off task that runs before any service moves."""
+
+    kind: str
+    cluster: str
+    family: str
+    container: str
+    repository: str
+    subnets: tuple[str, ...]
+    security_groups: tuple[str, ...]
+
+    def registry_entry(self) -> dict[str, object]:
+        """Return the JSON object of the parameter ``/<app>/<environment>/services/migration``."""
+        return {
+            "kind": self.kind,
+            "cluster": self.cluster,
+            "family": self.family,
+            "container": self.container,
+            "repository": self.repository,
+            "subnets": list(self.subnets),
+            "securityGroups": list(self.security_groups),
+        }
+
+
+@dataclass(frozen=True)
+class EnvironmentConfig:
+    """Everything that differs between environments.
+
+    Attributes
+    ----------
+    app, environment
+        ``v3-backend`` and ``dev`` in all the names of the contract.
+    owner, cost_center
+        Tags on every resource.
+    services
+        Only for services whose own stack does not register them.
+    """
+
+    app: str
+    environment: str
+    owner: str
+    cost_center: str
+    image: ImageSettings
+    ecr_push: EcrPush
+    lock: LockPolicy
+    rollout: RolloutPolicy
+    circuit_breaker: CircuitBreakerPolicy
+    migration: MigrationPolicy
+    approval: ApprovalPolicy
+    machine: Machine
+    permissions: Permissions
+    services: Mapping[str, Service | MigrationTask] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> Identity:
+        """The names that every function is told."""
+        return Identity(self.app, self.environment, f"{self.app}-{self.environment}-releases")
+
+    @property
+    def policies(self) -> Mapping[type[Policy], Policy]:
+        """The sections that ``statemachine.steps.Step.environment`` hands to a function.
+
+        A section with deploy-time keys is cut down to the policy: a function must not see keys that
+        its own version of the policy does not have.
+        """
+        return {policy: _narrow(getattr(self, policy.section), policy) for policy in POLICIES}
+
+    @property
+    def is_production(self) -> bool:
+        """Whether data outlives the stack: production keeps its table and its logs."""
+        return self.environment == "production"
+
+
+def _narrow(section: Policy, policy: type[Policy]) -> Policy:
+    return policy(**{each.name: getattr(section, each.name) for each in fields(policy)})

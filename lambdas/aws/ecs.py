@@ -1,0 +1,223 @@
+"""Elastic Container Service: services, task definitions, one-off tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+from lambdas.aws.gateway import Gateway, batches
+from lambdas.release.errors import StepshipError
+from lambdas.release.explanation import StoppedContainer, StoppedTask
+from lambdas.release.rollout import Deployment, Event, ServiceFacts
+from lambdas.release.task_definition import TaskDefinition
+
+SERVICES_LIMIT = 10
+"""Services per DescribeServices (ECS API Reference)."""
+
+TASKS_LIMIT = 20
+"""Stopped tasks that are looked at: enough to see what they have in common."""
+
+
+class _NoTaskDefinition(StepshipError):
+    """No such family or revision; stays inside this module."""
+
+
+class ServiceKey(Protocol):
+    """What names a service: in the registry and in ECS."""
+
+    @property
+    def name(self) -> str:
+        """The registry name."""
+
+    @property
+    def cluster(self) -> str:
+        """The ECS cluster."""
+
+    @property
+    def service(self) -> str:
+        """The ECS service."""
+
+
+class ContainerService(Gateway):
+    """Services and tasks of any cluster in this account."""
+
+    service: ClassVar[str] = "ecs"
+
+    def services(self, wanted: Iterable[ServiceKey]) -> dict[str, ServiceFacts]:
+        """Describe services, ten a call.
+
+        Parameters
+        ----------
+        wanted
+            Registered or planned services.
+
+        Returns
+        -------
+        dict
+            Registry name to facts; a service that ECS does not know is missing.
+        """
+        by_cluster: dict[str, dict[str, str]] = {}
+        for one in wanted:
+            by_cluster.setdefault(one.cluster, {})[one.service] = one.name
+        found = {}
+        for cluster, names in by_cluster.items():
+            for batch in batches(list(names), SERVICES_LIMIT):
+                answer = self.call("describe_services", cluster=cluster, services=batch)
+                for described in answer["services"]:
+                    found[names[described["serviceName"]]] = _facts(cluster, described)
+        return found
+
+    def task_definition(self, name: str) -> TaskDefinition | None:
+        """Describe a revision by ARN, or a family's newest active one by name; None when there is none."""
+        # ECS answers ClientException "Unable to describe task definition." for what it does not have.
+        known = {"ClientException": _NoTaskDefinition, "InvalidParameterException": _NoTaskDefinition}
+        try:
+            answer = self.call("describe_task_definition", known=known, taskDefinition=name, include=["TAGS"])
+        except _NoTaskDefinition:
+            return None
+        return TaskDefinition(answer["taskDefinition"], tuple(answer.get("tags") or ()))
+
+    def accepted_fields(self) -> frozenset[str]:
+        """The member names of RegisterTaskDefinition's input, from botocore's service model."""
+        shape = self.client.meta.service_model.operation_model("RegisterTaskDefinition").input_shape
+        return frozenset(shape.members)
+
+    def register(self, request: Mapping[str, Any]) -> str:
+        """Register a revision; returns its ARN."""
+        answer = self.call("register_task_definition", **request)
+        return str(answer["taskDefinition"]["taskDefinitionArn"])
+
+    def update(self, cluster: str, service: str, task_definition: str, *, force: bool) -> str | None:
+        """Deploy a task definition to a service; returns the id of the new PRIMARY deployment."""
+        answer = self.call(
+            "update_service",
+            cluster=cluster,
+            service=service,
+            taskDefinition=task_definition,
+            forceNewDeployment=force,
+        )
+        primary = _facts(cluster, answer["service"]).primary
+        return primary.id if primary else None
+
+    def run_task(
+        self,
+        cluster: str,
+        task_definition: str,
+        *,
+        started_by: str,
+        client_token: str,
+        launch: Mapping[str, Any],
+        network: Mapping[str, Any],
+    ) -> tuple[str | None, str]:
+        """Start a one-off task.
+
+        ``clientToken`` makes ECS answer with the task of the first call when it gets the call twice
+        (ECS API Reference, RunTask).
+
+        Returns
+        -------
+        tuple
+            The task's ARN, or None and ECS's reason.
+        """
+        request: dict[str, Any] = {**launch}
+        if network:
+            request["networkConfiguration"] = dict(network)
+        answer = self.call(
+            "run_task",
+            cluster=cluster,
+            taskDefinition=task_definition,
+            count=1,
+            startedBy=started_by,
+            clientToken=client_token,
+            **request,
+        )
+        if answer["tasks"]:
+            return str(answer["tasks"][0]["taskArn"]), ""
+        failures = "; ".join(f.get("reason", "") for f in answer.get("failures", ()))
+        return None, failures or "ECS gave no reason"
+
+    def find_task(self, cluster: str, started_by: str) -> str | None:
+        """Return the ARN of a task by who started it, running or stopped; None when there is none."""
+        for status in ("RUNNING", "STOPPED"):
+            answer = self.call("list_tasks", cluster=cluster, startedBy=started_by, desiredStatus=status)
+            if answer["taskArns"]:
+                return str(answer["taskArns"][0])
+        return None
+
+    def task(self, cluster: str, arn: str) -> tuple[str, StoppedTask] | None:
+        """Return a task's last status and what is known of its end; None when ECS forgot it."""
+        found = self.call("describe_tasks", cluster=cluster, tasks=[arn])["tasks"]
+        return (str(found[0].get("lastStatus", "")), _stopped(found[0])) if found else None
+
+    def stop_task(self, cluster: str, arn: str, reason: str) -> None:
+        """Ask ECS to stop a task; one that has stopped already is fine."""
+        self.call("stop_task", cluster=cluster, task=arn, reason=reason)
+
+    def stopped_tasks(self, cluster: str, service: str, task_definition: str) -> tuple[StoppedTask, ...]:
+        """Return the service's stopped tasks of one task definition, newest first. ECS keeps them for an hour."""
+        answer = self.call("list_tasks", cluster=cluster, serviceName=service, desiredStatus="STOPPED")
+        arns: Sequence[str] = answer["taskArns"][: 5 * TASKS_LIMIT]
+        if not arns:
+            return ()
+        tasks = self.call("describe_tasks", cluster=cluster, tasks=list(arns))["tasks"]
+        ours = (_stopped(task) for task in tasks if task.get("taskDefinitionArn") == task_definition)
+        return tuple(sorted(ours, key=lambda task: -task.stopped_at)[:TASKS_LIMIT])
+
+
+def _facts(cluster: str, described: Mapping[str, Any]) -> ServiceFacts:
+    launch = {
+        key: described[key]
+        for key in ("launchType", "capacityProviderStrategy", "platformVersion")
+        if described.get(key)
+    }
+    if "capacityProviderStrategy" in launch:
+        # RunTask takes either of them; a service may show both.
+        launch.pop("launchType", None)
+    alarms = (described.get("deploymentConfiguration") or {}).get("alarms") or {}
+    return ServiceFacts(
+        name=described["serviceName"],
+        cluster=cluster,
+        status=described.get("status", ""),
+        task_definition=described.get("taskDefinition", ""),
+        desired=described.get("desiredCount", 0),
+        running=described.get("runningCount", 0),
+        pending=described.get("pendingCount", 0),
+        deployments=tuple(_deployment(d) for d in described.get("deployments", ())),
+        events=tuple(
+            Event(e["createdAt"].timestamp(), e.get("message", ""))
+            for e in described.get("events", ())
+            if e.get("createdAt")
+        ),
+        alarms=tuple(alarms.get("alarmNames") or ()),
+        network=described.get("networkConfiguration") or {},
+        launch=launch,
+    )
+
+
+def _deployment(described: Mapping[str, Any]) -> Deployment:
+    return Deployment(
+        id=described.get("id", ""),
+        status=described.get("status", ""),
+        task_definition=described.get("taskDefinition", ""),
+        desired=described.get("desiredCount", 0),
+        pending=described.get("pendingCount", 0),
+        running=described.get("runningCount", 0),
+        failed_tasks=described.get("failedTasks", 0),
+        rollout_state=described.get("rolloutState"),
+        rollout_reason=described.get("rolloutStateReason", ""),
+    )
+
+
+def _stopped(task: Mapping[str, Any]) -> StoppedTask:
+    stopped_at = task.get("stoppedAt")
+    return StoppedTask(
+        task=str(task.get("taskArn", "")).rsplit("/", 1)[-1],
+        task_definition=task.get("taskDefinitionArn", ""),
+        stopped_reason=task.get("stoppedReason") or "",
+        stop_code=task.get("stopCode") or "",
+        stopped_at=stopped_at.timestamp() if stopped_at else 0.0,
+        containers=tuple(
+            StoppedContainer(c.get("name", ""), c.get("exitCode"), c.get("reason") or "")
+            for c in task.get("containers", ())
+        ),
+    )

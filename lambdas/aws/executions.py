@@ -1,0 +1,49 @@
+"""Step Functions: does an execution still run, and what was it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from lambdas.aws.gateway import Gateway
+from lambdas.release.errors import StepshipError
+
+
+class _NoExecution(StepshipError):
+    """There is no such execution (any more); stays inside this module."""
+
+
+@dataclass(frozen=True)
+class ExecutionFacts:
+    """An execution as DescribeExecution shows it; ``started_at`` in unix seconds."""
+
+    status: str
+    started_at: float
+    request: dict[str, Any]
+
+
+class Executions(Gateway):
+    """Executions by ARN."""
+
+    service: ClassVar[str] = "stepfunctions"
+
+    def describe(self, arn: str) -> ExecutionFacts | None:
+        """Describe an execution; None when Step Functions does not know it."""
+        known = {"ExecutionDoesNotExist": _NoExecution, "InvalidArn": _NoExecution}
+        try:
+            answer = self.call("describe_execution", known=known, executionArn=arn)
+        except _NoExecution:
+            return None
+        try:
+            request = json.loads(answer.get("input") or "{}")
+        except ValueError:
+            request = {}
+        return ExecutionFacts(
+            answer["status"], answer["startDate"].timestamp(), request if isinstance(request, dict) else {}
+        )
+
+    def is_running(self, arn: str) -> bool:
+        """Whether the execution may still take a step; PENDING_REDRIVE may not by itself."""
+        facts = self.describe(arn)
+        return facts is not None and facts.status == "RUNNING"

@@ -1,0 +1,291 @@
+"""The DynamoDB table of an environment: the lock, the history, the releases, open approvals.
+
+======== ============================ ==========================================================
+pk       sk                           what
+======== ============================ ==========================================================
+lock     lock                         the lock item: holder, token, lease, who waits, the journal
+history  <start>#<execution name>     one record per deployment
+release  <release id>                 one verified release
+live     live                         which release is live
+approval <execution ARN>              the task token that an approval is waiting for
+======== ============================ ==========================================================
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from lambdas.aws.gateway import Gateway
+from lambdas.release.document import decode, encode
+from lambdas.release.errors import AwsError, LeaseLost, StepshipError, Throttled
+from lambdas.release.history import DeploymentRecord, Release
+from lambdas.release.lock import Claim, Lock
+
+LOCK_KEY = {"pk": {"S": "lock"}, "sk": {"S": "lock"}}
+LIVE_KEY = {"pk": {"S": "live"}, "sk": {"S": "live"}}
+CLAIMS = ("holder", "waitingDeploy", "waitingRollback")
+
+
+class _Conflict(StepshipError):
+    """The item is no longer what was read; stays inside this module."""
+
+
+class _Cancelled(StepshipError):
+    """The transaction was cancelled; stays inside this module."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Everything that is written, in one transaction, when an execution ends.
+
+    Attributes
+    ----------
+    record
+        The deployment's own record.
+    stopped
+        The record of a stopped execution whose work this one put back.
+    release
+        The release that is live from now on; None when the live release stays.
+    token
+        The fencing token when this execution holds the lock; None when it does not.
+    """
+
+    record: DeploymentRecord
+    stopped: DeploymentRecord | None = None
+    release: Release | None = None
+    token: int | None = None
+
+
+class ReleasesTable(Gateway):
+    """The one table of an environment."""
+
+    service: ClassVar[str] = "dynamodb"
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+
+    def read_lock(self) -> Lock:
+        """Read the lock; a new table has an empty one."""
+        item = self._get(LOCK_KEY)
+        claims = {key: decode(Claim, json.loads(item[key]["S"])) if key in item else None for key in CLAIMS}
+        return Lock(
+            version=int(item["version"]["N"]) if item else 0,
+            token=int(item["token"]["N"]) if item else 0,
+            holder=claims["holder"],
+            lease_expires_at=float(item["leaseExpiresAt"]["N"]) if "leaseExpiresAt" in item else 0.0,
+            waiting_deploy=claims["waitingDeploy"],
+            waiting_rollback=claims["waitingRollback"],
+            journal=item["journal"]["S"] if "journal" in item else None,
+        )
+
+    def swap_lock(self, read: Lock, write: Lock) -> bool:
+        """Write the lock if nobody has written since it was read; False when somebody has."""
+        item: dict[str, Any] = {
+            **LOCK_KEY,
+            "version": {"N": str(read.version + 1)},
+            "token": {"N": str(write.token)},
+            "leaseExpiresAt": {"N": repr(write.lease_expires_at)},
+        }
+        for key, claim in zip(CLAIMS, (write.holder, write.waiting_deploy, write.waiting_rollback), strict=True):
+            if claim:
+                item[key] = {"S": json.dumps(encode(claim))}
+                if key == "holder":
+                    item["holderExecution"] = {"S": claim.execution}
+        if write.journal is not None:
+            item["journal"] = {"S": write.journal}
+        try:
+            self.call(
+                "put_item",
+                known={"ConditionalCheckFailedException": _Conflict},
+                TableName=self.table,
+                Item=item,
+                ConditionExpression="attribute_not_exists(pk) OR version = :read",
+                ExpressionAttributeValues={":read": {"N": str(read.version)}},
+            )
+        except _Conflict:
+            return False
+        return True
+
+    def renew(self, execution: str, token: int, lease_expires_at: float, journal: str | None = None) -> None:
+        """Renew the lease; every step that changes the world calls this before it does.
+
+        Parameters
+        ----------
+        lease_expires_at
+            Unix seconds; no sooner than this function's own end.
+        journal
+            The plan whose writes are about to begin; None keeps what is there.
+
+        Raises
+        ------
+        LeaseLost
+            Another execution holds the lock.
+        """
+        update = "SET leaseExpiresAt = :lease" + (", journal = :journal" if journal is not None else "")
+        values: dict[str, Any] = {
+            ":lease": {"N": repr(lease_expires_at)},
+            ":me": {"S": execution},
+            ":token": {"N": str(token)},
+            ":one": {"N": "1"},
+        }
+        if journal is not None:
+            values[":journal"] = {"S": journal}
+        self.call(
+            "update_item",
+            known={
+                "ConditionalCheckFailedException": lambda text: LeaseLost(f"token {token} is not the lock's: {text}")
+            },
+            TableName=self.table,
+            Key=LOCK_KEY,
+            UpdateExpression=f"{update} ADD version :one",
+            ConditionExpression="holderExecution = :me AND #token = :token",
+            ExpressionAttributeNames={"#token": "token"},
+            ExpressionAttributeValues=values,
+        )
+
+    def finish(self, ending: Ending) -> bool:
+        """Write an ending: record, live release and free lock, all or nothing.
+
+        Returns
+        -------
+        bool
+            False when this execution's record was there already: a repeat changes nothing.
+
+        Raises
+        ------
+        LeaseLost
+            Another execution holds the lock; nothing was written.
+        """
+        items = {"record": self._put_record(ending.record)}
+        if ending.stopped:
+            items["stopped"] = self._put_record(ending.stopped)
+        if ending.release:
+            items["release"] = self._put(
+                {"pk": {"S": "release"}, "sk": {"S": ending.release.release_id}}, encode(ending.release)
+            )
+            items["live"] = self._put(LIVE_KEY, {"releaseId": ending.release.release_id})
+        if ending.token is not None:
+            items["lock"] = self._free_lock(ending.record.execution, ending.token)
+        while True:
+            reasons = self._transact(items)
+            if reasons is None:
+                return True
+            if "record" in reasons and reasons["record"] == "ConditionalCheckFailed":
+                return False
+            if reasons.get("lock") == "ConditionalCheckFailed":
+                raise LeaseLost(f"token {ending.token} is not the lock's: the ending was not written")
+            if reasons.get("stopped") != "ConditionalCheckFailed":
+                raise Throttled(f"dynamodb:transact_write_items: {reasons}")
+            # The stopped execution had written its own record before it was stopped.
+            del items["stopped"]
+
+    def record(self, execution: str, started_at: str) -> DeploymentRecord | None:
+        """Return the record of an execution."""
+        document = self._document(_history_key(execution, started_at))
+        return decode(DeploymentRecord, document) if document else None
+
+    def history(self, limit: int) -> tuple[DeploymentRecord, ...]:
+        """Return the newest records first."""
+        return tuple(decode(DeploymentRecord, item) for item in self._newest("history", limit))
+
+    def release(self, release_id: str) -> Release | None:
+        """Return a verified release."""
+        document = self._document({"pk": {"S": "release"}, "sk": {"S": release_id}})
+        return decode(Release, document) if document else None
+
+    def live(self) -> Release | None:
+        """Return the live release; None before the first."""
+        pointer = self._document(LIVE_KEY)
+        return self.release(pointer["releaseId"]) if pointer else None
+
+    def release_before(self, release_id: str) -> Release | None:
+        """Return the verified release before this one."""
+        found = self._newest("release", 1, before=release_id)
+        return decode(Release, found[0]) if found else None
+
+    def ask_approval(self, execution: str, task_token: str, expires_at: float) -> None:
+        """Keep the token that Step Functions waits for; it expires with the question (unix seconds)."""
+        item = {
+            "pk": {"S": "approval"},
+            "sk": {"S": execution},
+            "document": {"S": json.dumps({"taskToken": task_token})},
+            "expiresAt": {"N": str(int(expires_at))},
+        }
+        self.call("put_item", TableName=self.table, Item=item)
+
+    def approval_token(self, execution: str) -> str | None:
+        """Return the token of an open approval."""
+        document = self._document({"pk": {"S": "approval"}, "sk": {"S": execution}})
+        return str(document["taskToken"]) if document else None
+
+    def _get(self, key: dict[str, Any]) -> dict[str, Any]:
+        answer = self.call("get_item", TableName=self.table, Key=key, ConsistentRead=True)
+        item: dict[str, Any] = answer.get("Item") or {}
+        return item
+
+    def _document(self, key: dict[str, Any]) -> dict[str, Any] | None:
+        item = self._get(key)
+        document: dict[str, Any] | None = json.loads(item["document"]["S"]) if item else None
+        return document
+
+    def _newest(self, pk: str, limit: int, before: str | None = None) -> list[dict[str, Any]]:
+        condition, values = "pk = :pk", {":pk": {"S": pk}}
+        if before is not None:
+            condition, values = "pk = :pk AND sk < :before", {**values, ":before": {"S": before}}
+        answer = self.call(
+            "query",
+            TableName=self.table,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
+            ScanIndexForward=False,
+            Limit=limit,
+            ConsistentRead=True,
+        )
+        return [json.loads(item["document"]["S"]) for item in answer["Items"]]
+
+    def _put(self, key: dict[str, Any], document: Any) -> dict[str, Any]:
+        return {"Put": {"TableName": self.table, "Item": {**key, "document": {"S": json.dumps(document)}}}}
+
+    def _put_record(self, record: DeploymentRecord) -> dict[str, Any]:
+        item = self._put(_history_key(record.execution, record.started_at), encode(record))
+        item["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"
+        return item
+
+    def _free_lock(self, execution: str, token: int) -> dict[str, Any]:
+        return {
+            "Update": {
+                "TableName": self.table,
+                "Key": LOCK_KEY,
+                "UpdateExpression": "REMOVE holder, holderExecution, journal, leaseExpiresAt ADD version :one",
+                "ConditionExpression": "holderExecution = :me AND #token = :token",
+                "ExpressionAttributeNames": {"#token": "token"},
+                "ExpressionAttributeValues": {
+                    ":me": {"S": execution},
+                    ":token": {"N": str(token)},
+                    ":one": {"N": "1"},
+                },
+            }
+        }
+
+    def _transact(self, items: dict[str, dict[str, Any]]) -> dict[str, str] | None:
+        """Run the transaction; returns why it was cancelled, by the item's name, or None."""
+        try:
+            self.call(
+                "transact_write_items",
+                known={"TransactionCanceledException": _Cancelled},
+                TransactItems=list(items.values()),
+            )
+        except _Cancelled as error:
+            response = getattr(error.__cause__, "response", {})
+            cancelled: list[dict[str, str]] = response.get("CancellationReasons", [])
+            if not cancelled:
+                raise AwsError(str(error)) from error
+            codes = (str(reason.get("Code", "None")) for reason in cancelled)
+            return {name: code for name, code in zip(items, codes, strict=True) if code != "None"}
+        return None
+
+
+def _history_key(execution: str, started_at: str) -> dict[str, Any]:
+    return {"pk": {"S": "history"}, "sk": {"S": f"{started_at}#{execution.rsplit(':', 1)[-1]}"}}

@@ -1,0 +1,1 @@
+"""One module per Task state, named after it: parse, gather, decide, act, return."""

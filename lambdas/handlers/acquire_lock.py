@@ -1,0 +1,63 @@
+"""``Acquire lock``: one deployment at a time; busy is a verdict, not an error."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools import Logger
+
+from lambdas.observability import LEASE_MARGIN_SECONDS, Handler, Invocation, Json
+from lambdas.release.errors import Throttled
+from lambdas.release.lock import LockDecision, LockTry, claim_of, decide_lock
+from lambdas.settings import LockPolicy
+from lambdas.wiring import Wiring
+
+TRIES = 5
+"""How often a lost race for the item is run again at once."""
+
+
+def acquire_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+    """Try once to get the lock.
+
+    Returns
+    -------
+    dict
+        ``status`` held, busy, superseded or notNeeded; the fencing ``token``; ``waitSeconds`` until the next try.
+
+    Raises
+    ------
+    LockTimeout, TakeoverRefused
+    """
+    policy = wiring.policy(LockPolicy)
+    claim = claim_of(call.request, call.execution, call.started_at)
+    for _ in range(TRIES):
+        lock = wiring.releases.read_lock()
+        others = {c.execution for c in lock.claims if c.execution != call.execution}
+        now = wiring.clock.now()
+        decision = decide_lock(
+            lock,
+            LockTry(
+                claim=claim,
+                takeover=call.request.takeover,
+                running={execution: wiring.executions.is_running(execution) for execution in sorted(others)},
+                now=now,
+                lease_seconds=call.remaining_seconds + LEASE_MARGIN_SECONDS,
+                wait_timeout_seconds=policy.wait_timeout_seconds,
+                poll_seconds=policy.poll_seconds,
+            ),
+        )
+        if decision.lock is None or wiring.releases.swap_lock(lock, decision.lock):
+            logger.info("lock", status=decision.status, reason=decision.reason)
+            return _result(decision, lock.token)
+    raise Throttled(f"the lock item changed {TRIES} times while it was read")
+
+
+def _result(decision: LockDecision, token: int) -> Json:
+    return {
+        "status": decision.status,
+        "reason": decision.reason,
+        "token": decision.lock.token if decision.lock else token,
+        "waitSeconds": decision.wait_seconds,
+        "inherited": decision.inherited,
+    }
+
+
+handler = Handler(acquire_lock)

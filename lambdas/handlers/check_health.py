@@ -1,0 +1,53 @@
+"""``Check health``: watch all services of the release until the bake time is over."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools import Logger
+
+from lambdas.aws.evidence import service_evidence
+from lambdas.observability import Handler, Invocation, Json
+from lambdas.release.document import encode
+from lambdas.release.explanation import explain
+from lambdas.release.rollout import Status, Watch, firing, judge_health
+from lambdas.wiring import Wiring
+
+
+def check_health(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+    """Look once at every service and every alarm.
+
+    Returns
+    -------
+    dict
+        ``status`` baking, healthy or unhealthy; ``services``: name to verdict; ``explanation`` when unhealthy.
+    """
+    plan = call.plan
+    since, now = call.state["rollout"]["at"], wiring.clock.now()
+    targets = call.state["registered"]["taskDefinitions"]
+    facts = wiring.ecs.services(plan.in_order())
+    verdicts = {
+        s.name: judge_health(
+            facts.get(s.name), Watch(targets[s.name], since, s.desired, plan.rollout.failed_tasks_limit)
+        )
+        for s in plan.in_order()
+    }
+    alarms = firing(wiring.alarms.states(plan.rollout.alarms), plan.rollout.alarms) if plan.rollout.alarms else ()
+    bad = [name for name, verdict in verdicts.items() if verdict.status in (Status.FAILED, Status.SUPERSEDED)]
+    waiting = [name for name, verdict in verdicts.items() if verdict.status == Status.IN_PROGRESS]
+    ends_at = since + plan.rollout.bake_seconds
+    if now >= ends_at + plan.rollout.timeout_seconds:
+        # A task that died in the bake and never came back is as bad as one that dies again and again.
+        bad += waiting
+    result: Json = {"services": encode(verdicts)}
+    if bad or alarms:
+        evidence = [
+            service_evidence(
+                wiring.ecs, wiring.logs, plan.services[name], targets[name], facts.get(name), verdicts[name], since
+            )
+            for name in bad[:5]
+        ]
+        logger.info("bake failed", services=bad, alarms=alarms)
+        return {**result, "status": "unhealthy", "explanation": encode(explain(evidence, alarms))}
+    return {**result, "status": "healthy" if now >= ends_at and not waiting else "baking"}
+
+
+handler = Handler(check_health)

@@ -1,0 +1,82 @@
+"""``Check rollout``: a verdict on every service of the wave, and the explanation when one failed."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools import Logger
+
+from lambdas.aws.evidence import service_evidence
+from lambdas.observability import Handler, Invocation, Json
+from lambdas.release.document import encode
+from lambdas.release.explanation import Explanation, explain
+from lambdas.release.rollout import Goal, ServiceFacts, Status, Verdict, firing, judge_rollout, judge_wave
+from lambdas.wiring import Wiring
+
+
+def check_rollout(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+    """Look once at the wave.
+
+    Returns
+    -------
+    dict
+        ``status`` inProgress, steady or failed; ``wave``; ``moreWaves``; ``services``: name to verdict;
+        ``explanation`` when it failed.
+    """
+    plan, wave = call.plan, call.state["wave"]
+    planned = [plan.services[name] for name in wave["services"]]
+    facts = wiring.ecs.services(planned)
+    now = wiring.clock.now()
+    verdicts = {s.name: judge_rollout(facts.get(s.name), _goal(call, s.name), now) for s in planned}
+    alarms = firing(wiring.alarms.states(plan.rollout.alarms), plan.rollout.alarms) if plan.rollout.alarms else ()
+    status = Status.FAILED if alarms else judge_wave(verdicts)
+    for name, verdict in verdicts.items():
+        logger.info("rollout", service=name, status=verdict.status, reason=verdict.reason)
+    result: Json = {
+        "status": status,
+        "wave": wave["index"],
+        "moreWaves": wave["index"] + 1 < len(plan.waves),
+        "services": encode(verdicts),
+    }
+    if status == Status.FAILED:
+        result["explanation"] = encode(_explain(call, wiring, verdicts, facts, alarms))
+    return result
+
+
+def _goal(call: Invocation, name: str) -> Goal:
+    plan, wave = call.plan, call.state["wave"]
+    return Goal(
+        target=wave["services"][name]["target"],
+        previous=plan.services[name].previous,
+        replaced_deployment=wave["services"][name]["replaced"],
+        started_at=wave["startedAt"],
+        deadline=wave["startedAt"] + plan.rollout.timeout_seconds,
+        failed_tasks_limit=plan.rollout.failed_tasks_limit,
+    )
+
+
+def _explain(
+    call: Invocation,
+    wiring: Wiring,
+    verdicts: dict[str, Verdict],
+    facts: dict[str, ServiceFacts],
+    alarms: tuple[str, ...],
+) -> Explanation:
+    """Gather evidence on what failed; when an alarm ended the wave, on what was not steady."""
+    wave = call.state["wave"]
+    failed = [n for n, v in verdicts.items() if v.status in (Status.FAILED, Status.SUPERSEDED)]
+    subjects = failed or [name for name, verdict in verdicts.items() if verdict.status != Status.STEADY]
+    evidence = [
+        service_evidence(
+            wiring.ecs,
+            wiring.logs,
+            call.plan.services[name],
+            wave["services"][name]["target"],
+            facts.get(name),
+            verdicts[name],
+            wave["startedAt"],
+        )
+        for name in subjects[:5]
+    ]
+    return explain(evidence, alarms)
+
+
+handler = Handler(check_rollout)

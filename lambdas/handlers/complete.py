@@ -1,0 +1,66 @@
+"""``Complete``: the release is verified; it is live from this transaction on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aws_lambda_powertools import Logger
+
+from lambdas.ending import end_execution
+from lambdas.observability import Handler, Invocation, Json
+from lambdas.release.document import encode
+from lambdas.release.history import Outcome, Release, Report, next_release, timestamp
+from lambdas.release.plan import Plan
+from lambdas.release.registry import MIGRATION
+from lambdas.wiring import Wiring
+
+
+def complete(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+    """Write record, live release and free lock in one transaction.
+
+    Returns
+    -------
+    dict
+        The report, and ``services``: name to what it was on and is on now.
+
+    Raises
+    ------
+    LeaseLost
+    """
+    plan = call.plan
+    arrived: dict[str, str] = call.state["registered"]["taskDefinitions"]
+    report = Report(outcome=Outcome.DEPLOYED, release=plan.release_id)
+    release = _live_release(call, plan, arrived, wiring)
+    report = end_execution(call, wiring, logger, report, release=release)
+    services = {
+        s.name: {"previous": _short(s.previous), "taskDefinition": _short(arrived[s.name]), "image": s.image}
+        for s in plan.in_order()
+    }
+    return {**encode(report), "services": services}
+
+
+def _live_release(call: Invocation, plan: Plan, arrived: dict[str, str], wiring: Wiring) -> Release | None:
+    """Return the release that is live from now on; None when a recovery put back what was live already."""
+    if plan.recovers or plan.release_id is None:
+        return None
+    if plan.action == "rollback":
+        kept = wiring.releases.release(plan.release_id)
+        return replace(kept, services={**kept.services, **arrived}) if kept else None
+    moved = {s.name: (arrived[s.name], str(s.image)) for s in plan.in_order()}
+    if plan.migration.needed:
+        moved[MIGRATION] = ("", plan.migration.image)
+    return next_release(
+        plan.release_id,
+        str(plan.image_tag),
+        moved,
+        wiring.releases.live(),
+        timestamp(wiring.clock.now()),
+        call.execution,
+    )
+
+
+def _short(arn: str) -> str:
+    return arn.rsplit("/", 1)[-1]
+
+
+handler = Handler(complete)

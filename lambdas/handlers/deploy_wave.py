@@ -1,0 +1,52 @@
+"""``Deploy wave``: give the next wave's services their task definitions."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools import Logger
+
+from lambdas.observability import Handler, Invocation, Json
+from lambdas.release.plan import PlannedService
+from lambdas.release.rollout import ServiceFacts
+from lambdas.wiring import Wiring
+
+
+def deploy_wave(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+    """Update every service of the wave that is not there yet.
+
+    Returns
+    -------
+    dict
+        ``index`` of the wave; ``startedAt``; ``services``: name to ``target`` ARN, the id of our
+        ``deployment`` and of the one it ``replaced``.
+
+    Raises
+    ------
+    LeaseLost
+    """
+    plan = call.plan
+    rollout = call.state.get("rollout")
+    index = rollout["wave"] + 1 if rollout else 0
+    call.renew_lease(wiring)
+    planned = [plan.services[name] for name in plan.waves[index]] if plan.waves else []
+    facts = wiring.ecs.services(planned)
+    started_at = wiring.clock.now()
+    services = {}
+    for service in planned:
+        target = str(call.state["registered"]["taskDefinitions"][service.name])
+        services[service.name] = _deploy(service, facts[service.name], target, wiring, force=plan.force)
+        logger.info("service updated", service=service.name, task_definition=target)
+    return {"status": "deployed", "index": index, "startedAt": started_at, "services": services}
+
+
+def _deploy(service: PlannedService, facts: ServiceFacts, target: str, wiring: Wiring, *, force: bool) -> Json:
+    primary = facts.primary
+    replaced = primary.id if primary else None
+    there = primary is not None and primary.task_definition == target
+    # A forced deployment of the same task definition is done once its id differs from the planned one.
+    if there and (not force or replaced != service.deployment):
+        return {"target": target, "deployment": replaced, "replaced": None}
+    deployment = wiring.ecs.update(service.cluster, service.service, target, force=force)
+    return {"target": target, "deployment": deployment, "replaced": replaced}
+
+
+handler = Handler(deploy_wave)

@@ -1,0 +1,183 @@
+"""``Plan``: look at the world, check it, and decide everything that will be written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from aws_lambda_powertools import Logger
+
+from lambdas.observability import Handler, Invocation, Json
+from lambdas.release.document import decode, encode
+from lambdas.release.history import release_id_of
+from lambdas.release.image import ReleaseImage
+from lambdas.release.plan import Plan
+from lambdas.release.planning import (
+    Policies,
+    RunningService,
+    World,
+    choose_release,
+    plan_deploy,
+    plan_recovery,
+    plan_return,
+)
+from lambdas.release.preflight import (
+    Check,
+    check_alarms,
+    check_found,
+    check_service,
+    check_task_definition,
+    ng,
+    ok,
+    require,
+)
+from lambdas.release.registry import MIGRATION, Registry, parse_registry
+from lambdas.release.task_definition import TaskDefinition
+from lambdas.settings import ApprovalPolicy, CircuitBreakerPolicy, MigrationPolicy, RolloutPolicy
+from lambdas.wiring import Wiring
+
+
+def plan(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+    """Return the plan as ``$.plan``.
+
+    Raises
+    ------
+    PreflightFailed
+        Lists every check that is NG.
+    ReleaseNotFound, NoServices, InvalidRegistration
+    """
+    request = call.request
+    journal = _journal(call, wiring)
+    registry = parse_registry(wiring.parameters.below(wiring.identity.services_path)).select(request.services)
+    facts = wiring.ecs.services(registry.services)
+    definitions = {
+        s.name: wiring.ecs.task_definition(facts[s.name].task_definition) for s in registry.services if s.name in facts
+    }
+    may_interrupt = request.force or not request.is_deploy
+    checks = [
+        c for s in registry.services for c in check_service(s.name, facts.get(s.name), may_interrupt=may_interrupt)
+    ]
+    checks += [
+        c
+        for s in registry.services
+        if s.name in facts
+        for c in check_task_definition(s.name, s.family, s.container, definitions[s.name])
+    ]
+    if request.is_deploy:
+        checks += _deploy_checks(registry, definitions, request.run_migration, wiring)
+    require(checks)
+
+    running = {
+        s.name: RunningService(s, facts[s.name], _image(definitions[s.name], s.container)) for s in registry.services
+    }
+    names = [wiring.identity.tag_parameter, *(wiring.identity.images_path + n for n in (*running, MIGRATION))]
+    world = World(
+        identity=wiring.identity,
+        registry=registry,
+        running=running,
+        parameters=wiring.parameters.get(names),
+        live=wiring.releases.live(),
+        journal=journal,
+    )
+    made, more = _decide(call, wiring, world)
+    require(more)
+    result: Json = encode(made)
+    result["checks"] = encode((*checks, *more))
+    logger.info("planned", nothing_to_do=made.nothing_to_do, services=sorted(made.services))
+    return result
+
+
+def _journal(call: Invocation, wiring: Wiring) -> Plan | None:
+    """Read the plan of the deployment that was taken over, if its writes had begun."""
+    if not call.state["lock"].get("inherited"):
+        return None
+    journal = wiring.releases.read_lock().journal
+    return decode(Plan, json.loads(journal)) if journal else None
+
+
+def _decide(call: Invocation, wiring: Wiring, world: World) -> tuple[Plan, tuple[Check, ...]]:
+    request = call.request
+    policies = Policies(
+        wiring.policy(RolloutPolicy),
+        wiring.policy(CircuitBreakerPolicy),
+        wiring.policy(MigrationPolicy),
+        wiring.policy(ApprovalPolicy),
+    )
+    if request.is_deploy:
+        image = decode(ReleaseImage, call.state["image"])
+        return plan_deploy(request, image, world, policies, release_id_of(call.execution, call.started_at)), ()
+    if world.journal is not None and request.release_id is None:
+        return plan_recovery(request, world.journal, world, policies), ()
+    wanted = wiring.releases.release(request.release_id) if request.release_id else None
+    before = wiring.releases.release_before(world.live.release_id) if world.live and not request.release_id else None
+    made = plan_return(request, choose_release(request, world, wanted, before), world, policies)
+    return made, tuple(_return_checks(made, world, wiring))
+
+
+def _return_checks(made: Plan, world: World, wiring: Wiring) -> list[Check]:
+    """Check that what the way back needs is still there: lifecycle rules may have removed the image."""
+    checks = []
+    for service in made.in_order():
+        if service.image is None or service.image == service.previous_image:
+            continue
+        repository = world.running[service.name].registered.repository
+        digest = service.image.rsplit("@", 1)[-1]
+        if wiring.images.exists(repository, digest):
+            checks.append(ok(service.name, "image", service.image))
+        else:
+            checks.append(ng(service.name, "image", f"{repository} no longer has {digest}"))
+        if wiring.ecs.task_definition(service.target or "") is None:
+            checks.append(ng(service.name, "task definition", f"{service.target} was deleted"))
+    return checks
+
+
+def _deploy_checks(
+    registry: Registry, definitions: dict[str, TaskDefinition | None], migrate: bool, wiring: Wiring
+) -> list[Check]:
+    """Check everything that the new tasks will need, each thing looked up once."""
+    subjects = {name: found for name, found in definitions.items() if found}
+    checks: list[Check] = []
+    if registry.migration and migrate:
+        task = registry.migration
+        found = wiring.ecs.task_definition(task.family)
+        checks += check_task_definition(MIGRATION, task.family, task.container, found)
+        if found:
+            subjects[MIGRATION] = found
+    roles = {arn: wiring.roles.exists(arn) for arn in _all(d.role_arns for d in subjects.values())}
+    groups = {name: wiring.logs.group_exists(name) for name in _all(d.log_groups for d in subjects.values())}
+    references = _all(d.secret_references for d in subjects.values())
+    secrets = _secrets(references, wiring)
+    for subject, definition in subjects.items():
+        checks += check_found(subject, "role exists", definition.role_arns, roles)
+        checks += check_found(subject, "log group exists", definition.log_groups, groups)
+        checks += check_found(subject, "secret exists", definition.secret_references, secrets)
+    alarms = wiring.policy(CircuitBreakerPolicy).alarms
+    if alarms:
+        checks += check_alarms(alarms, wiring.alarms.states(alarms))
+    return checks
+
+
+def _all(groups: Iterable[tuple[str, ...]]) -> list[str]:
+    """Flatten, each once, in order."""
+    return list(dict.fromkeys(item for group in groups for item in group))
+
+
+def _secrets(references: list[str], wiring: Wiring) -> dict[str, bool | None]:
+    """Look secrets up by name: Secrets Manager ARNs there, everything else in Parameter Store."""
+    found: dict[str, bool | None] = {}
+    parameters = []
+    for reference in references:
+        if ":secretsmanager:" in reference:
+            found[reference] = wiring.secrets.exists(reference)
+        else:
+            parameters.append(reference)
+    if parameters:
+        found.update(wiring.parameters.exist(parameters))
+    return found
+
+
+def _image(definition: TaskDefinition | None, container: str) -> str | None:
+    return definition.image(container) if definition else None
+
+
+handler = Handler(plan)

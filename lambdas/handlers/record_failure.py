@@ -1,0 +1,56 @@
+"""``Record failure``: why the deployment failed, and whether everything is back."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools import Logger
+
+from lambdas.ending import end_execution
+from lambdas.observability import Handler, Invocation, Json
+from lambdas.release.document import encode
+from lambdas.release.errors import LeaseLost
+from lambdas.release.failure import caught_failure, describe_failure, what_was_done, with_done
+from lambdas.release.history import Outcome, Report
+from lambdas.wiring import Wiring
+
+
+def record_failure(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+    """Write the record and free the lock.
+
+    Returns
+    -------
+    dict
+        The report; its ``outcome`` is RolledBack, RollbackFailed, or Deployed when ``Complete`` had taken
+        effect after all.
+    """
+    state, plan = call.state, call.plan
+    is_back = (state.get("restored") or {}).get("status") == "steady" and "rollbackError" not in state
+    outcome = Outcome.ROLLED_BACK if is_back else Outcome.ROLLBACK_FAILED
+    done = what_was_done(state, plan)
+    lost = False
+    for key in ("error", "rollbackError"):
+        lost = lost or (state.get(key) or {}).get("Error") == LeaseLost.__name__
+    if "rollbackError" in state:
+        broken = caught_failure(state["rollbackError"], state)
+        done = (*done, f"The rollback failed: {broken.error_type}: {broken.message}")
+    failure = with_done(describe_failure(state), done)
+    report = Report(
+        outcome=outcome,
+        step=failure.step,
+        error_type=failure.error_type,
+        message=failure.message,
+        explanation=failure.explanation,
+        release=plan.release_id,
+    )
+    logger.info("failure", outcome=outcome, error_type=failure.error_type, reason=failure.message)
+    return encode(_end(call, wiring, logger, report, holds_lock=not lost))  # type: ignore[no-any-return]
+
+
+def _end(call: Invocation, wiring: Wiring, logger: Logger, report: Report, *, holds_lock: bool) -> Report:
+    try:
+        return end_execution(call, wiring, logger, report, holds_lock=holds_lock)
+    except LeaseLost:
+        # Somebody else has the lock by now; the record is ours to write all the same.
+        return end_execution(call, wiring, logger, report, holds_lock=False)
+
+
+handler = Handler(record_failure)

@@ -1,0 +1,88 @@
+"""``Register task definitions``: for each service the old revision with one image changed."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools import Logger
+
+from lambdas.observability import Handler, Invocation, Json
+from lambdas.release.errors import AwsError
+from lambdas.release.plan import PlannedService
+from lambdas.release.task_definition import TaskDefinition, same_content, with_image
+from lambdas.wiring import Wiring
+
+
+def register_task_definitions(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+    """Register what is missing.
+
+    A revision with the wanted content that is there already is used: so a repeat, also one after a
+    lost answer, registers nothing twice.
+
+    Returns
+    -------
+    dict
+        ``taskDefinitions``: service name to ARN; ``migration``: an ARN or None; ``registered``: how many are new.
+
+    Raises
+    ------
+    LeaseLost
+    """
+    plan = call.plan
+    call.renew_lease(wiring)
+    registrar = _Registrar(wiring)
+    arns = {s.name: registrar.arrive(s, logger, deploys=plan.action == "deploy") for s in plan.in_order()}
+    migration = None
+    if plan.migration.needed:
+        base = registrar.describe(plan.migration.family)
+        migration = registrar.register(base, base, plan.migration.container, plan.migration.image)
+    return {
+        "status": "registered",
+        "taskDefinitions": arns,
+        "migration": migration,
+        "registered": registrar.registered,
+    }
+
+
+class _Registrar:
+    """Registers revisions and counts them."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.ecs = wiring.ecs
+        self.registered = 0
+
+    def describe(self, name: str) -> TaskDefinition:
+        """Describe what the plan has seen; AwsError when it is gone."""
+        found = self.ecs.task_definition(name)
+        if found is None:
+            raise AwsError(f"ecs:describe_task_definition: {name} is gone since it was planned")
+        return found
+
+    def arrive(self, service: PlannedService, logger: Logger, *, deploys: bool) -> str:
+        """Return the ARN that the service should arrive at."""
+        if service.target is None:
+            base = self.describe(service.previous)
+            newest = self.ecs.task_definition(service.family)
+            arn = self.register(base, newest, service.container, service.image or "")
+            logger.info("task definition", service=service.name, task_definition=arn)
+            return arn
+        if deploys or service.target == service.previous:
+            return service.target
+        target = self.describe(service.target)
+        if target.is_active:
+            return service.target
+        # It was deregistered since: a new revision with the same content takes its place.
+        newest = self.ecs.task_definition(service.family)
+        return self.register(target, newest, service.container, target.image(service.container) or "")
+
+    def register(self, base: TaskDefinition, newest: TaskDefinition | None, container: str, image: str) -> str:
+        """Register ``base`` with the image, unless the family's newest revision is just that."""
+        accepted = self.ecs.accepted_fields()
+        request = with_image(base, container, image, accepted)
+        if newest and newest.is_active:
+            existing = with_image(newest, container, newest.image(container) or "", accepted)
+            if same_content(request, existing):
+                return newest.arn
+        self.registered += 1
+        return self.ecs.register(request)
+
+
+handler = Handler(register_task_definitions)

@@ -1,0 +1,58 @@
+"""``Release lock``: an execution that moved nothing ends: refused, planned only, superseded, or nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from lambdas.ending import end_execution
+from lambdas.observability import Handler, Invocation, Json
+from lambdas.release.document import encode
+from lambdas.release.errors import LeaseLost
+from lambdas.release.failure import caught_failure
+from lambdas.release.history import Outcome, Report
+from lambdas.release.lock import LockStatus
+from lambdas.wiring import Wiring
+
+
+def release_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+    """Write the record and free the lock, if this execution had it.
+
+    Returns
+    -------
+    dict
+        The report; with the whole ``plan`` when that was all that was asked for.
+    """
+    state = call.state if isinstance(call.state, dict) else {}
+    report = _report(state)
+    held = (state.get("lock") or {}).get("status") == LockStatus.HELD
+    try:
+        report = end_execution(call, wiring, logger, report, holds_lock=held)
+    except LeaseLost:
+        report = end_execution(call, wiring, logger, report, holds_lock=False)
+    result: Json = encode(report)
+    if report.outcome == Outcome.PLANNED:
+        result["plan"] = state["plan"]
+    return result
+
+
+def _report(state: Mapping[str, Any]) -> Report:
+    release = (state.get("plan") or {}).get("releaseId")
+    # `Verify image` has no state yet: what its Catch kept is the state itself.
+    error = state.get("error") or (state if "Error" in state else None)
+    if error:
+        failure = caught_failure(error, state)
+        return Report(Outcome.REJECTED, failure.step, failure.error_type, failure.message, None, release)
+    lock = state["lock"]
+    if lock["status"] == LockStatus.SUPERSEDED:
+        return Report(Outcome.SUPERSEDED, lock["step"], None, lock["reason"])
+    if lock["status"] == LockStatus.NOT_NEEDED:
+        return Report(Outcome.NOTHING_TO_DO, lock["step"], None, lock["reason"])
+    if state["plan"]["nothingToDo"]:
+        return Report(Outcome.NOTHING_TO_DO, None, None, "everything already is as asked", None, release)
+    return Report(Outcome.PLANNED, None, None, "dry run: nothing was written", None, release)
+
+
+handler = Handler(release_lock)

@@ -1,0 +1,41 @@
+"""``Wait for approval``: keep the task token, and tell that a person is asked. Step Functions waits."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools import Logger
+
+from lambdas.ending import announce
+from lambdas.observability import Handler, Invocation, Json
+from lambdas.wiring import Wiring
+
+
+def request_approval(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+    """Keep the token in the table until somebody answers with SendTaskSuccess or SendTaskFailure.
+
+    Raises
+    ------
+    LeaseLost
+        Somebody else holds the lock: there is nothing to approve.
+    """
+    plan = call.plan
+    call.renew_lease(wiring)
+    expires_at = wiring.clock.now() + plan.approval.timeout_seconds
+    wiring.releases.ask_approval(call.execution, call.task_token or "", expires_at)
+    announce(
+        wiring,
+        logger,
+        "ApprovalRequested",
+        {
+            "app": wiring.identity.app,
+            "environment": wiring.identity.environment,
+            "execution": call.execution,
+            "release": plan.release_id,
+            "imageTag": plan.image_tag,
+            "requestedBy": call.request.requested_by,
+            "reason": call.request.reason,
+        },
+    )
+    return {"status": "asked"}
+
+
+handler = Handler(request_approval)

@@ -1,0 +1,52 @@
+"""``Roll back``: parameters first, then the services, the last wave first."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools import Logger
+
+from lambdas.observability import Handler, Invocation, Json
+from lambdas.release.errors import NothingToReturnTo
+from lambdas.release.way_back import next_wave_back, to_restore
+from lambdas.wiring import Wiring
+
+
+def roll_back(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+    """Put back what differs from the plan's snapshot: the parameters, and one wave of services.
+
+    Looks at the world instead of remembering what was done, so it may run at any point and any number of
+    times; what ECS has rolled back by itself is recognised and not repeated.
+
+    Returns
+    -------
+    dict
+        ``status`` restoring; ``services`` that were updated; ``startedAt`` of the first of these steps.
+
+    Raises
+    ------
+    NothingToReturnTo
+        The deployment was itself a way back.
+    LeaseLost
+    """
+    plan, before = call.plan, call.state.get("rollback") or {}
+    if plan.on_failure == "page":
+        raise NothingToReturnTo("the rollback itself failed; look at the services, mend the cause, roll back again")
+    call.renew_lease(wiring)
+    started_at = before.get("startedAt", wiring.clock.now())
+    current = wiring.parameters.get([parameter.name for parameter in plan.parameters])
+    for parameter in plan.parameters:
+        if current[parameter.name] == parameter.previous:
+            continue
+        if parameter.previous is None:
+            wiring.parameters.delete(parameter.name)
+        else:
+            wiring.parameters.put(parameter.name, parameter.previous)
+    facts = wiring.ecs.services(plan.in_order())
+    updated = list(before.get("services", ()))
+    for service in to_restore(next_wave_back(plan, facts), facts):
+        wiring.ecs.update(service.cluster, service.service, service.previous, force=False)
+        updated.append(service.name)
+        logger.info("service put back", service=service.name, task_definition=service.previous)
+    return {"status": "restoring", "startedAt": started_at, "services": list(dict.fromkeys(updated))}
+
+
+handler = Handler(roll_back)

@@ -1,0 +1,94 @@
+"""``Run migration``: start the one-off task, then follow it. Called again until it has ended."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools import Logger
+
+from lambdas.aws.evidence import task_evidence
+from lambdas.observability import Handler, Invocation, Json
+from lambdas.release.document import encode
+from lambdas.release.explanation import StoppedTask, explain
+from lambdas.release.registry import MIGRATION
+from lambdas.wiring import Wiring
+
+
+def run_migration(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+    """Start the migration, or look how it does.
+
+    It is started once per release: the task is found again by ``startedBy``, and ECS itself answers a
+    repeated ``clientToken`` with the first task.
+
+    Returns
+    -------
+    dict
+        ``status`` running, succeeded or failed; ``task``; ``startedAt``; ``explanation`` when it failed.
+
+    Raises
+    ------
+    LeaseLost
+    """
+    plan, known = call.plan, call.state.get("migration") or {}
+    started_at = known.get("startedAt", wiring.clock.now())
+    if "task" not in known:
+        call.renew_lease(wiring)
+        task, reason = _start(call, wiring)
+        if task is None:
+            return _failed(wiring, None, f"ECS could not start it: {reason}", None, started_at)
+        logger.info("migration started", task=task)
+        return {"status": "running", "task": task, "startedAt": started_at}
+    task = str(known["task"])
+    found = wiring.ecs.task(plan.migration.cluster, task)
+    if found is None:
+        return _failed(wiring, None, "ECS no longer knows the task", task, started_at, call)
+    status, stopped = found
+    if status != "STOPPED":
+        waited = wiring.clock.now() - started_at
+        if waited < plan.migration.timeout_seconds:
+            return {"status": "running", "task": task, "startedAt": started_at}
+        call.renew_lease(wiring)
+        wiring.ecs.stop_task(plan.migration.cluster, task, "Stepship: the migration took too long")
+        return _failed(wiring, stopped, f"not done after {round(waited)} s; stopped", task, started_at, call)
+    exit_code = next((c.exit_code for c in stopped.containers if c.name == plan.migration.container), None)
+    if exit_code == 0:
+        return {"status": "succeeded", "task": task, "startedAt": started_at}
+    said = f"exited with {exit_code}" if exit_code is not None else stopped.stopped_reason or "never ran"
+    return _failed(wiring, stopped, f"the migration {said}", task, started_at, call)
+
+
+def _start(call: Invocation, wiring: Wiring) -> tuple[str | None, str]:
+    migration = call.plan.migration
+    release = str(call.plan.release_id)
+    started_by = f"stepship/{release}"
+    found = wiring.ecs.find_task(migration.cluster, started_by)
+    if found:
+        return found, ""
+    return wiring.ecs.run_task(
+        migration.cluster,
+        str(call.state["registered"]["migration"]),
+        started_by=started_by,
+        client_token=release,
+        launch=migration.launch,
+        network=migration.network,
+    )
+
+
+def _failed(
+    wiring: Wiring,
+    stopped: StoppedTask | None,
+    reason: str,
+    task: str | None,
+    started_at: float,
+    call: Invocation | None = None,
+) -> Json:
+    container = call.plan.migration.container if call else ""
+    evidence = task_evidence(wiring.ecs, wiring.logs, MIGRATION, container, stopped, reason)
+    return {
+        "status": "failed",
+        "task": task,
+        "startedAt": started_at,
+        "reason": reason,
+        "explanation": encode(explain([evidence])),
+    }
+
+
+handler = Handler(run_migration)

@@ -1,0 +1,52 @@
+"""``Update image tag``: the first write. The journal is written before it, so that a stop can be put back."""
+
+from __future__ import annotations
+
+import json
+
+from aws_lambda_powertools import Logger
+
+from lambdas.observability import Handler, Invocation, Json
+from lambdas.release.document import encode
+from lambdas.release.errors import PlanStale
+from lambdas.release.plan import Plan
+from lambdas.wiring import Wiring
+
+
+def update_image_tag(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+    """Write the tag and the pinned images; the values that are right already are left alone.
+
+    Raises
+    ------
+    PlanStale
+        A service moved while a person was asked; nothing was written.
+    LeaseLost
+    """
+    plan = call.plan
+    if "approval" in call.state:
+        check_fresh(plan, wiring)
+    # A recovery keeps the journal of the deployment that it puts back: it may be stopped too.
+    call.renew_lease(wiring, journal=None if plan.recovers else json.dumps(encode(plan)))
+    current = wiring.parameters.get([parameter.name for parameter in plan.parameters])
+    written = []
+    for parameter in plan.parameters:
+        if current[parameter.name] == parameter.target:
+            continue
+        if parameter.target is None:
+            wiring.parameters.delete(parameter.name)
+        else:
+            wiring.parameters.put(parameter.name, parameter.target)
+        written.append(parameter.name)
+    logger.info("parameters written", parameters=written)
+    return {"status": "written", "parameters": written}
+
+
+def check_fresh(plan: Plan, wiring: Wiring) -> None:
+    """Refuse when a service no longer runs what the plan wants to return to."""
+    facts = wiring.ecs.services(plan.in_order())
+    moved = [s.name for s in plan.in_order() if s.name not in facts or facts[s.name].task_definition != s.previous]
+    if moved:
+        raise PlanStale(f"{', '.join(moved)}: deployed by somebody else while the approval was open; start again")
+
+
+handler = Handler(update_image_tag)

@@ -1,0 +1,1 @@
+"""Pure deployment logic: decides on frozen dataclasses, knows no AWS and no clock."""

@@ -1,0 +1,158 @@
+"""Every error that a step can raise. Step Functions matches them by class name.
+
+A Lambda error reaches ``ErrorEquals`` as the name of the exception's own class: a base class matches
+nothing there. So only the leaves below are raised, and the state machine names leaves alone.
+
+::
+
+    StepshipError
+    ├── Transient                      the same step is run again, with back-off
+    │   ├── Throttled                  an AWS API said "slow down" longer than botocore retried
+    │   ├── AwsUnavailable             a 5xx, a connection that broke, an answer that never came
+    │   └── ScanInProgress             ECR has not finished scanning the image
+    ├── Refused                        the request or the world does not allow this deployment
+    │   ├── InvalidInput               the execution input breaks the contract
+    │   ├── NoServices                 no service is registered, or none of those that were asked for
+    │   ├── InvalidRegistration        a service's registry parameter breaks the contract
+    │   ├── RepositoryNotFound
+    │   ├── ImageNotFound              no such tag or digest in the repository
+    │   ├── DigestMismatch             tag and digest name different images
+    │   ├── ScanFindings               more findings than the environment allows
+    │   ├── ScanMissing                a scan is required, and none was made or it failed
+    │   ├── WrongArchitecture          the image has no manifest for the CPU that the tasks ask for
+    │   ├── LockTimeout                another deployment held the lock for too long
+    │   ├── TakeoverRefused            the execution to take over from still runs
+    │   ├── PreflightFailed            at least one check of the plan is NG
+    │   ├── PlanStale                  the world changed between the plan and the first write
+    │   ├── ReleaseNotFound            the release to return to is not in the history
+    │   └── ApprovalRejected           a person said no
+    ├── Failed                         the deployment began and cannot be finished
+    │   ├── LeaseLost                  somebody else holds the lock: touch nothing
+    │   ├── NothingToReturnTo          the rollback that failed was itself the way back
+    │   └── RollbackTimeout            services did not become steady on the previous task definitions
+    └── Unexpected                     AWS answered something that no rule here covers
+        ├── AccessDenied               the step's role lacks a permission
+        └── AwsError                   any other error code of an AWS API
+"""
+
+from __future__ import annotations
+
+
+class StepshipError(Exception):
+    """Root of the tree; never raised itself."""
+
+
+class Transient(StepshipError):
+    """Running the same step again may work."""
+
+
+class Throttled(Transient):
+    """An AWS API kept throttling after botocore's own retries."""
+
+
+class AwsUnavailable(Transient):
+    """An AWS API answered 5xx, or its answer was lost on the way."""
+
+
+class ScanInProgress(Transient):
+    """ECR is still scanning the image."""
+
+
+class Refused(StepshipError):
+    """Nothing was written yet, and nothing will be."""
+
+
+class InvalidInput(Refused):
+    """The execution input breaks ``statemachine/input.schema.json`` or contradicts itself."""
+
+
+class NoServices(Refused):
+    """The services that were asked for are not registered under ``/<app>/<env>/services/``."""
+
+
+class InvalidRegistration(Refused):
+    """A registry parameter is not what the contract says; the message names parameter and key."""
+
+
+class RepositoryNotFound(Refused):
+    """The ECR repository that a service names does not exist."""
+
+
+class ImageNotFound(Refused):
+    """The repository has no image with this tag or digest."""
+
+
+class DigestMismatch(Refused):
+    """``imageTag`` and ``imageDigest`` name different images."""
+
+
+class ScanFindings(Refused):
+    """The image has more findings than ``[image]`` of the environment's config allows."""
+
+
+class ScanMissing(Refused):
+    """A scan is required and there is no finished one."""
+
+
+class WrongArchitecture(Refused):
+    """The image index has no manifest for the CPU architecture of a task definition."""
+
+
+class LockTimeout(Refused):
+    """The lock stayed busy for longer than ``[lock] wait_timeout_seconds``."""
+
+
+class TakeoverRefused(Refused):
+    """The execution named in ``takeover`` is still running."""
+
+
+class PreflightFailed(Refused):
+    """At least one preflight check is NG; the message lists every check that is."""
+
+
+class PlanStale(Refused):
+    """A service changed between ``Plan`` and the first write."""
+
+
+class ReleaseNotFound(Refused):
+    """There is no such release, or no verified release to return to."""
+
+
+class ApprovalRejected(Refused):
+    """A person rejected the deployment."""
+
+
+class Failed(StepshipError):
+    """The deployment began and cannot be finished."""
+
+
+class LeaseLost(Failed):
+    """Another execution holds the lock now. The step stops and touches nothing."""
+
+
+class NothingToReturnTo(Failed):
+    """The deployment that failed was itself the way back; a person has to look."""
+
+
+class RollbackTimeout(Failed):
+    """Services did not become steady on their previous task definitions in time."""
+
+
+class Unexpected(StepshipError):
+    """AWS answered something that no rule covers."""
+
+
+class AccessDenied(Unexpected):
+    """The step's role lacks a permission; the message names the call."""
+
+
+class AwsError(Unexpected):
+    """Any other AWS error; the message carries its code and text."""
+
+
+def leaves(root: type[StepshipError] = StepshipError) -> tuple[type[StepshipError], ...]:
+    """Return the errors that may be raised: the classes of the tree without subclasses."""
+    below = root.__subclasses__()
+    if not below:
+        return (root,)
+    return tuple(leaf for child in below for leaf in leaves(child))

@@ -1,0 +1,162 @@
+"""What is kept of a deployment: one record each, and one release for each that was verified."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from lambdas.release.explanation import Explanation
+
+
+class Outcome(StrEnum):
+    """How an execution ended: the names of the end states, and ``Stopped`` for one that reached none."""
+
+    DEPLOYED = "Deployed"
+    NOTHING_TO_DO = "NothingToDo"
+    PLANNED = "Planned"
+    SUPERSEDED = "Superseded"
+    REJECTED = "Rejected"
+    ROLLED_BACK = "RolledBack"
+    ROLLBACK_FAILED = "RollbackFailed"
+    STOPPED = "Stopped"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A verified release.
+
+    Attributes
+    ----------
+    services
+        Service name to the task definition ARN that carries it. A deploy of some services carries the
+        others over from the release before, so a release always describes all of them.
+    images
+        Service name, and ``migration``, to ``repo@sha256:…``.
+    """
+
+    release_id: str
+    image_tag: str
+    services: Mapping[str, str]
+    images: Mapping[str, str]
+    verified_at: str
+    execution: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """How an execution ended, for the Cause of a Fail state, the event, the CLI and the job summary.
+
+    Attributes
+    ----------
+    step, error_type, message
+        What failed; None when nothing did.
+    release
+        The release's id.
+    """
+
+    outcome: str
+    step: str | None = None
+    error_type: str | None = None
+    message: str | None = None
+    explanation: Explanation | None = None
+    release: str | None = None
+
+
+@dataclass(frozen=True)
+class DeploymentRecord:
+    """One deployment in the history: who, what, when, why, outcome.
+
+    Attributes
+    ----------
+    started_at, ended_at
+        ISO 8601, UTC, to the second.
+    durations
+        Step to seconds, in the order in which the steps ended.
+    """
+
+    execution: str
+    action: str
+    outcome: str
+    started_at: str
+    ended_at: str
+    requested_by: str | None
+    reason: str | None
+    release_id: str | None
+    image_tag: str | None
+    report: Report
+    durations: Mapping[str, float] = field(default_factory=dict)
+
+
+def timestamp(at: float) -> str:
+    """Return ISO 8601 in UTC to the second: ``2026-01-05T09:00:00Z``."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_timestamp(text: str) -> float:
+    """Return unix seconds of an ISO 8601 time; ValueError when it is none."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def release_id_of(execution: str, started_at: float) -> str:
+    """Return the id of the release that an execution makes: it sorts by time and is the same on a repeat.
+
+    ``r-20260105-090000-1f3a9c``: the start of the execution, and six digits of its ARN's hash.
+    """
+    moment = datetime.fromtimestamp(started_at, UTC).strftime("%Y%m%d-%H%M%S")
+    return f"r-{moment}-{hashlib.sha256(execution.encode()).hexdigest()[:6]}"
+
+
+def durations(started_at: float, state: Mapping[str, Any]) -> dict[str, float]:
+    """Return how long each step took: the time from the end of the one before to its own end.
+
+    Parameters
+    ----------
+    started_at
+        Start of the execution, unix seconds.
+    state
+        The execution's state: each step's result says its name and when it ended (``step``, ``at``).
+        A step that ran in a loop counts from its predecessor to its last run. The first step's result
+        is the state itself.
+    """
+    ended = sorted(
+        (result["at"], result["step"])
+        for result in (state, *state.values())
+        if isinstance(result, Mapping) and "at" in result and "step" in result
+    )
+    taken = {}
+    before = started_at
+    for at, step in ended:
+        taken[step] = round(max(0.0, at - before), 3)
+        before = at
+    return taken
+
+
+def next_release(
+    release_id: str,
+    image_tag: str,
+    moved: Mapping[str, tuple[str, str]],
+    live: Release | None,
+    verified_at: str,
+    execution: str,
+) -> Release:
+    """Make the release that was just verified.
+
+    Parameters
+    ----------
+    moved
+        Name to (task definition ARN or "", pinned image) of what this deployment moved; the migration
+        has no service and so no ARN.
+    live
+        What the services that were not part of it are on.
+    """
+    services = dict(live.services) if live else {}
+    images = dict(live.images) if live else {}
+    for name, (task_definition, image) in moved.items():
+        images[name] = image
+        if task_definition:
+            services[name] = task_definition
+    return Release(release_id, image_tag, services, images, verified_at, execution)

@@ -1,0 +1,230 @@
+"""Who may deploy now. One lock per environment; the newest request wins, a rollback outranks a deploy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from lambdas.release.errors import LockTimeout, TakeoverRefused
+from lambdas.release.request import Request
+
+
+class Kind(StrEnum):
+    """What a claim on the lock is for; a recovery puts back what a stopped execution had moved."""
+
+    DEPLOY = "deploy"
+    ROLLBACK = "rollback"
+    RECOVERY = "recovery"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An execution that wants the lock or has it.
+
+    Attributes
+    ----------
+    execution
+        The execution's ARN.
+    kind
+        Decides who goes first.
+    started_at
+        Unix seconds at which the execution started: its age decides who is newer.
+    """
+
+    execution: str
+    kind: str
+    started_at: float
+
+    def is_newer_than(self, other: Claim) -> bool:
+        """Order by start; two executions of one moment are ordered by name, so that all agree."""
+        return (self.started_at, self.execution) > (other.started_at, other.execution)
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The lock item.
+
+    Attributes
+    ----------
+    version
+        Grows with every write; a writer names the version that it read.
+    token
+        The fencing token: grows with every new holder.
+    lease_expires_at
+        Until then the holder's last function may still be writing (unix seconds).
+    waiting_deploy, waiting_rollback
+        The newest request of each kind that waits.
+    journal
+        The plan whose writes may have begun, as JSON; set by the first write, cleared with the lock.
+    """
+
+    version: int = 0
+    token: int = 0
+    holder: Claim | None = None
+    lease_expires_at: float = 0.0
+    waiting_deploy: Claim | None = None
+    waiting_rollback: Claim | None = None
+    journal: str | None = None
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """Everybody whose being alive matters to a newcomer."""
+        return tuple(claim for claim in (self.holder, self.waiting_deploy, self.waiting_rollback) if claim)
+
+
+class LockStatus(StrEnum):
+    """The verdict of one try."""
+
+    HELD = "held"
+    BUSY = "busy"
+    SUPERSEDED = "superseded"
+    NOT_NEEDED = "notNeeded"
+
+
+@dataclass(frozen=True)
+class LockDecision:
+    """What to tell the state machine, and what to write first.
+
+    Attributes
+    ----------
+    lock
+        The item to write if it is still at ``version``; None when nothing changes.
+    inherited
+        The holder before was stopped after its first write: its journal says how to put things back.
+    """
+
+    status: LockStatus
+    reason: str
+    wait_seconds: int = 0
+    lock: Lock | None = None
+    inherited: bool = False
+
+
+def claim_of(request: Request, execution: str, started_at: float) -> Claim:
+    """Return the claim that an execution makes."""
+    if request.takeover:
+        return Claim(execution, Kind.RECOVERY, started_at)
+    return Claim(execution, Kind.DEPLOY if request.is_deploy else Kind.ROLLBACK, started_at)
+
+
+@dataclass(frozen=True)
+class LockTry:
+    """One try to get the lock.
+
+    Attributes
+    ----------
+    running
+        For every other claim of the lock: whether its execution still runs.
+    lease_seconds
+        How long this try's function may still run.
+    """
+
+    claim: Claim
+    takeover: str | None
+    running: Mapping[str, bool]
+    now: float
+    lease_seconds: float
+    wait_timeout_seconds: int
+    poll_seconds: int
+
+
+def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
+    """Decide one try.
+
+    Raises
+    ------
+    TakeoverRefused
+        The execution to take over from still runs.
+    LockTimeout
+        This execution has waited for longer than the environment allows.
+    """
+    me = attempt.claim
+    holder = lock.holder
+    if holder and holder.execution == me.execution:
+        return _hold(lock, attempt, "already held")
+    if attempt.takeover is not None:
+        if holder is None or holder.execution != attempt.takeover:
+            return LockDecision(LockStatus.NOT_NEEDED, "the stopped execution does not hold the lock")
+        if attempt.running.get(holder.execution, False):
+            raise TakeoverRefused(f"takeover: {attempt.takeover} is still running; stop it first")
+    alive = {c.execution for c in lock.claims if c.execution == me.execution or attempt.running.get(c.execution)}
+    newer = _newer_claim(lock, me, alive)
+    if newer is not None:
+        return LockDecision(LockStatus.SUPERSEDED, f"a newer {newer.kind} took its place: {newer.execution}")
+    obstacle, wait = _obstacle(lock, attempt, alive)
+    if obstacle is None:
+        return _hold(lock, attempt, "acquired")
+    if attempt.now - me.started_at > attempt.wait_timeout_seconds:
+        raise LockTimeout(f"[lock] wait_timeout_seconds = {attempt.wait_timeout_seconds}: {obstacle}")
+    return LockDecision(LockStatus.BUSY, obstacle, wait, _enqueue(lock, me))
+
+
+def _newer_claim(lock: Lock, me: Claim, alive: set[str]) -> Claim | None:
+    """Return the claim that makes this one pointless. A recovery neither supersedes nor is superseded.
+
+    A deploy gives way to any newer request, a rollback only to a newer rollback.
+    """
+    if me.kind == Kind.RECOVERY:
+        return None
+    for other in lock.claims:
+        if other.execution not in alive or other.kind == Kind.RECOVERY:
+            continue
+        if other.is_newer_than(me) and (me.kind == Kind.DEPLOY or other.kind == Kind.ROLLBACK):
+            return other
+    return None
+
+
+def _obstacle(lock: Lock, attempt: LockTry, alive: set[str]) -> tuple[str | None, int]:
+    """Return why the lock cannot be had now, and after how many seconds to ask again."""
+    me, holder, poll = attempt.claim, lock.holder, attempt.poll_seconds
+    if holder and holder.execution in alive:
+        return f"held by {holder.execution}", poll
+    remaining = lock.lease_expires_at - attempt.now
+    if holder and remaining > 0:
+        # The holder was stopped, but its last function may still be writing.
+        return f"{holder.execution} was stopped; its lease ends in {math.ceil(remaining)} s", min(
+            poll, math.ceil(remaining)
+        )
+    if lock.journal is not None and me.kind == Kind.DEPLOY:
+        return "a stopped deployment has to be put back first; its recovery starts by itself, or run a rollback", poll
+    rollback = lock.waiting_rollback
+    if me.kind == Kind.DEPLOY and rollback and rollback.execution in alive:
+        return f"the rollback {rollback.execution} goes first", poll
+    return None, 0
+
+
+def _hold(lock: Lock, attempt: LockTry, reason: str) -> LockDecision:
+    """Take the lock, or renew it for its holder: the same token then, and the same journal."""
+    me = attempt.claim
+    mine = lock.holder is not None and lock.holder.execution == me.execution
+    inherited = not mine and lock.journal is not None
+    held = replace(
+        lock,
+        token=lock.token if mine else lock.token + 1,
+        holder=me,
+        lease_expires_at=attempt.now + attempt.lease_seconds,
+        waiting_deploy=_without(lock.waiting_deploy, me),
+        waiting_rollback=_without(lock.waiting_rollback, me),
+    )
+    return LockDecision(LockStatus.HELD, reason, 0, held, inherited or (mine and lock.journal is not None))
+
+
+def _without(waiting: Claim | None, me: Claim) -> Claim | None:
+    """Clear a waiting place that this execution held, or that the one in it lost to this execution.
+
+    A recovery came by itself, not because somebody wants something else now: those who wait stay.
+    """
+    if waiting is None or me.kind == Kind.RECOVERY:
+        return waiting
+    return waiting if waiting.is_newer_than(me) else None
+
+
+def _enqueue(lock: Lock, me: Claim) -> Lock | None:
+    """Put this execution in the waiting place of its kind; a recovery needs none, the dead holder keeps its place."""
+    if me.kind == Kind.RECOVERY or me in (lock.waiting_deploy, lock.waiting_rollback):
+        return None
+    if me.kind == Kind.DEPLOY:
+        return replace(lock, waiting_deploy=me)
+    return replace(lock, waiting_rollback=me)

@@ -1,0 +1,133 @@
+"""What a deployment will do: frozen data that can be shown and kept. ``planning.py`` decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lambdas.release.preflight import Check
+
+
+@dataclass(frozen=True)
+class PlannedService:
+    """One service in a plan.
+
+    Attributes
+    ----------
+    previous
+        The task definition ARN to return to.
+    target
+        The task definition ARN to arrive at; None when it has still to be registered.
+    image
+        The pinned image that the target carries; None when it is not known (a recovery).
+    previous_image
+        What runs now, for the diff.
+    desired, deployment
+        Number of tasks and id of the PRIMARY deployment at planning time.
+    """
+
+    name: str
+    cluster: str
+    service: str
+    family: str
+    container: str
+    wave: int
+    previous: str
+    target: str | None = None
+    image: str | None = None
+    previous_image: str | None = None
+    desired: int = 0
+    deployment: str | None = None
+
+
+@dataclass(frozen=True)
+class PlannedParameter:
+    """One SSM parameter: both values; ``None`` as previous means that it did not exist."""
+
+    name: str
+    previous: str | None
+    target: str | None
+
+
+@dataclass(frozen=True)
+class PlannedMigration:
+    """The one-off task of a plan.
+
+    Attributes
+    ----------
+    launch, network
+        How RunTask starts it: taken from the first service, or from the registry.
+    """
+
+    needed: bool
+    poll_seconds: int
+    timeout_seconds: int
+    cluster: str = ""
+    family: str = ""
+    container: str = ""
+    image: str = ""
+    launch: Mapping[str, object] = field(default_factory=dict)
+    network: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedApproval:
+    """Whether a person has to say yes first."""
+
+    required: bool
+    timeout_seconds: int
+
+
+@dataclass(frozen=True)
+class PlannedRollout:
+    """How the rollout is watched; all in seconds."""
+
+    poll_seconds: int
+    timeout_seconds: int
+    bake_seconds: int
+    bake_poll_seconds: int
+    rollback_timeout_seconds: int
+    failed_tasks_limit: int
+    alarms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole plan, in the state as ``$.plan``.
+
+    Attributes
+    ----------
+    action
+        ``deploy`` or ``rollback``.
+    release_id
+        The release that is being made, or returned to. None for a recovery.
+    image_tag
+        For the reports.
+    waves
+        Service names in the order in which they move; a way back goes in reverse order.
+    services
+        By registry name.
+    on_failure
+        ``restore`` what ran before, or ``page`` a person: a way back has no way back.
+    nothing_to_do
+        The world is already as asked.
+    """
+
+    action: str
+    release_id: str | None
+    image_tag: str | None
+    waves: tuple[tuple[str, ...], ...]
+    services: Mapping[str, PlannedService]
+    parameters: tuple[PlannedParameter, ...]
+    migration: PlannedMigration
+    rollout: PlannedRollout
+    approval: PlannedApproval
+    on_failure: str
+    nothing_to_do: bool
+    force: bool = False
+    recovers: bool = False
+    checks: tuple[Check, ...] = ()
+
+    def in_order(self) -> tuple[PlannedService, ...]:
+        """The services in wave order."""
+        return tuple(self.services[name] for wave in self.waves for name in wave)

@@ -1,0 +1,313 @@
+"""Decide a plan before the first write.
+
+Three roads make the same kind of plan: a deploy from an image, a rollback from a release record, and a
+recovery from the journal of a deployment that was stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lambdas.release.errors import ReleaseNotFound
+from lambdas.release.history import Release
+from lambdas.release.image import ReleaseImage
+from lambdas.release.plan import (
+    Plan,
+    PlannedApproval,
+    PlannedMigration,
+    PlannedParameter,
+    PlannedRollout,
+    PlannedService,
+)
+from lambdas.release.registry import MIGRATION, Registry, Service
+from lambdas.release.request import Request
+from lambdas.release.rollout import ServiceFacts
+from lambdas.settings import (
+    ApprovalPolicy,
+    CircuitBreakerPolicy,
+    Identity,
+    MigrationPolicy,
+    RolloutPolicy,
+)
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """What runs now: the service's facts, and the image of its container."""
+
+    registered: Service
+    facts: ServiceFacts
+    image: str | None
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that a plan is decided on.
+
+    Attributes
+    ----------
+    running
+        By registry name.
+    parameters
+        Current value of the tag and image parameters; None for one that does not exist.
+    live
+        The live release; None before the first.
+    journal
+        The plan of a stopped deployment that was taken over.
+    """
+
+    identity: Identity
+    registry: Registry
+    running: Mapping[str, RunningService]
+    parameters: Mapping[str, str | None]
+    live: Release | None
+    journal: Plan | None = None
+
+
+@dataclass(frozen=True)
+class Policies:
+    """The sections of the config that a plan carries."""
+
+    rollout: RolloutPolicy
+    circuit_breaker: CircuitBreakerPolicy
+    migration: MigrationPolicy
+    approval: ApprovalPolicy
+
+
+def plan_deploy(request: Request, image: ReleaseImage, world: World, policies: Policies, release_id: str) -> Plan:
+    """Plan new code for the selected services."""
+    services = {}
+    for name, running in world.running.items():
+        target_image = image.pinned[running.registered.repository]
+        unchanged = running.image == target_image
+        services[name] = _service(
+            running,
+            world,
+            target=running.facts.task_definition if unchanged else None,
+            image=target_image,
+        )
+    images = {name: service.image for name, service in services.items()}
+    migration = _migration(request, image, world, policies)
+    if migration.needed:
+        images[MIGRATION] = migration.image
+    parameters = _parameters(world, image.tag, images)
+    live_images = world.live.images if world.live else {}
+    done = (
+        not request.force
+        and all(s.target is not None for s in services.values())
+        and all(running.facts.is_settled for running in world.running.values())
+        and all(p.previous == p.target for p in parameters)
+        and all(live_images.get(name) == s.image for name, s in services.items())
+    )
+    return Plan(
+        action=request.action,
+        release_id=release_id,
+        image_tag=image.tag,
+        waves=world.registry.waves,
+        services=services,
+        parameters=parameters,
+        migration=migration,
+        rollout=_rollout(policies, alarms=True),
+        approval=PlannedApproval(policies.approval.required, policies.approval.timeout_seconds),
+        on_failure="restore",
+        nothing_to_do=done,
+        force=request.force,
+    )
+
+
+def plan_return(request: Request, release: Release, world: World, policies: Policies) -> Plan:
+    """Plan the way back to a release. A service that runs the release's image keeps its task definition.
+
+    So a change that an infrastructure deploy made since is not undone where the code is the same.
+    """
+    services = {}
+    for name, running in world.running.items():
+        if name in release.services:
+            image = release.images[name]
+            same = running.image == image and running.facts.is_settled
+            target = running.facts.task_definition if same else release.services[name]
+            services[name] = _service(running, world, target=target, image=image)
+        elif world.journal and name in world.journal.services:
+            # The release does not know the service, but the stopped deployment had moved it.
+            services[name] = _restored(running, world, world.journal)
+    images: dict[str, str | None] = {name: service.image for name, service in services.items()}
+    if MIGRATION in release.images:
+        images[MIGRATION] = release.images[MIGRATION]
+    parameters = _parameters(world, release.image_tag, images)
+    done = not request.force and _is_there(services, parameters, world)
+    return Plan(
+        action=request.action,
+        release_id=release.release_id,
+        image_tag=release.image_tag,
+        waves=_backwards(world.registry, services),
+        services=services,
+        parameters=parameters,
+        migration=_no_migration(policies),
+        rollout=_rollout(policies, alarms=False),
+        approval=PlannedApproval(required=False, timeout_seconds=policies.approval.timeout_seconds),
+        on_failure="restore" if request.release_id else "page",
+        nothing_to_do=done,
+        force=request.force,
+    )
+
+
+def plan_recovery(request: Request, journal: Plan, world: World, policies: Policies) -> Plan:
+    """Plan the way back to what ran before a deployment that was stopped: its journal, the other way round."""
+    services = {
+        name: _restored(running, world, journal) for name, running in world.running.items() if name in journal.services
+    }
+    parameters = tuple(PlannedParameter(p.name, world.parameters.get(p.name), p.previous) for p in journal.parameters)
+    return Plan(
+        action=request.action,
+        release_id=None,
+        image_tag=next((p.target for p in parameters if p.name == world.identity.tag_parameter), None),
+        waves=tuple(tuple(n for n in wave if n in services) for wave in reversed(journal.waves)),
+        services=services,
+        parameters=parameters,
+        migration=_no_migration(policies),
+        rollout=_rollout(policies, alarms=False),
+        approval=PlannedApproval(required=False, timeout_seconds=policies.approval.timeout_seconds),
+        on_failure="page",
+        nothing_to_do=_is_there(services, parameters, world),
+        recovers=True,
+    )
+
+
+def choose_release(request: Request, world: World, wanted: Release | None, before_live: Release | None) -> Release:
+    """Choose the release that a rollback returns to.
+
+    Parameters
+    ----------
+    wanted
+        The release of ``releaseId``, if the history has it.
+    before_live
+        The verified release before the live one, if there is one.
+
+    Returns
+    -------
+    Release
+        ``releaseId``; else the live release when some service is not on it (a repair); else the one before.
+
+    Raises
+    ------
+    ReleaseNotFound
+        Names what is missing.
+    """
+    if request.release_id is not None:
+        if wanted is None:
+            raise ReleaseNotFound(f"releaseId: the history has no verified release {request.release_id}")
+        return wanted
+    if world.live is None:
+        raise ReleaseNotFound("rollback: no release was verified yet, so there is none to return to")
+    if not _is_on(world.live, world):
+        return world.live
+    if before_live is None:
+        raise ReleaseNotFound(f"rollback: {world.live.release_id} is the first verified release, there is none before")
+    return before_live
+
+
+def _is_on(release: Release, world: World) -> bool:
+    """Whether every service runs the release's image: the image counts, infrastructure may have changed the rest."""
+    return all(
+        running.image == release.images[name] and running.facts.is_settled
+        for name, running in world.running.items()
+        if name in release.images
+    )
+
+
+def _is_there(services: Mapping[str, PlannedService], parameters: tuple[PlannedParameter, ...], world: World) -> bool:
+    return (
+        all(s.target == world.running[name].facts.task_definition for name, s in services.items())
+        and all(world.running[name].facts.is_settled for name in services)
+        and all(p.previous == p.target for p in parameters)
+    )
+
+
+def _service(running: RunningService, world: World, *, target: str | None, image: str | None) -> PlannedService:
+    """Put a service in a plan. After a takeover the way back leads to before the stopped deployment."""
+    registered, facts = running.registered, running.facts
+    stopped = world.journal.services.get(registered.name) if world.journal else None
+    return PlannedService(
+        name=registered.name,
+        cluster=registered.cluster,
+        service=registered.service,
+        family=registered.family,
+        container=registered.container,
+        wave=registered.wave,
+        previous=stopped.previous if stopped else facts.task_definition,
+        target=target,
+        image=image,
+        previous_image=stopped.previous_image if stopped else running.image,
+        desired=facts.desired,
+        deployment=facts.primary.id if facts.primary else None,
+    )
+
+
+def _restored(running: RunningService, world: World, journal: Plan) -> PlannedService:
+    """Put a service back on what it ran before the stopped deployment."""
+    before = journal.services[running.registered.name]
+    return _service(running, world, target=before.previous, image=before.previous_image)
+
+
+def _parameters(world: World, tag: str | None, images: Mapping[str, str | None]) -> tuple[PlannedParameter, ...]:
+    """The tag first, then each image, as ``Update image tag`` writes them."""
+    wanted = {world.identity.tag_parameter: tag}
+    wanted.update({world.identity.images_path + name: image for name, image in images.items()})
+    stopped = {p.name: p.previous for p in world.journal.parameters} if world.journal else {}
+    return tuple(
+        PlannedParameter(name, stopped.get(name, world.parameters.get(name)), target) for name, target in wanted.items()
+    )
+
+
+def _migration(request: Request, image: ReleaseImage, world: World, policies: Policies) -> PlannedMigration:
+    task = world.registry.migration
+    if task is None or not request.run_migration:
+        return _no_migration(policies)
+    first = world.running[world.registry.services[0].name].facts
+    network: Mapping[str, object] = first.network
+    if task.subnets:
+        network = {
+            "awsvpcConfiguration": {
+                "subnets": list(task.subnets),
+                "securityGroups": list(task.security_groups),
+                "assignPublicIp": "DISABLED",
+            }
+        }
+    return PlannedMigration(
+        needed=True,
+        poll_seconds=policies.migration.poll_seconds,
+        timeout_seconds=policies.migration.timeout_seconds,
+        cluster=task.cluster,
+        family=task.family,
+        container=task.container,
+        image=image.pinned[task.repository],
+        launch=first.launch,
+        network=network,
+    )
+
+
+def _no_migration(policies: Policies) -> PlannedMigration:
+    return PlannedMigration(
+        needed=False,
+        poll_seconds=policies.migration.poll_seconds,
+        timeout_seconds=policies.migration.timeout_seconds,
+    )
+
+
+def _rollout(policies: Policies, *, alarms: bool) -> PlannedRollout:
+    """Carry the policies. A way back ignores alarms: the alarm that fires is why somebody goes back."""
+    return PlannedRollout(
+        poll_seconds=policies.rollout.poll_seconds,
+        timeout_seconds=policies.rollout.timeout_seconds,
+        bake_seconds=policies.rollout.bake_seconds,
+        bake_poll_seconds=policies.rollout.bake_poll_seconds,
+        rollback_timeout_seconds=policies.rollout.rollback_timeout_seconds,
+        failed_tasks_limit=policies.circuit_breaker.failed_tasks,
+        alarms=policies.circuit_breaker.alarms if alarms else (),
+    )
+
+
+def _backwards(registry: Registry, services: Mapping[str, PlannedService]) -> tuple[tuple[str, ...], ...]:
+    waves = (tuple(name for name in wave if name in services) for wave in reversed(registry.waves))
+    return tuple(wave for wave in waves if wave)

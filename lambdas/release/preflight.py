@@ -1,0 +1,144 @@
+"""The checks before a plan: each one is shown as OK, NG or SKIP, and one NG rejects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lambdas.release.errors import PreflightFailed
+from lambdas.release.rollout import ServiceFacts
+from lambdas.release.task_definition import TaskDefinition
+
+
+class Result(StrEnum):
+    """NG is "not good", as operators of ECS deployers know it."""
+
+    OK = "OK"
+    NG = "NG"
+    SKIP = "SKIP"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: of what, which, how it went, and what to do about it."""
+
+    subject: str
+    check: str
+    result: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.result} {self.subject}: {self.check}" + (f" — {self.detail}" if self.detail else "")
+
+
+def ok(subject: str, check: str, detail: str = "") -> Check:
+    """Return a check that passed."""
+    return Check(subject, check, Result.OK, detail)
+
+
+def ng(subject: str, check: str, detail: str) -> Check:
+    """Return a check that did not pass; ``detail`` says what to do."""
+    return Check(subject, check, Result.NG, detail)
+
+
+def skip(subject: str, check: str, detail: str) -> Check:
+    """Return a check that was not made, with the reason."""
+    return Check(subject, check, Result.SKIP, detail)
+
+
+def check_service(name: str, facts: ServiceFacts | None, *, may_interrupt: bool) -> tuple[Check, ...]:
+    """Check that a service is there, that nothing else moves it, and that it has tasks to replace.
+
+    Parameters
+    ----------
+    name
+        The service's registry name.
+    facts
+        None when DescribeServices does not know it.
+    may_interrupt
+        A rollback and a forced deploy may end another rollout.
+    """
+    if facts is None:
+        return (ng(name, "service exists", "ECS does not know it; deploy its stack, or mend its registry parameter"),)
+    checks = [
+        ok(name, "service is ACTIVE")
+        if facts.status == "ACTIVE"
+        else ng(name, "service is ACTIVE", f"it is {facts.status}")
+    ]
+    if facts.is_settled:
+        checks.append(ok(name, "no other rollout"))
+    elif may_interrupt:
+        checks.append(skip(name, "no other rollout", "one is under way; this deployment may interrupt it"))
+    else:
+        checks.append(ng(name, "no other rollout", 'one is under way; wait for it, roll back, or give "force": true'))
+    if facts.desired:
+        checks.append(ok(name, "desired count", str(facts.desired)))
+    else:
+        checks.append(skip(name, "desired count", "0: nothing will run, so nothing can be verified"))
+    return tuple(checks)
+
+
+def check_task_definition(
+    subject: str, family: str, container: str, definition: TaskDefinition | None
+) -> tuple[Check, ...]:
+    """Check that the task definition is there and holds the container."""
+    if definition is None:
+        return (ng(subject, "task definition", f"{family} has no active revision; deploy its stack"),)
+    found = ok(subject, "task definition", definition.arn.rsplit("/", 1)[-1])
+    if definition.container(container) is None:
+        have = ", ".join(str(c.get("name")) for c in definition.containers)
+        return (found, ng(subject, "container", f"{container} is not in {family}; it has {have}"))
+    return (found, ok(subject, "container", container))
+
+
+def check_found(subject: str, check: str, wanted: Sequence[str], found: dict[str, bool | None]) -> tuple[Check, ...]:
+    """Turn look-ups into checks.
+
+    Parameters
+    ----------
+    wanted
+        Names that the task definition needs.
+    found
+        True when it exists, False when not, None when this function may not look.
+    """
+    checks = []
+    for name in wanted:
+        state = found.get(name)
+        if state is None:
+            checks.append(skip(subject, check, f"{name}: may not be looked up from here"))
+        elif state:
+            checks.append(ok(subject, check, name))
+        else:
+            checks.append(ng(subject, check, f"{name} does not exist"))
+    return tuple(checks)
+
+
+def check_alarms(names: Sequence[str], states: dict[str, str]) -> tuple[Check, ...]:
+    """Check that no alarm fires already: ECS would ignore it for the whole rollout, and we could not tell.
+
+    Source: ECS Developer Guide, "How CloudWatch alarms detect Amazon ECS deployment failures".
+    """
+    checks = []
+    for name in names:
+        state = states.get(name)
+        if state is None:
+            checks.append(ng(name, "alarm", "there is no such alarm; mend [circuit_breaker] alarms"))
+        elif state == "ALARM":
+            checks.append(ng(name, "alarm", "it is firing already; let it recover first"))
+        else:
+            checks.append(ok(name, "alarm", state))
+    return tuple(checks)
+
+
+def require(checks: Sequence[Check]) -> None:
+    """Refuse when any check is NG.
+
+    Raises
+    ------
+    PreflightFailed
+        The message lists every check that is NG.
+    """
+    bad = [check for check in checks if check.result == Result.NG]
+    if bad:
+        raise PreflightFailed(f"{len(bad)} of {len(checks)} checks: " + "; ".join(str(check) for check in bad))

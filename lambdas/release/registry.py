@@ -1,0 +1,163 @@
+"""Who takes part: the registry parameters that the service stacks publish."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lambdas.release.errors import InvalidRegistration, NoServices
+
+MIGRATION = "migration"
+"""The registry name of the one-off task; no service may have it."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One ECS service that takes part in releases.
+
+    Attributes
+    ----------
+    name
+        How people call it: ``api``.
+    cluster, service, family, container
+        The ECS cluster, service, task definition family, and the container whose image is replaced.
+    repository
+        The ECR repository of that image.
+    wave
+        Services with the same number roll out together; numbers go up.
+    """
+
+    name: str
+    cluster: str
+    service: str
+    family: str
+    container: str
+    repository: str
+    wave: int = 1
+
+
+@dataclass(frozen=True)
+class MigrationTask:
+    """The one-off task that runs before any service moves.
+
+    ``subnets`` and ``security_groups`` may be empty: then the task runs in the network of the first
+    service of the plan.
+    """
+
+    cluster: str
+    family: str
+    container: str
+    repository: str
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Registry:
+    """All that is registered in one environment; services in wave order, then by name."""
+
+    services: tuple[Service, ...]
+    migration: MigrationTask | None
+
+    @property
+    def waves(self) -> tuple[tuple[str, ...], ...]:
+        """The names, wave by wave in ascending order."""
+        numbers = sorted({service.wave for service in self.services})
+        return tuple(tuple(s.name for s in self.services if s.wave == number) for number in numbers)
+
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        """Every repository that a service or the migration names, each once."""
+        named = [service.repository for service in self.services]
+        if self.migration:
+            named.append(self.migration.repository)
+        return tuple(dict.fromkeys(named))
+
+    def select(self, names: Sequence[str]) -> Registry:
+        """Keep the services that were asked for; all of them when none was named.
+
+        Raises
+        ------
+        NoServices
+            Nothing is registered, or a name is unknown.
+        """
+        if not self.services:
+            raise NoServices("services: none is registered; deploy a service stack, or list it in the config")
+        known = {service.name for service in self.services}
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise NoServices(
+                f"services: {', '.join(unknown)} not registered; registered are {', '.join(sorted(known))}"
+            )
+        chosen = tuple(s for s in self.services if not names or s.name in names)
+        return Registry(chosen, self.migration)
+
+
+def parse_registry(parameters: Mapping[str, str]) -> Registry:
+    """Read the registry parameters.
+
+    Parameters
+    ----------
+    parameters
+        Parameter name to JSON value; the last part of the name is the service's name.
+
+    Raises
+    ------
+    InvalidRegistration
+        Names the parameter and the key.
+    """
+    services: list[Service] = []
+    migration: MigrationTask | None = None
+    for parameter, value in sorted(parameters.items()):
+        name = parameter.rsplit("/", 1)[-1]
+        entry = _entry(parameter, value)
+        if name == MIGRATION:
+            migration = MigrationTask(
+                cluster=_text(parameter, entry, "cluster"),
+                family=_text(parameter, entry, "family"),
+                container=_text(parameter, entry, "container"),
+                repository=_text(parameter, entry, "repository"),
+                subnets=_texts(parameter, entry, "subnets"),
+                security_groups=_texts(parameter, entry, "securityGroups"),
+            )
+            continue
+        wave = entry.get("wave", 1)
+        if not isinstance(wave, int) or isinstance(wave, bool):
+            raise InvalidRegistration(f"{parameter}: wave must be a whole number")
+        services.append(
+            Service(
+                name=name,
+                cluster=_text(parameter, entry, "cluster"),
+                service=_text(parameter, entry, "service"),
+                family=_text(parameter, entry, "family"),
+                container=_text(parameter, entry, "container"),
+                repository=_text(parameter, entry, "repository"),
+                wave=wave,
+            )
+        )
+    return Registry(tuple(sorted(services, key=lambda s: (s.wave, s.name))), migration)
+
+
+def _entry(parameter: str, value: str) -> dict[str, object]:
+    try:
+        entry = json.loads(value)
+    except ValueError as error:
+        raise InvalidRegistration(f"{parameter}: not JSON ({error})") from error
+    if not isinstance(entry, dict):
+        raise InvalidRegistration(f"{parameter}: must be a JSON object")
+    return entry
+
+
+def _text(parameter: str, entry: Mapping[str, object], key: str) -> str:
+    value = entry.get(key)
+    if not isinstance(value, str) or not value:
+        raise InvalidRegistration(f"{parameter}: {key} must be a non-empty text")
+    return value
+
+
+def _texts(parameter: str, entry: Mapping[str, object], key: str) -> tuple[str, ...]:
+    value = entry.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InvalidRegistration(f"{parameter}: {key} must be a list of texts")
+    return tuple(value)

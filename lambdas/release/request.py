@@ -1,0 +1,80 @@
+"""What was asked for: the execution input after validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from lambdas.release.errors import InvalidInput
+
+MAX_SHOWN = 80
+"""Characters of a wrong value that a message repeats: enough to recognise it, too few to flood the state."""
+
+
+class Action(StrEnum):
+    """What an execution does."""
+
+    DEPLOY = "deploy"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True)
+class Request:
+    """The validated execution input, with its defaults filled in (``statemachine/input.schema.json``)."""
+
+    action: str = Action.DEPLOY
+    image_tag: str | None = None
+    image_digest: str | None = None
+    release_id: str | None = None
+    services: tuple[str, ...] = ()
+    run_migration: bool = True
+    dry_run: bool = False
+    force: bool = False
+    environment: str | None = None
+    requested_by: str | None = None
+    reason: str | None = None
+    takeover: str | None = None
+
+    @property
+    def is_deploy(self) -> bool:
+        """Whether new code goes out."""
+        return self.action == Action.DEPLOY
+
+
+def check_request(request: Request, environment: str) -> None:
+    """Check what a JSON Schema cannot say clearly: the rules between fields.
+
+    Raises
+    ------
+    InvalidInput
+        Names the field and the fix.
+    """
+    if request.environment is not None and request.environment != environment:
+        raise InvalidInput(
+            f"environment: this state machine deploys {environment!r}, the input says {request.environment!r}; "
+            f"start the machine of {request.environment!r}, or leave the field out"
+        )
+    if request.is_deploy:
+        if request.image_tag is None and request.image_digest is None:
+            raise InvalidInput("imageTag: a deploy needs imageTag or imageDigest; give the tag that was pushed")
+        for field, value in (("releaseId", request.release_id), ("takeover", request.takeover)):
+            if value is not None:
+                raise InvalidInput(f'{field}: only a rollback takes it; leave it out, or say "action": "rollback"')
+        return
+    for field, value in (("imageTag", request.image_tag), ("imageDigest", request.image_digest)):
+        if value is not None:
+            raise InvalidInput(
+                f"{field}: a rollback takes releaseId, or nothing for the release before; "
+                'leave it out, or say "action": "deploy"'
+            )
+    if request.services:
+        raise InvalidInput("services: a rollback returns every service of the release; leave it out")
+    if request.takeover is not None and request.release_id is not None:
+        raise InvalidInput("takeover: puts back what the stopped execution had moved; leave out releaseId")
+
+
+def shorten(value: Any, limit: int = MAX_SHOWN) -> str:
+    """Return the value's text, cut to ``limit`` characters."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -1,0 +1,252 @@
+"""What ECS says about a service, and what it means for a rollout."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+STARTED = re.compile(r"has started \d+ tasks?: (?P<tasks>.+)$")
+TASK_MENTION = re.compile(r"\(task ([0-9a-f-]+)\)")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One entry of a service's ``deployments``; counts are numbers of tasks."""
+
+    id: str
+    status: str
+    task_definition: str
+    desired: int = 0
+    pending: int = 0
+    running: int = 0
+    failed_tasks: int = 0
+    rollout_state: str | None = None
+    rollout_reason: str = ""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One service event; ``at`` in unix seconds."""
+
+    at: float
+    message: str
+
+
+@dataclass(frozen=True)
+class ServiceFacts:
+    """A service as DescribeServices shows it; ``events`` newest first."""
+
+    name: str
+    cluster: str
+    status: str = "ACTIVE"
+    task_definition: str = ""
+    desired: int = 0
+    running: int = 0
+    pending: int = 0
+    deployments: tuple[Deployment, ...] = ()
+    events: tuple[Event, ...] = ()
+    alarms: tuple[str, ...] = ()
+    network: Mapping[str, Any] = field(default_factory=dict)
+    launch: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def primary(self) -> Deployment | None:
+        """The deployment that ECS works towards."""
+        return next((d for d in self.deployments if d.status == "PRIMARY"), None)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no rollout is under way."""
+        primary = self.primary
+        if primary is None or any(d.running for d in self.deployments if d is not primary):
+            return False
+        if primary.rollout_state is not None:
+            return primary.rollout_state == "COMPLETED"
+        return len(self.deployments) == 1 and self.running == self.desired and self.pending == 0
+
+    def tasks_started_since(self, at: float) -> int:
+        """Count the tasks that ECS says it started since then.
+
+        ``failedTasks`` forgets its count once one task runs (ECS API Reference, Deployment), so tasks
+        that start and die in turn show only here.
+        """
+        started = (STARTED.search(event.message) for event in self.events if event.at >= at)
+        return sum(len(TASK_MENTION.findall(match["tasks"])) for match in started if match)
+
+
+class Status(StrEnum):
+    """The verdict on one service or on a wave."""
+
+    IN_PROGRESS = "inProgress"
+    STEADY = "steady"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a look at one service means.
+
+    Attributes
+    ----------
+    status
+        ``superseded`` when somebody else deployed the service meanwhile.
+    reason
+        One sentence for a person.
+    running, desired
+        Tasks of the deployment that is being watched.
+    """
+
+    status: Status
+    reason: str
+    running: int = 0
+    desired: int = 0
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What one service should arrive at.
+
+    Attributes
+    ----------
+    target, previous
+        Task definition ARNs.
+    replaced_deployment
+        The id of the deployment that was PRIMARY before ours; DescribeServices may show it for a
+        moment after UpdateService has answered.
+    started_at, deadline
+        Unix seconds.
+    failed_tasks_limit
+        So many failed tasks end the rollout.
+    """
+
+    target: str
+    previous: str
+    replaced_deployment: str | None
+    started_at: float
+    deadline: float
+    failed_tasks_limit: int
+
+
+def judge_rollout(facts: ServiceFacts | None, goal: Goal, now: float) -> Verdict:
+    """Decide how a service's rollout stands.
+
+    Parameters
+    ----------
+    facts
+        None when ECS no longer knows the service.
+    goal
+        What was asked of ECS.
+    now
+        Unix seconds.
+    """
+    if facts is None or facts.status != "ACTIVE":
+        return Verdict(Status.FAILED, f"the service is {facts.status if facts else 'gone'}")
+    primary = facts.primary
+    if primary is None:
+        return Verdict(Status.FAILED, "the service has no PRIMARY deployment: its deployments are not made by ECS")
+    if primary.task_definition != goal.target:
+        return _other_primary(facts, primary, goal, now)
+    if primary.rollout_state == "FAILED":
+        return _verdict(
+            Status.FAILED, primary, f"ECS gave the rollout up: {primary.rollout_reason or 'no reason given'}"
+        )
+    if facts.is_settled:
+        return _verdict(Status.STEADY, primary, "steady")
+    if primary.failed_tasks >= goal.failed_tasks_limit:
+        return _verdict(Status.FAILED, primary, f"{primary.failed_tasks} tasks failed to start or to stay healthy")
+    started = facts.tasks_started_since(goal.started_at)
+    if primary.running < primary.desired and started - primary.desired >= goal.failed_tasks_limit:
+        return _verdict(Status.FAILED, primary, f"tasks keep dying: {started} started for {primary.desired} wanted")
+    if now >= goal.deadline:
+        waited = round(now - goal.started_at)
+        return _verdict(
+            Status.FAILED, primary, f"not steady after {waited} s: {primary.running} of {primary.desired} tasks run"
+        )
+    draining = sum(d.running for d in facts.deployments if d is not primary)
+    note = f", {draining} old draining" if draining else ""
+    return _verdict(Status.IN_PROGRESS, primary, f"{primary.running} of {primary.desired} tasks run{note}")
+
+
+def _other_primary(facts: ServiceFacts, primary: Deployment, goal: Goal, now: float) -> Verdict:
+    if primary.id == goal.replaced_deployment and now < goal.deadline:
+        return _verdict(Status.IN_PROGRESS, primary, "ECS does not show the new deployment yet")
+    if primary.task_definition == goal.previous:
+        ours = next((d for d in facts.deployments if d.task_definition == goal.target), None)
+        why = ours.rollout_reason if ours and ours.rollout_reason else _rollback_event(facts, goal.started_at)
+        return _verdict(Status.FAILED, primary, f"ECS put the previous task definition back: {why}")
+    return _verdict(
+        Status.SUPERSEDED, primary, f"somebody else deployed {primary.task_definition.rsplit('/', 1)[-1]} meanwhile"
+    )
+
+
+def _rollback_event(facts: ServiceFacts, since: float) -> str:
+    for event in facts.events:
+        if event.at >= since and "rolling back" in event.message:
+            return event.message
+    return "its deployment circuit breaker, an alarm, or somebody else"
+
+
+def _verdict(status: Status, primary: Deployment, reason: str) -> Verdict:
+    return Verdict(status, reason, primary.running, primary.desired)
+
+
+def judge_wave(verdicts: Mapping[str, Verdict]) -> Status:
+    """Fold the verdicts of a wave: one failed or superseded service fails it, all steady end it."""
+    found = {verdict.status for verdict in verdicts.values()}
+    if found & {Status.FAILED, Status.SUPERSEDED}:
+        return Status.FAILED
+    return Status.STEADY if found <= {Status.STEADY} else Status.IN_PROGRESS
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What the bake expects of one service.
+
+    Attributes
+    ----------
+    target
+        The task definition it was verified on.
+    since
+        Unix seconds of the first steady moment.
+    desired
+        The desired count at that moment.
+    failed_tasks_limit
+        So many replaced tasks end the bake.
+    """
+
+    target: str
+    since: float
+    desired: int
+    failed_tasks_limit: int
+
+
+def judge_health(facts: ServiceFacts | None, watch: Watch) -> Verdict:
+    """Decide how a steady service fares: tasks that ECS has to replace are failures, scaling is not.
+
+    Worked example: 2 tasks at the first steady moment; scaled to 4, two starts are the scaling; a third
+    start replaced a task that died.
+    """
+    if facts is None or facts.status != "ACTIVE":
+        return Verdict(Status.FAILED, f"the service is {facts.status if facts else 'gone'}")
+    primary = facts.primary
+    if primary is None or primary.task_definition != watch.target:
+        other = facts.task_definition.rsplit("/", 1)[-1]
+        return Verdict(
+            Status.SUPERSEDED, f"somebody else deployed {other} during the bake", facts.running, facts.desired
+        )
+    grown = max(0, facts.desired - watch.desired)
+    replaced = max(0, facts.tasks_started_since(watch.since) - grown)
+    if replaced >= watch.failed_tasks_limit:
+        return _verdict(Status.FAILED, primary, f"ECS had to replace {replaced} tasks during the bake")
+    if replaced and facts.running < facts.desired:
+        return _verdict(Status.IN_PROGRESS, primary, f"{facts.running} of {facts.desired} tasks run")
+    return _verdict(Status.STEADY, primary, f"{facts.running} of {facts.desired} tasks run")
+
+
+def firing(alarms: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
+    """Return those of the named alarms that are in ALARM."""
+    return tuple(name for name in names if alarms.get(name) == "ALARM")

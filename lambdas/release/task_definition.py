@@ -1,0 +1,138 @@
+"""A new revision is the old one with one image changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+READ_ONLY = frozenset(
+    {
+        "taskDefinitionArn",
+        "revision",
+        "status",
+        "requiresAttributes",
+        "compatibilities",
+        "registeredAt",
+        "registeredBy",
+        "deregisteredAt",
+    }
+)
+"""What DescribeTaskDefinition adds and RegisterTaskDefinition does not take (ECS API Reference, TaskDefinition)."""
+
+
+@dataclass(frozen=True)
+class LogTarget:
+    """Where a container's ``awslogs`` lines go; the stream is ``<prefix>/<container>/<task id>``."""
+
+    group: str
+    prefix: str | None
+
+
+@dataclass(frozen=True)
+class TaskDefinition:
+    """What DescribeTaskDefinition returned: the definition as plain JSON, and its tags."""
+
+    document: Mapping[str, Any]
+    tags: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def arn(self) -> str:
+        """The ARN with the revision."""
+        return str(self.document["taskDefinitionArn"])
+
+    @property
+    def is_active(self) -> bool:
+        """Whether new tasks may be started from it."""
+        return str(self.document.get("status", "ACTIVE")) == "ACTIVE"
+
+    @property
+    def cpu_architecture(self) -> str:
+        """ECS's ``cpuArchitecture``; X86_64 is ECS's default."""
+        return str((self.document.get("runtimePlatform") or {}).get("cpuArchitecture") or "X86_64")
+
+    @property
+    def containers(self) -> tuple[Mapping[str, Any], ...]:
+        """The container definitions."""
+        return tuple(self.document.get("containerDefinitions") or ())
+
+    def container(self, name: str) -> Mapping[str, Any] | None:
+        """Return the container definition of that name."""
+        return next((c for c in self.containers if c.get("name") == name), None)
+
+    def image(self, container: str) -> str | None:
+        """Return the image of a container; None when there is no such container."""
+        found = self.container(container)
+        return None if found is None else str(found.get("image"))
+
+    @property
+    def role_arns(self) -> tuple[str, ...]:
+        """The task role and the execution role, those that are set."""
+        found = (self.document.get(key) for key in ("taskRoleArn", "executionRoleArn"))
+        return tuple(dict.fromkeys(str(arn) for arn in found if arn))
+
+    @property
+    def secret_references(self) -> tuple[str, ...]:
+        """Every ``secrets[].valueFrom``: names or ARNs, never values."""
+        secrets = (s.get("valueFrom") for c in self.containers for s in c.get("secrets") or ())
+        return tuple(dict.fromkeys(str(reference) for reference in secrets if reference))
+
+    def log_target(self, container: str) -> LogTarget | None:
+        """Return where a container's lines can be read; None for another log driver."""
+        log = (self.container(container) or {}).get("logConfiguration") or {}
+        options = log.get("options") or {}
+        if log.get("logDriver") != "awslogs" or not options.get("awslogs-group"):
+            return None
+        return LogTarget(str(options["awslogs-group"]), options.get("awslogs-stream-prefix"))
+
+    @property
+    def log_groups(self) -> tuple[str, ...]:
+        """The log groups that have to exist before a task starts."""
+        found = (
+            (log.get("options") or {})
+            for c in self.containers
+            if (log := c.get("logConfiguration") or {}).get("logDriver") == "awslogs"
+        )
+        wanted = (o["awslogs-group"] for o in found if o.get("awslogs-group") and not _creates_group(o))
+        return tuple(dict.fromkeys(str(group) for group in wanted))
+
+
+def _creates_group(options: Mapping[str, str]) -> bool:
+    return str(options.get("awslogs-create-group", "")).lower() == "true"
+
+
+def with_image(definition: TaskDefinition, container: str, image: str, accepted: Iterable[str]) -> dict[str, Any]:
+    """Return the RegisterTaskDefinition request for the definition with one image changed.
+
+    Parameters
+    ----------
+    definition
+        The revision to copy.
+    container, image
+        The container to change; every other container, sidecars included, is untouched.
+    accepted
+        The member names of RegisterTaskDefinition's input, from botocore's own service model: a field
+        that a newer botocore knows is kept without a change here.
+    """
+    accepted = frozenset(accepted)
+    request = {
+        key: value
+        for key, value in definition.document.items()
+        if key in accepted and key not in READ_ONLY and value is not None
+    }
+    request["containerDefinitions"] = [
+        {**c, "image": image} if c.get("name") == container else c for c in definition.containers
+    ]
+    if definition.tags:
+        request["tags"] = [dict(tag) for tag in definition.tags]
+    return request
+
+
+def same_content(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
+    """Whether two RegisterTaskDefinition requests would make the same revision. Tags count, their order does not."""
+    return _comparable(left) == _comparable(right)
+
+
+def _comparable(request: Mapping[str, Any]) -> dict[str, Any]:
+    tags = sorted((tag.get("key", ""), tag.get("value", "")) for tag in request.get("tags", ()))
+    return {**request, "tags": tags}

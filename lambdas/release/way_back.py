@@ -1,0 +1,76 @@
+"""How far a rollback has come: decided on the world alone, so that it can start again at any point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+from lambdas.release.errors import RollbackTimeout
+from lambdas.release.plan import Plan, PlannedService
+from lambdas.release.rollout import ServiceFacts
+
+
+class BackStatus(StrEnum):
+    """The verdict on a rollback."""
+
+    STEADY = "steady"
+    IN_PROGRESS = "inProgress"
+    NEXT_WAVE = "nextWave"
+
+
+def next_wave_back(plan: Plan, facts: Mapping[str, ServiceFacts]) -> tuple[PlannedService, ...]:
+    """Return the wave to work on: going backwards, the first that is not wholly back; empty when all are."""
+    for wave in reversed(plan.waves):
+        services = tuple(plan.services[name] for name in wave)
+        if not all(is_back(service, facts.get(service.name)) for service in services):
+            return services
+    return ()
+
+
+def to_restore(wave: Sequence[PlannedService], facts: Mapping[str, ServiceFacts]) -> tuple[PlannedService, ...]:
+    """Return the services of the wave that ECS is not bringing back already."""
+    return tuple(service for service in wave if not _is_returning(service, facts.get(service.name)))
+
+
+def is_back(service: PlannedService, facts: ServiceFacts | None) -> bool:
+    """Whether the service runs steadily on the exact task definition that it had.
+
+    A service that is gone has nothing to return to; the report says so by its verdict, not by waiting.
+    """
+    return facts is None or (_is_returning(service, facts) and facts.is_settled)
+
+
+def _is_returning(service: PlannedService, facts: ServiceFacts | None) -> bool:
+    if facts is None:
+        return True
+    return facts.primary is not None and facts.primary.task_definition == service.previous
+
+
+def judge_way_back(plan: Plan, facts: Mapping[str, ServiceFacts], started_at: float, now: float) -> BackStatus:
+    """Decide how a rollback stands.
+
+    Raises
+    ------
+    RollbackTimeout
+        It took too long, or ECS gave a service up on its previous task definition.
+    """
+    wave = next_wave_back(plan, facts)
+    if not wave:
+        return BackStatus.STEADY
+    given_up = [
+        service.name
+        for service in wave
+        if _is_returning(service, facts.get(service.name)) and _was_given_up(facts.get(service.name))
+    ]
+    late = now - started_at >= plan.rollout.rollback_timeout_seconds
+    if given_up or late:
+        names = ", ".join(given_up or [s.name for s in wave if not is_back(s, facts.get(s.name))])
+        why = "ECS gave it up" if given_up else f"not steady after {round(now - started_at)} s"
+        raise RollbackTimeout(f"{names}: {why} on the previous task definition")
+    if to_restore(wave, facts):
+        return BackStatus.NEXT_WAVE
+    return BackStatus.IN_PROGRESS
+
+
+def _was_given_up(facts: ServiceFacts | None) -> bool:
+    return facts is not None and facts.primary is not None and facts.primary.rollout_state == "FAILED"

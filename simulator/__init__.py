@@ -1,0 +1,13 @@
+"""The whole of Stepship on one machine, without AWS: real state machine, real handlers, virtual time.
+
+moto answers the AWS API and interprets the state machine, all in this process. This package adds what moto lacks:
+
+``clock``         virtual time, in which overlapping executions always interleave in the same way
+``local_lambda``  Lambda functions that are Python functions in this process
+``calls``         a record of every AWS call that a handler makes, and the place where faults enter
+``faults``        what can go wrong: errors, throttling, timeouts, lost answers, killed and repeated functions
+``events``        what an observer of a simulated world is told
+``runs``          one execution of a state machine, seen from outside
+``interpreter``   the seams that make moto's Step Functions interpreter run in virtual time
+``machine``       :class:`~simulator.machine.SimulatedAws`, which puts it all together
+"""

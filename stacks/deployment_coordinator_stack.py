@@ -1,0 +1,70 @@
+"""The deployer of one environment. Alone it is enough for a team that has its cluster already."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from config import EnvironmentConfig
+from statemachine.deployment import CodeDeployment
+
+
+class DeploymentCoordinatorStack(cdk.Stack):
+    """The construct ``CodeDeployment``, and the registry of services that no other stack registers.
+
+    The current tag and the current images are not here on purpose: a code deploy writes them, and what
+    CloudFormation owns, the next infrastructure deploy would put back.
+
+    Parameters
+    ----------
+    scope, id
+        The app, and the name of the stack.
+    settings
+        The environment.
+    **kwargs
+        As for ``aws_cdk.Stack``.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, settings: EnvironmentConfig, **kwargs: Any) -> None:
+        super().__init__(
+            scope,
+            id,
+            description=f"Code deploys of {settings.app} to {settings.environment}",
+            termination_protection=settings.is_production,
+            **kwargs,
+        )
+        self.deployment = CodeDeployment(self, "CodeDeployment", settings=settings)
+        self._register_services(settings)
+        for key, value in tags(settings).items():
+            cdk.Tags.of(self).add(key, value)
+        cdk.CfnOutput(self, "StateMachineArn", value=self.deployment.machine.state_machine_arn)
+        cdk.CfnOutput(
+            self,
+            "AlertsTopicArn",
+            value=self.deployment.alerts.topic_arn,
+            description="Subscribe whoever is on call: a failed rollback is published here",
+        )
+
+    def _register_services(self, settings: EnvironmentConfig) -> None:
+        for name, service in settings.services.items():
+            ssm.StringParameter(
+                self,
+                f"Service-{name}",
+                parameter_name=f"{settings.identity.services_path}{name}",
+                description=f"Registers {name} for deployments",
+                string_value=json.dumps(service.registry_entry(), sort_keys=True),
+            )
+
+
+def tags(settings: EnvironmentConfig) -> dict[str, str]:
+    """Return the tags that every resource of an environment carries."""
+    return {
+        "app": settings.app,
+        "environment": settings.environment,
+        "owner": settings.owner,
+        "cost-center": settings.cost_center,
+    }

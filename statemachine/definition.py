@@ -1,0 +1,283 @@
+"""The flow of a deployment as a CDK chain, read top to bottom like the diagram in README.md.
+
+JSONPath without variables: every state keeps its input and adds one key of its own. The first state is
+the exception: it replaces the input by the validated request, because an execution may be started with
+any JSON, and only an object can get a key added (docs/decisions/0002-first-state-replaces-the-input.md).
+
+Every retry is written here. Steps are idempotent, so a function that died half-way is simply run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_stepfunctions as sfn
+from aws_cdk import aws_stepfunctions_tasks as tasks
+from constructs import Construct
+
+from lambdas.release import errors
+from statemachine import steps
+from statemachine.steps import Step
+
+SCAN_POLL_SECONDS = 15
+"""Time between two looks at an image scan; ECR's basic scan takes seconds to a few minutes."""
+
+QUEUE_SECONDS = 15
+"""What a state may take beyond its function's timeout: a cold start, and Lambda's own queueing."""
+
+SERVICE_ERRORS = [
+    # Step Functions Developer Guide, "Handle transient Lambda service exceptions".
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+]
+FUNCTION_DIED = ["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "States.Timeout"]
+
+
+def names(*classes: type[errors.StepshipError]) -> list[str]:
+    """Return the names under which Step Functions sees these errors."""
+    return [error.__name__ for error in classes]
+
+
+def deployment_flow(
+    scope: Construct, functions: Mapping[Step, lambda_.IFunction], *, scan_wait_seconds: int
+) -> sfn.IChainable:
+    """Build the flow.
+
+    Parameters
+    ----------
+    scope
+        The construct that owns the states.
+    functions
+        The Lambda function of every step.
+    scan_wait_seconds
+        How long ``Verify image`` waits for a running image scan.
+
+    Returns
+    -------
+    aws_cdk.aws_stepfunctions.IChainable
+        The first state, with all others reachable from it.
+    """
+
+    def task(step: Step, result_path: str, *, with_input: bool = False) -> tasks.LambdaInvoke:
+        state = tasks.LambdaInvoke(
+            scope,
+            step.state,
+            lambda_function=functions[step],
+            payload=sfn.TaskInput.from_object(_payload(with_input=with_input)),
+            payload_response_only=True,
+            result_path=result_path,
+            task_timeout=sfn.Timeout.duration(cdk.Duration.seconds(step.timeout_seconds + QUEUE_SECONDS)),
+            retry_on_service_exceptions=False,
+        )
+        _retry_transient(state)
+        state.add_retry(
+            errors=FUNCTION_DIED,
+            interval=cdk.Duration.seconds(5),
+            backoff_rate=2,
+            max_attempts=2,
+            jitter_strategy=sfn.JitterType.FULL,
+        )
+        return state
+
+    def wait(name: str, seconds_path: str) -> sfn.Wait:
+        return sfn.Wait(scope, name, time=sfn.WaitTime.seconds_path(seconds_path))
+
+    def fail(outcome: str) -> sfn.Fail:
+        return sfn.Fail(scope, outcome, error=outcome, cause_path="States.JsonToString($.report)")
+
+    def succeed(outcome: str) -> sfn.Succeed:
+        return sfn.Succeed(scope, outcome, output_path="$.report")
+
+    def choice(name: str) -> sfn.Choice:
+        return sfn.Choice(scope, name)
+
+    # Before the first write.
+    verify_image = task(steps.VERIFY_IMAGE, "$", with_input=True)
+    verify_image.add_retry(
+        errors=names(errors.ScanInProgress),
+        interval=cdk.Duration.seconds(SCAN_POLL_SECONDS),
+        backoff_rate=1,
+        max_attempts=max(1, scan_wait_seconds // SCAN_POLL_SECONDS),
+    )
+    acquire_lock = task(steps.ACQUIRE_LOCK, "$.lock")
+    plan = task(steps.PLAN, "$.plan")
+    wait_for_approval = tasks.LambdaInvoke(
+        scope,
+        steps.REQUEST_APPROVAL.state,
+        lambda_function=functions[steps.REQUEST_APPROVAL],
+        integration_pattern=sfn.IntegrationPattern.WAIT_FOR_TASK_TOKEN,
+        payload=sfn.TaskInput.from_object({**_payload(), "taskToken": sfn.JsonPath.task_token}),
+        result_path="$.approval",
+        task_timeout=sfn.Timeout.at("$.plan.approval.timeoutSeconds"),
+        retry_on_service_exceptions=False,
+    )
+    _retry_transient(wait_for_approval)
+
+    # From the first write on.
+    update_image_tag = task(steps.UPDATE_IMAGE_TAG, "$.tag")
+    register = task(steps.REGISTER_TASK_DEFINITIONS, "$.registered")
+    run_migration = task(steps.RUN_MIGRATION, "$.migration")
+    deploy_wave = task(steps.DEPLOY_WAVE, "$.wave")
+    check_rollout = task(steps.CHECK_ROLLOUT, "$.rollout")
+    check_health = task(steps.CHECK_HEALTH, "$.health")
+    complete = task(steps.COMPLETE, "$.report")
+
+    # The way back.
+    roll_back = task(steps.ROLL_BACK, "$.rollback")
+    check_rollback = task(steps.CHECK_ROLLBACK, "$.restored")
+    record_failure = task(steps.RECORD_FAILURE, "$.report")
+    release_lock = task(steps.RELEASE_LOCK, "$.report", with_input=True)
+
+    # The flow.
+    wait_for_lock = wait("Wait for lock", "$.lock.waitSeconds")
+    wait_for_migration = wait("Wait for migration", "$.plan.migration.pollSeconds")
+    wait_for_rollout = wait("Wait for rollout", "$.plan.rollout.pollSeconds")
+    bake = wait("Bake", "$.plan.rollout.bakePollSeconds")
+    wait_for_rollback = wait("Wait for rollback", "$.plan.rollout.pollSeconds")
+    approval_needed = choice("Approval needed?")
+    dry_run = choice("Dry run?")
+    migration_needed = choice("Migration needed?")
+    more_waves = choice("More waves?")
+    how_it_ended = choice("How did it end?")
+    deployed = succeed("Deployed")
+    rejected = fail("Rejected")
+    rollback_failed = fail("RollbackFailed")
+
+    verify_image.next(acquire_lock).next(
+        choice("Lock held?")
+        .when(_is("$.lock.status", "held"), plan)
+        .when(_is("$.lock.status", "busy"), wait_for_lock.next(acquire_lock))
+        .otherwise(release_lock)
+    )
+    plan.next(choice("Nothing to do?").when(_yes("$.plan.nothingToDo"), release_lock).otherwise(dry_run))
+    dry_run.when(_yes("$.request.dryRun"), release_lock).otherwise(approval_needed)
+    approval_needed.when(_yes("$.plan.approval.required"), wait_for_approval.next(update_image_tag)).otherwise(
+        update_image_tag
+    )
+
+    update_image_tag.next(register).next(migration_needed)
+    migration_needed.when(_yes("$.plan.migration.needed"), run_migration).otherwise(deploy_wave)
+    run_migration.next(
+        choice("Migration done?")
+        .when(_is("$.migration.status", "succeeded"), deploy_wave)
+        .when(_is("$.migration.status", "running"), wait_for_migration.next(run_migration))
+        .otherwise(roll_back)
+    )
+
+    deploy_wave.next(wait_for_rollout).next(check_rollout).next(
+        choice("Rollout done?")
+        .when(_is("$.rollout.status", "steady"), more_waves)
+        .when(_is("$.rollout.status", "inProgress"), wait_for_rollout)
+        .otherwise(roll_back)
+    )
+    more_waves.when(_yes("$.rollout.moreWaves"), deploy_wave).otherwise(bake)
+    bake.next(check_health).next(
+        choice("Healthy?")
+        .when(_is("$.health.status", "healthy"), complete)
+        .when(_is("$.health.status", "baking"), bake)
+        .otherwise(roll_back)
+    )
+    complete.next(deployed)
+
+    roll_back.next(wait_for_rollback).next(check_rollback).next(
+        choice("All back?")
+        .when(_is("$.restored.status", "steady"), record_failure)
+        .when(_is("$.restored.status", "nextWave"), roll_back)
+        .otherwise(wait_for_rollback)
+    )
+    record_failure.next(
+        choice("What became of it?")
+        .when(_is("$.report.outcome", "RolledBack"), fail("RolledBack"))
+        # `Complete` had taken effect and only its answer was lost.
+        .when(_is("$.report.outcome", "Deployed"), deployed)
+        .otherwise(rollback_failed)
+    )
+    release_lock.next(
+        how_it_ended.when(_is("$.report.outcome", "NothingToDo"), succeed("NothingToDo"))
+        .when(_is("$.report.outcome", "Planned"), succeed("Planned"))
+        .when(_is("$.report.outcome", "Superseded"), succeed("Superseded"))
+        .otherwise(rejected)
+    )
+
+    # The ways out of it. A state's error is kept under the key of its own, and no error goes nowhere.
+    verify_image.add_catch(release_lock, result_path="$")
+    _catch_all([acquire_lock, plan, wait_for_approval], release_lock)
+    update_image_tag.add_catch(release_lock, errors=names(errors.PlanStale), result_path="$.error")
+    for state in (update_image_tag, register, run_migration, deploy_wave, check_rollout, check_health, complete):
+        state.add_catch(record_failure, errors=names(errors.LeaseLost), result_path="$.error")
+    _catch_all(
+        [update_image_tag, register, run_migration, deploy_wave, check_rollout, check_health, complete], roll_back
+    )
+    roll_back.add_catch(record_failure, result_path="$.rollbackError")
+    check_rollback.add_catch(record_failure, result_path="$.rollbackError")
+    record_failure.add_catch(
+        _unreported(scope, "Failure not recorded", "RollbackFailed", "Record failure").next(rollback_failed),
+        result_path="$.reportError",
+    )
+    release_lock.add_catch(
+        _unreported(scope, "Lock not released", "Rejected", "Release lock").next(rejected),
+        result_path="$.reportError",
+    )
+    return verify_image
+
+
+def _payload(*, with_input: bool = False) -> dict[str, object]:
+    """Return what every function is called with. The raw input travels only where it is needed."""
+    execution = {
+        "arn": sfn.JsonPath.string_at("$$.Execution.Id"),
+        "startedAt": sfn.JsonPath.string_at("$$.Execution.StartTime"),
+    }
+    if with_input:
+        execution["input"] = sfn.JsonPath.string_at("$$.Execution.Input")
+    return {
+        "execution": execution,
+        "step": sfn.JsonPath.string_at("$$.State.Name"),
+        "state": sfn.JsonPath.string_at("$"),
+    }
+
+
+def _retry_transient(state: tasks.LambdaInvoke) -> None:
+    """Retry what passes by itself: 2 s, 4 s, 8 s, … at most 30 s apart, each with full jitter."""
+    state.add_retry(
+        errors=[*names(errors.Throttled, errors.AwsUnavailable), *SERVICE_ERRORS],
+        interval=cdk.Duration.seconds(2),
+        backoff_rate=2,
+        max_delay=cdk.Duration.seconds(30),
+        max_attempts=6,
+        jitter_strategy=sfn.JitterType.FULL,
+    )
+
+
+def _catch_all(states: Sequence[tasks.LambdaInvoke], handler: sfn.IChainable) -> None:
+    for state in states:
+        state.add_catch(handler, errors=["States.ALL"], result_path="$.error")
+
+
+def _unreported(scope: Construct, name: str, outcome: str, step: str) -> sfn.Pass:
+    """Stand in for the report of a last step that could not write one."""
+    return sfn.Pass(
+        scope,
+        name,
+        parameters={
+            "outcome": outcome,
+            "step": step,
+            "errorType": sfn.JsonPath.string_at("$.reportError.Error"),
+            "message": sfn.JsonPath.string_at("$.reportError.Cause"),
+            "explanation": None,
+            "release": None,
+        },
+        result_path="$.report",
+    )
+
+
+def _is(path: str, value: str) -> sfn.Condition:
+    return sfn.Condition.string_equals(path, value)
+
+
+def _yes(path: str) -> sfn.Condition:
+    return sfn.Condition.boolean_equals(path, True)

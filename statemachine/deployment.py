@@ -1,0 +1,338 @@
+"""The construct ``CodeDeployment``: functions, state machine, table, rules and the page to a person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from config import EnvironmentConfig
+from config.rules import RETENTION_DAYS
+from statemachine import packaging, triggers
+from statemachine.definition import deployment_flow
+from statemachine.nag import acknowledge, acknowledge_wildcards
+from statemachine.permissions import NO_RESOURCE, PERMISSIONS, Grant, World
+from statemachine.steps import STEPS, Step, machine_name
+
+MEMORY_MB = 256
+"""Half the default of the tools and twice Lambda's minimum: the CPU comes with the memory, and at 128 MB a
+cold start, which is all import time, takes twice as long for the same price."""
+
+DELIVERY_ATTEMPTS = 185
+DELIVERY_HOURS = 24
+"""EventBridge's own limits (User Guide, "Retry policy"): a rollback that comes late is better than none."""
+
+RETENTION = dict(zip(RETENTION_DAYS, logs.RetentionDays, strict=False))
+"""The CDK lists the same values in the same order, and an endless one after them."""
+
+PLACEHOLDER = re.compile(r"<(\w+)>")
+
+
+class CodeDeployment(Construct):
+    """Everything that one environment needs to deploy code.
+
+    Parameters
+    ----------
+    scope, id
+        Where the construct stands.
+    settings
+        The environment.
+
+    Attributes
+    ----------
+    machine
+        The state machine ``<app>-<environment>-deploy``.
+    functions
+        The function of every step.
+    table
+        The lock and the releases.
+    alerts
+        The topic to which whoever is on call subscribes.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, settings: EnvironmentConfig) -> None:
+        super().__init__(scope, id)
+        self._settings = settings
+        self._identity = settings.identity
+        self._world = World(self, settings)
+        self.table = self._table()
+        self._code = packaging.code()
+        self.functions: Mapping[Step, lambda_.Function] = {step: self._function(step) for step in STEPS}
+        self.machine = self._machine()
+        self.alerts = self._alerts()
+        self._undelivered = self._dead_letter_queue()
+        self._start_when_an_execution_stopped()
+        if settings.ecr_push.enabled:
+            self._start_when_an_image_was_pushed()
+        self._page_when_a_rollback_failed()
+
+    # What the steps stand on.
+
+    def _table(self) -> dynamodb.Table:
+        return dynamodb.Table(
+            self,
+            "Releases",
+            table_name=self._identity.table,
+            partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.AWS_MANAGED,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            time_to_live_attribute="expiresAt",
+            deletion_protection=self._settings.is_production,
+            removal_policy=self._removal_policy,
+        )
+
+    def _function(self, step: Step) -> lambda_.Function:
+        """Create one step: its log group, its role, its function.
+
+        The state machine calls it synchronously and repeats it by rules that stand in the definition;
+        Lambda's own, hidden retries are for asynchronous calls, of which there are none.
+        """
+        name = step.function_name(self._identity)
+        part = Construct(self, step.handler.title().replace("_", ""))
+        log_group = self._log_group(part, f"/aws/lambda/{name}")
+        write_logs = Grant(
+            ("logs:CreateLogStream", "logs:PutLogEvents"),
+            (log_group.log_group_arn,),
+            wildcard_reason="The log streams of the function's own log group.",
+        )
+        role = self._role(
+            part,
+            "lambda.amazonaws.com",
+            f"What the step {step.state!r} of {machine_name(self._identity)} may do",
+            [*PERMISSIONS[step](self._world), write_logs],
+        )
+        function = lambda_.Function(
+            part,
+            "Function",
+            function_name=name,
+            description=f"{step.state}: step of {machine_name(self._identity)}",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=lambda_.Architecture.ARM_64,
+            code=self._code,
+            handler=step.entry_point,
+            timeout=cdk.Duration.seconds(step.timeout_seconds),
+            memory_size=MEMORY_MB,
+            environment=step.environment(self._identity, self._settings.policies),
+            role=role,
+            log_group=log_group,
+        )
+        acknowledge(
+            function, "AwsSolutions-L1", "The wheels are pinned and tested for Python 3.13, which AWS supports."
+        )
+        return function
+
+    def _machine(self) -> sfn.StateMachine:
+        name = machine_name(self._identity)
+        # Step Functions forgets an execution after 90 days, so every event is kept here. Without the data:
+        # anybody may start the machine with any input, and logs are read by more people than executions.
+        log_group = self._log_group(self, f"/aws/vendedlogs/states/{name}", "MachineLogs")
+        grants = [
+            Grant(("lambda:InvokeFunction",), tuple(each.function_arn for each in self.functions.values())),
+            # Step Functions Developer Guide, "IAM policies for logging to CloudWatch Logs".
+            Grant(
+                (
+                    "logs:CreateLogDelivery",
+                    "logs:GetLogDelivery",
+                    "logs:UpdateLogDelivery",
+                    "logs:DeleteLogDelivery",
+                    "logs:ListLogDeliveries",
+                    "logs:PutResourcePolicy",
+                    "logs:DescribeResourcePolicies",
+                    "logs:DescribeLogGroups",
+                ),
+                ("*",),
+                wildcard_reason=NO_RESOURCE,
+            ),
+        ]
+        role = self._role(
+            Construct(self, "MachineAccess"),
+            "states.amazonaws.com",
+            f"Lets {name} call its own functions and write its log",
+            grants,
+        )
+        machine = sfn.StateMachine(
+            self,
+            "Machine",
+            state_machine_name=name,
+            state_machine_type=sfn.StateMachineType.STANDARD,
+            definition_body=sfn.DefinitionBody.from_chainable(
+                deployment_flow(
+                    Construct(self, "Flow"),
+                    self.functions,
+                    scan_wait_seconds=self._settings.image.scan_wait_seconds,
+                )
+            ),
+            timeout=cdk.Duration.seconds(self._settings.machine.timeout_seconds),
+            # The CDK would add `function:*`, all versions of each function, which is more than is called.
+            role=role.without_policy_updates(),
+            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
+        )
+        machine.node.add_dependency(role)
+        acknowledge(
+            machine,
+            "AwsSolutions-SF2",
+            "X-Ray off: durations per step are in every deployment's record and in its metrics, "
+            "and the tracer would bring botocore, 20 MB, into the asset.",
+        )
+        return machine
+
+    # Who starts it, and who is told.
+
+    def _start_when_an_execution_stopped(self) -> None:
+        self._start_by_rule(
+            "ExecutionStopped",
+            "An execution that was stopped or timed out is put back",
+            triggers.stopped_execution_pattern(self.machine.state_machine_arn),
+            triggers.STOPPED_EXECUTION_PATHS,
+            triggers.STOPPED_EXECUTION_INPUT,
+        )
+
+    def _start_when_an_image_was_pushed(self) -> None:
+        self._start_by_rule(
+            "ImagePushed",
+            "A pushed image is deployed",
+            triggers.pushed_image_pattern(
+                list(self._settings.image.repositories), list(self._settings.ecr_push.tag_patterns)
+            ),
+            triggers.PUSHED_IMAGE_PATHS,
+            triggers.PUSHED_IMAGE_INPUT,
+        )
+
+    def _start_by_rule(
+        self, id: str, description: str, pattern: dict[str, Any], paths: dict[str, str], values: dict[str, Any]
+    ) -> None:
+        """Start the machine with values whose ``<word>`` is replaced by what the event has at the word's path."""
+
+        def from_event(value: str) -> str:
+            return PLACEHOLDER.sub(lambda word: events.EventField.from_path(paths[word[1]]), value)
+
+        self._rule(id, description, pattern).add_target(
+            targets.SfnStateMachine(
+                self.machine,
+                input=events.RuleTargetInput.from_object({key: from_event(value) for key, value in values.items()}),
+                dead_letter_queue=self._undelivered,
+                retry_attempts=DELIVERY_ATTEMPTS,
+                max_event_age=cdk.Duration.hours(DELIVERY_HOURS),
+            )
+        )
+
+    def _page_when_a_rollback_failed(self) -> None:
+        """Page by the end of the execution itself: that works where the last function could not run."""
+        self._rule(
+            "RollbackFailed",
+            "A person has to look: neither the new nor the old release is whole",
+            triggers.rollback_failed_pattern(self.machine.state_machine_arn),
+        ).add_target(
+            targets.SnsTopic(
+                self.alerts,
+                # An object, because EventBridge does not escape the quotes of the cause inside a text.
+                message=events.RuleTargetInput.from_object(
+                    {
+                        "alert": f"{machine_name(self._identity)}: rollback failed, a person has to look",
+                        "execution": events.EventField.from_path("$.detail.executionArn"),
+                        "cause": events.EventField.from_path("$.detail.cause"),
+                    }
+                ),
+                dead_letter_queue=self._undelivered,
+                retry_attempts=DELIVERY_ATTEMPTS,
+                max_event_age=cdk.Duration.hours(DELIVERY_HOURS),
+            )
+        )
+
+    def _rule(self, id: str, description: str, pattern: dict[str, Any]) -> events.Rule:
+        return events.Rule(
+            self,
+            id,
+            description=description,
+            event_pattern=events.EventPattern(
+                source=pattern["source"], detail_type=pattern["detail-type"], detail=pattern["detail"]
+            ),
+        )
+
+    def _alerts(self) -> sns.Topic:
+        return sns.Topic(
+            self,
+            "Alerts",
+            topic_name=f"{self._identity.app}-{self._identity.environment}-deploy-alerts",
+            display_name=f"Deployments of {self._identity.app} to {self._identity.environment}",
+            enforce_ssl=True,
+        )
+
+    def _dead_letter_queue(self) -> sqs.Queue:
+        """Keep events that could not be delivered, and say so: a queue that nobody reads is no safety."""
+        queue = sqs.Queue(
+            self,
+            "Undelivered",
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=cdk.Duration.days(14),
+        )
+        acknowledge(queue, "AwsSolutions-SQS3", "This is the dead-letter queue itself, of EventBridge targets.")
+        alarm = cloudwatch.Alarm(
+            self,
+            "UndeliveredAlarm",
+            alarm_description="An event that should have started or reported a deployment was not delivered",
+            metric=queue.metric_approximate_number_of_messages_visible(
+                statistic="Maximum", period=cdk.Duration.minutes(1)
+            ),
+            threshold=1,
+            evaluation_periods=1,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        alarm.add_alarm_action(cloudwatch_actions.SnsAction(self.alerts))
+        self.alerts.add_to_resource_policy(
+            iam.PolicyStatement(
+                actions=["sns:Publish"],
+                resources=[self.alerts.topic_arn],
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                conditions={"ArnEquals": {"aws:SourceArn": alarm.alarm_arn}},
+            )
+        )
+        return queue
+
+    def _role(self, scope: Construct, service: str, description: str, grants: Sequence[Grant]) -> iam.Role:
+        """Create a role that may do what is granted and nothing else, and answer cdk-nag for its wildcards.
+
+        The grants are part of the role, so nothing that assumes it is created before it has them.
+        """
+        role = iam.Role(
+            scope,
+            "Role",
+            assumed_by=iam.ServicePrincipal(service),
+            description=description,
+            inline_policies={"grants": iam.PolicyDocument(statements=[grant.statement() for grant in grants])},
+        )
+        acknowledge_wildcards(role, grants)
+        return role
+
+    def _log_group(self, scope: Construct, name: str, id: str = "Logs") -> logs.LogGroup:
+        return logs.LogGroup(
+            scope,
+            id,
+            log_group_name=name,
+            retention=RETENTION[self._settings.machine.log_retention_days],
+            removal_policy=self._removal_policy,
+        )
+
+    @property
+    def _removal_policy(self) -> cdk.RemovalPolicy:
+        return cdk.RemovalPolicy.RETAIN if self._settings.is_production else cdk.RemovalPolicy.DESTROY

@@ -1,0 +1,353 @@
+"""What each step may do: the table ``PERMISSIONS`` below, one short block per step.
+
+A grant names its resources as narrowly as IAM allows; which action supports which resource is in the
+AWS Service Authorization Reference. Where a wildcard stays, the grant says why, and the same words
+answer cdk-nag. Names come from ``[permissions]`` and ``[image]`` of the environment's config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from config import EnvironmentConfig
+from statemachine import steps
+from statemachine.steps import Step
+
+NO_RESOURCE = "IAM has no resource for this action (Service Authorization Reference)."
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Actions that are allowed on resources.
+
+    Attributes
+    ----------
+    actions
+        Such as ``ecs:DescribeServices``; never with a wildcard.
+    resources
+        ARNs, or ``*`` where IAM knows no resource for the action.
+    conditions
+        As in an IAM policy: operator, key, values.
+    wildcard_reason
+        Why a ``*`` in the resources is right. Required when there is one.
+    """
+
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    conditions: Mapping[str, Mapping[str, object]] | None = None
+    wildcard_reason: str | None = None
+
+    def statement(self) -> iam.PolicyStatement:
+        """Return the statement for a policy."""
+        return iam.PolicyStatement(
+            actions=list(self.actions), resources=list(self.resources), conditions=self.conditions
+        )
+
+
+class World:
+    """The resources of one environment, and what can be granted on them.
+
+    Parameters
+    ----------
+    scope
+        Anything in the stack: it gives partition, region and account.
+    settings
+        The environment.
+    """
+
+    def __init__(self, scope: Construct, settings: EnvironmentConfig) -> None:
+        self._stack = cdk.Stack.of(scope)
+        self._settings = settings
+
+    # DynamoDB: a transaction needs the permissions of its parts (Developer Guide, "IAM and transactions").
+
+    def table(self, *calls: str) -> Grant:
+        """Allow calls on the table with the lock and the releases."""
+        return Grant(
+            tuple(f"dynamodb:{call}" for call in calls),
+            (self._arn("dynamodb", "table", self._settings.identity.table),),
+        )
+
+    def renew_lease(self) -> Grant:
+        """Allow the renewal that stands before every write to the world."""
+        return self.table("GetItem", "UpdateItem")
+
+    def close_deployment(self) -> Grant:
+        """Allow the one transaction that writes the record, moves the live release and frees the lock."""
+        return self.table("GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
+
+    # Parameters: the registry, the current tag, the current images.
+
+    def read_registry(self) -> Grant:
+        """Allow reading the services that registered themselves."""
+        path = self._settings.identity.services_path
+        return Grant(
+            ("ssm:GetParametersByPath",),
+            # The path itself: IAM checks the path that is asked for, not the parameters below it.
+            (self._parameter(path.rstrip("/")), self._parameter(f"{path}*")),
+            wildcard_reason="The services register themselves below this path; their names are not known here.",
+        )
+
+    def image_parameters(self, *calls: str) -> Grant:
+        """Allow calls on the current tag and on the pinned images."""
+        identity = self._settings.identity
+        return Grant(
+            tuple(f"ssm:{call}" for call in calls),
+            (self._parameter(identity.tag_parameter), self._parameter(f"{identity.images_path}*")),
+            wildcard_reason="One parameter per registered service below this path, and nothing else.",
+        )
+
+    def write_images(self) -> Grant:
+        """Allow setting and restoring the tag and the images; a new one is restored by deleting it."""
+        return self.image_parameters("GetParameters", "PutParameter", "DeleteParameter")
+
+    # What the preflight looks at: that it exists, never what a secret holds.
+
+    def check_parameters(self) -> Grant:
+        """Allow asking for the parameters that a task definition names as secrets."""
+        prefix = self._settings.permissions.secret_prefix.strip("/")
+        return Grant(
+            ("ssm:GetParameters",),
+            (self._parameter(f"/{prefix}/*"),),
+            wildcard_reason="Which parameters there are is in the task definitions; the prefix is this environment's.",
+        )
+
+    def check_secrets(self) -> Grant:
+        """Allow seeing that a secret exists, without its value."""
+        prefix = self._settings.permissions.secret_prefix
+        return Grant(
+            ("secretsmanager:DescribeSecret",),
+            (self._arn("secretsmanager", "secret", f"{prefix}*", colon=True),),
+            wildcard_reason="Which secrets there are is in the task definitions; an ARN ends in six random letters.",
+        )
+
+    def check_roles(self) -> Grant:
+        """Allow seeing that the roles of a task definition exist."""
+        return Grant(("iam:GetRole",), (self._roles(),), wildcard_reason=self._ROLES_REASON)
+
+    def check_log_groups(self) -> Grant:
+        """Allow seeing that the log groups of a task definition exist."""
+        return Grant(("logs:DescribeLogGroups",), ("*",), wildcard_reason=NO_RESOURCE)
+
+    # Images.
+
+    def read_images(self, *calls: str) -> Grant:
+        """Allow calls on the repositories of the config."""
+        return Grant(
+            tuple(f"ecr:{call}" for call in calls),
+            tuple(self._arn("ecr", "repository", name) for name in self._settings.image.repositories),
+        )
+
+    # ECS.
+
+    def read_task_definitions(self) -> Grant:
+        """Allow reading task definitions."""
+        return Grant(("ecs:DescribeTaskDefinition",), ("*",), wildcard_reason=NO_RESOURCE)
+
+    def services(self, *calls: str) -> Grant:
+        """Allow calls on the services of the config's clusters."""
+        return Grant(
+            tuple(f"ecs:{call}" for call in calls),
+            self._in_clusters("service"),
+            wildcard_reason="The registry names the services at run time; the clusters are this environment's.",
+        )
+
+    def read_tasks(self) -> list[Grant]:
+        """Allow finding and reading the tasks of the config's clusters."""
+        return [
+            Grant(
+                ("ecs:ListTasks",),
+                ("*",),
+                self._only_clusters(),
+                wildcard_reason="Its resource, a container instance, does not exist in Fargate; the cluster is given.",
+            ),
+            Grant(
+                ("ecs:DescribeTasks",),
+                self._in_clusters("task"),
+                wildcard_reason="ECS chooses the ids of tasks; the clusters are this environment's.",
+            ),
+        ]
+
+    def register_task_definitions(self) -> list[Grant]:
+        """Allow registering revisions with tags and with this environment's roles."""
+        reason = "The registry names the families at run time, and ECS counts the revisions."
+        revisions = (self._arn("ecs", "task-definition", "*"),)
+        tags_only_then = {"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}}
+        return [
+            Grant(("ecs:RegisterTaskDefinition",), revisions, wildcard_reason=reason),
+            Grant(("ecs:TagResource",), revisions, tags_only_then, wildcard_reason=reason),
+            self._pass_roles(),
+        ]
+
+    def run_tasks(self) -> list[Grant]:
+        """Allow starting the migration in the config's clusters, with this environment's roles."""
+        return [
+            Grant(
+                ("ecs:RunTask",),
+                (self._arn("ecs", "task-definition", "*"),),
+                self._only_clusters(),
+                wildcard_reason="The registry names the family at run time, and ECS counts the revisions.",
+            ),
+            Grant(
+                ("ecs:TagResource",),
+                self._in_clusters("task"),
+                {"StringEquals": {"ecs:CreateAction": "RunTask"}},
+                wildcard_reason="ECS chooses the id of the task; tags are allowed at its start only.",
+            ),
+            self._pass_roles(),
+        ]
+
+    # What explains a failure.
+
+    def read_logs(self) -> Grant:
+        """Allow reading the last lines of the containers."""
+        prefix = self._settings.permissions.log_group_prefix
+        return Grant(
+            ("logs:GetLogEvents",),
+            (self._arn("logs", "log-group", f"{prefix}*:log-stream:*", colon=True),),
+            wildcard_reason="Every task has a log stream of its own; the prefix is this environment's.",
+        )
+
+    def read_alarms(self) -> Grant:
+        """Allow reading alarms, composite ones too."""
+        return Grant(
+            ("cloudwatch:DescribeAlarms",),
+            ("*",),
+            wildcard_reason="A narrower resource leaves composite alarms out (API reference, DescribeAlarms).",
+        )
+
+    # The rest of the world.
+
+    def read_executions(self) -> Grant:
+        """Allow seeing whether the holder of the lock still runs."""
+        name = steps.machine_name(self._settings.identity)
+        return Grant(
+            ("states:DescribeExecution",),
+            (self._arn("states", "execution", f"{name}:*", colon=True),),
+            wildcard_reason="Executions of this one state machine; their names are not known here.",
+        )
+
+    def put_events(self) -> Grant:
+        """Allow our own events on the default bus."""
+        return Grant(
+            ("events:PutEvents",),
+            (self._arn("events", "event-bus", "default"),),
+            {"StringEquals": {"events:source": "stepship"}},
+        )
+
+    _ROLES_REASON = "The roles of this environment's tasks, by path; their own stacks name them."
+
+    def _pass_roles(self) -> Grant:
+        to_tasks = {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
+        return Grant(("iam:PassRole",), (self._roles(),), to_tasks, wildcard_reason=self._ROLES_REASON)
+
+    def _roles(self) -> str:
+        path = self._settings.permissions.role_path.removeprefix("/")
+        return self._stack.format_arn(service="iam", region="", resource="role", resource_name=f"{path}*")
+
+    def _parameter(self, name: str) -> str:
+        return self._arn("ssm", "parameter", name.removeprefix("/"))
+
+    def _in_clusters(self, resource: str) -> tuple[str, ...]:
+        return tuple(self._arn("ecs", resource, f"{name}/*") for name in self._settings.permissions.clusters)
+
+    def _only_clusters(self) -> dict[str, dict[str, object]]:
+        clusters = [self._arn("ecs", "cluster", name) for name in self._settings.permissions.clusters]
+        return {"ArnEquals": {"ecs:cluster": clusters}}
+
+    def _arn(self, service: str, resource: str, name: str, *, colon: bool = False) -> str:
+        separator = cdk.ArnFormat.COLON_RESOURCE_NAME if colon else cdk.ArnFormat.SLASH_RESOURCE_NAME
+        return self._stack.format_arn(service=service, resource=resource, resource_name=name, arn_format=separator)
+
+
+PERMISSIONS: Mapping[Step, Callable[[World], list[Grant]]] = {
+    steps.VERIFY_IMAGE: lambda world: [
+        world.read_registry(),
+        world.read_images("DescribeImages", "BatchGetImage"),
+        world.read_task_definitions(),
+    ],
+    steps.ACQUIRE_LOCK: lambda world: [
+        world.table("GetItem", "UpdateItem"),
+        world.read_executions(),
+    ],
+    steps.PLAN: lambda world: [
+        world.read_registry(),
+        world.image_parameters("GetParameters"),
+        world.check_parameters(),
+        world.check_secrets(),
+        world.check_roles(),
+        world.check_log_groups(),
+        world.services("DescribeServices"),
+        world.read_task_definitions(),
+        world.read_images("DescribeImages"),
+        world.read_alarms(),
+        world.table("GetItem", "Query"),
+    ],
+    steps.REQUEST_APPROVAL: lambda world: [
+        world.table("PutItem", "UpdateItem"),
+        world.put_events(),
+    ],
+    steps.UPDATE_IMAGE_TAG: lambda world: [
+        world.renew_lease(),
+        world.write_images(),
+        world.services("DescribeServices"),
+    ],
+    steps.REGISTER_TASK_DEFINITIONS: lambda world: [
+        world.renew_lease(),
+        world.read_task_definitions(),
+        *world.register_task_definitions(),
+    ],
+    steps.RUN_MIGRATION: lambda world: [
+        world.renew_lease(),
+        world.read_task_definitions(),
+        *world.run_tasks(),
+        *world.read_tasks(),
+        world.read_logs(),
+    ],
+    steps.DEPLOY_WAVE: lambda world: [
+        world.renew_lease(),
+        world.services("DescribeServices", "UpdateService"),
+    ],
+    steps.CHECK_ROLLOUT: lambda world: [
+        world.services("DescribeServices"),
+        *world.read_tasks(),
+        world.read_task_definitions(),
+        world.read_logs(),
+        world.read_alarms(),
+    ],
+    steps.CHECK_HEALTH: lambda world: [
+        world.services("DescribeServices"),
+        *world.read_tasks(),
+        world.read_task_definitions(),
+        world.read_logs(),
+        world.read_alarms(),
+    ],
+    steps.COMPLETE: lambda world: [
+        world.close_deployment(),
+        world.put_events(),
+    ],
+    steps.ROLL_BACK: lambda world: [
+        world.renew_lease(),
+        world.write_images(),
+        world.services("DescribeServices", "UpdateService"),
+    ],
+    steps.CHECK_ROLLBACK: lambda world: [
+        world.services("DescribeServices"),
+        *world.read_tasks(),
+        world.read_task_definitions(),
+        world.read_logs(),
+    ],
+    steps.RECORD_FAILURE: lambda world: [
+        world.close_deployment(),
+        world.put_events(),
+    ],
+    steps.RELEASE_LOCK: lambda world: [
+        world.close_deployment(),
+        world.put_events(),
+    ],
+}

@@ -1,0 +1,107 @@
+"""The steps as data: read by the construct that deploys them and by the simulator that runs them.
+
+Nothing here imports the CDK, so the simulator needs no Node and no synthesis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lambdas.settings import (
+    ApprovalPolicy,
+    CircuitBreakerPolicy,
+    Identity,
+    ImagePolicy,
+    LockPolicy,
+    MigrationPolicy,
+    Policy,
+    RolloutPolicy,
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One Task state and the Lambda function behind it.
+
+    Attributes
+    ----------
+    state
+        The state's name, as a person reads it in the console.
+    handler
+        The module in ``lambdas/handlers``.
+    timeout_seconds
+        The function's timeout. It bounds how long a stopped execution can still write, and so the
+        lease of the lock (docs/decisions/0003-lease-outlives-the-last-write.md).
+    policies
+        The sections of the config that the function reads.
+    """
+
+    state: str
+    handler: str
+    timeout_seconds: int
+    policies: tuple[type[Policy], ...] = ()
+
+    @property
+    def slug(self) -> str:
+        """The last part of the function's name: ``verify-image``."""
+        return self.handler.replace("_", "-")
+
+    @property
+    def entry_point(self) -> str:
+        """The handler as Lambda names it: ``lambdas.handlers.verify_image.handler``."""
+        return f"lambdas.handlers.{self.handler}.handler"
+
+    def function_name(self, identity: Identity) -> str:
+        """The function's name in an environment: ``v3-backend-dev-verify-image``."""
+        return f"{identity.app}-{identity.environment}-{self.slug}"
+
+    def environment(self, identity: Identity, policies: Mapping[type[Policy], Policy]) -> dict[str, str]:
+        """Return the function's environment variables."""
+        return {
+            **identity.dump(),
+            "POWERTOOLS_SERVICE_NAME": self.slug,
+            "POWERTOOLS_METRICS_NAMESPACE": "Stepship",
+            **{policy.variable(): policies[policy].dump() for policy in self.policies},
+        }
+
+
+VERIFY_IMAGE = Step("Verify image", "verify_image", 60, (ImagePolicy,))
+ACQUIRE_LOCK = Step("Acquire lock", "acquire_lock", 30, (LockPolicy,))
+PLAN = Step("Plan", "plan", 120, (RolloutPolicy, CircuitBreakerPolicy, MigrationPolicy, ApprovalPolicy))
+REQUEST_APPROVAL = Step("Wait for approval", "request_approval", 30)
+UPDATE_IMAGE_TAG = Step("Update image tag", "update_image_tag", 60)
+REGISTER_TASK_DEFINITIONS = Step("Register task definitions", "register_task_definitions", 300)
+RUN_MIGRATION = Step("Run migration", "run_migration", 60)
+DEPLOY_WAVE = Step("Deploy wave", "deploy_wave", 120)
+CHECK_ROLLOUT = Step("Check rollout", "check_rollout", 60)
+CHECK_HEALTH = Step("Check health", "check_health", 60)
+COMPLETE = Step("Complete", "complete", 60)
+ROLL_BACK = Step("Roll back", "roll_back", 120)
+CHECK_ROLLBACK = Step("Check rollback", "check_rollback", 60)
+RECORD_FAILURE = Step("Record failure", "record_failure", 60)
+RELEASE_LOCK = Step("Release lock", "release_lock", 60)
+
+STEPS: tuple[Step, ...] = (
+    VERIFY_IMAGE,
+    ACQUIRE_LOCK,
+    PLAN,
+    REQUEST_APPROVAL,
+    UPDATE_IMAGE_TAG,
+    REGISTER_TASK_DEFINITIONS,
+    RUN_MIGRATION,
+    DEPLOY_WAVE,
+    CHECK_ROLLOUT,
+    CHECK_HEALTH,
+    COMPLETE,
+    ROLL_BACK,
+    CHECK_ROLLBACK,
+    RECORD_FAILURE,
+    RELEASE_LOCK,
+)
+"""All steps, in the order of the diagram."""
+
+
+def machine_name(identity: Identity) -> str:
+    """The state machine's name: ``v3-backend-dev-deploy``."""
+    return f"{identity.app}-{identity.environment}-deploy"

@@ -1,0 +1,80 @@
+"""The EventBridge rules that start the state machine by themselves, as data.
+
+Read by the construct that deploys the rules and by the simulator that plays EventBridge.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+OWN_FAILURES = ("Rejected", "RolledBack", "RollbackFailed")
+"""The Fail states: each has put the world in order, or paged a person, before it ended."""
+
+
+def stopped_execution_pattern(machine_arn: str) -> dict[str, Any]:
+    """Match an execution that ended without its own last step: stopped, timed out, or failed by the service.
+
+    Source: Step Functions Developer Guide, "Step Functions Execution Status Change" events.
+    """
+    ended = {"source": ["aws.states"], "detail-type": ["Step Functions Execution Status Change"]}
+    return {
+        **ended,
+        "detail": {
+            "stateMachineArn": [machine_arn],
+            "$or": [
+                {"status": ["ABORTED", "TIMED_OUT"]},
+                {"status": ["FAILED"], "error": [{"anything-but": list(OWN_FAILURES)}]},
+                {"status": ["FAILED"], "error": [{"exists": False}]},
+            ],
+        },
+    }
+
+
+def rollback_failed_pattern(machine_arn: str) -> dict[str, Any]:
+    """Match an execution that could not bring the old release back: a person has to look."""
+    return {
+        "source": ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {"stateMachineArn": [machine_arn], "status": ["FAILED"], "error": ["RollbackFailed"]},
+    }
+
+
+STOPPED_EXECUTION_PATHS = {"arn": "$.detail.executionArn", "status": "$.detail.status"}
+"""What the input transformer takes out of the event."""
+
+STOPPED_EXECUTION_INPUT = {
+    "action": "rollback",
+    "takeover": "<arn>",
+    "requestedBy": "eventbridge:stopped-execution",
+    "reason": "the execution ended as <status>",
+}
+"""What the rule starts the machine with: put back whatever that execution had moved."""
+
+
+def pushed_image_pattern(repositories: list[str], tag_patterns: list[str]) -> dict[str, Any]:
+    """Match a finished push of a tag that this environment deploys.
+
+    Source: Amazon ECR User Guide, "Amazon ECR events and EventBridge" (a push event has ``action-type``
+    PUSH and ``result`` SUCCESS); the patterns are EventBridge wildcards, such as ``sha-*``.
+    """
+    return {
+        "source": ["aws.ecr"],
+        "detail-type": ["ECR Image Action"],
+        "detail": {
+            "action-type": ["PUSH"],
+            "result": ["SUCCESS"],
+            "repository-name": repositories,
+            "image-tag": [{"wildcard": pattern} for pattern in tag_patterns],
+        },
+    }
+
+
+PUSHED_IMAGE_PATHS = {"tag": "$.detail.image-tag", "digest": "$.detail.image-digest"}
+
+PUSHED_IMAGE_INPUT = {
+    "action": "deploy",
+    "imageTag": "<tag>",
+    "imageDigest": "<digest>",
+    "requestedBy": "eventbridge:ecr-push",
+    "reason": "image pushed",
+}

@@ -1,0 +1,63 @@
+"""What several folders of tests share: the Node of the wheel, and one synthesised app."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from statemachine.node import use_packaged_node
+
+ROOT = Path(__file__).parent.parent
+
+use_packaged_node()
+# It takes 3 to 8 seconds an app; `make synth` runs it.
+os.environ.setdefault("CDK_VALIDATION", "false")
+# The stacks must fit any account, whatever the shell of the tests says.
+os.environ.pop("CDK_DEFAULT_ACCOUNT", None)
+
+SERVICES = """
+[services.api]
+cluster = "v3-backend-dev"
+service = "v3-backend-dev-api"
+family = "v3-backend-dev-api"
+container = "v3-backend-api"
+repository = "v3-backend"
+wave = 1
+
+[services.migration]
+kind = "migration"
+cluster = "v3-backend-dev"
+family = "v3-backend-dev-migration"
+container = "v3-backend-migration"
+repository = "v3-backend"
+subnets = ["subnet-0123456789abcdef0"]
+security_groups = ["sg-0123456789abcdef0"]
+"""
+
+
+@pytest.fixture(scope="session")
+def config_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The committed config files, with services of its own in dev: a team that brings its cluster."""
+    folder = tmp_path_factory.mktemp("config")
+    for file in (ROOT / "config").glob("*.toml"):
+        shutil.copy(file, folder)
+    with (folder / "dev.toml").open("a", encoding="utf-8") as dev:
+        dev.write(SERVICES)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def templates(config_folder: Path) -> dict[str, dict[str, Any]]:
+    """The templates of all coordinator stacks by environment; cdk-nag has passed, or this fails."""
+    import cdk_app
+
+    flags = json.loads((ROOT / "cdk.json").read_text())["context"]
+    app = cdk_app.build({**flags, "aws:cdk:bundling-stacks": []}, folder=config_folder)
+    named = {stack.stack_name: stack.template for stack in app.synth().stacks}
+    environments = ("dev", "staging", "production")
+    return {each: named[f"v3-backend-{each}-deployment-coordinator"] for each in environments}

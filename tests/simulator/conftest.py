@@ -1,0 +1,14 @@
+"""A simulated world for each test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from simulator.machine import SimulatedAws
+from tests.simulator import toys
+
+
+@pytest.fixture
+def aws() -> Iterator[SimulatedAws]:
+    """A world with a table."""
+    yield from toys.world()
