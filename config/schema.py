@@ -1,6 +1,6 @@
 """The sections of ``config/<environment>.toml`` as frozen types.
 
-A section that a function reads is a policy of ``lambdas/settings.py``, so a key has one spelling from
+A section that a function reads is a policy of ``lambdas/release/policies.py``, so a key has one spelling from
 the TOML file to the handler. The sections below are read at deploy time only, or add deploy-time keys.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from lambdas.settings import (
+from lambdas.release.policies import (
     ApprovalPolicy,
     CircuitBreakerPolicy,
     Identity,

@@ -15,7 +15,7 @@ from lambdas.release.document import decode, encode
 from lambdas.release.errors import StepshipError
 from lambdas.release.history import DeploymentRecord, Outcome, Release, Report, durations, timestamp
 from lambdas.release.plan import Plan
-from lambdas.release.request import Request, shorten
+from lambdas.release.request import shorten
 from lambdas.wiring import Wiring
 
 
@@ -78,7 +78,7 @@ def end_execution(
             **encode(report),
         },
     )
-    _count(wiring, report, record.ended_at, now - call.started_at, logger)
+    _count(wiring, report, now - call.started_at, logger)
     return report
 
 
@@ -87,7 +87,7 @@ def announce(wiring: Wiring, logger: Logger, detail_type: str, detail: Mapping[s
     try:
         wiring.events.put(detail_type, detail)
     except StepshipError as error:
-        logger.error("event not published", detail_type=detail_type, reason=str(error))
+        logger.warning("event not published", detail_type=detail_type, reason=str(error))
 
 
 def _record(call: Invocation, state: Mapping[str, Any], report: Report, now: float) -> DeploymentRecord:
@@ -151,7 +151,7 @@ def _inherited_plan(call: Invocation, wiring: Wiring) -> Plan | None:
     return decode(Plan, json.loads(journal)) if journal else None
 
 
-def _count(wiring: Wiring, report: Report, ended_at: str, seconds: float, logger: Logger) -> None:
+def _count(wiring: Wiring, report: Report, seconds: float, logger: Logger) -> None:
     """Write one line of CloudWatch embedded metrics: outcome and duration of the deployment."""
     from aws_lambda_powertools.metrics import MetricUnit
     from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider

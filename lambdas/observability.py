@@ -129,7 +129,8 @@ class Handler:
             _name_step(error, call.step)
             raise
         logger.info("step done", status=result.get("status"))
-        return {"step": call.step, "at": wiring.clock.now(), **result}
+        # A report is the execution's last word and has keys of its own; any other result says where it is from.
+        return result if "outcome" in result else {"step": call.step, "at": wiring.clock.now(), **result}
 
 
 def parse_invocation(event: Json, context: LambdaContext) -> Invocation:

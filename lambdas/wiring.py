@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from lambdas.settings import Identity, Policy
+from lambdas.release.policies import Identity, Policy
+from lambdas.settings import read_identity, read_policy
 
 if TYPE_CHECKING:
     from lambdas.aws.cloudwatch import Alarms
@@ -59,11 +60,11 @@ class Wiring:
     @cached_property
     def identity(self) -> Identity:
         """Application, environment and table."""
-        return Identity.read(self.environ)
+        return read_identity(self.environ)
 
     def policy(self, kind: type[P]) -> P:
         """Read one section of the config; KeyError when this function was not given it."""
-        return kind.read(self.environ)
+        return read_policy(kind, self.environ)
 
     @cached_property
     def releases(self) -> ReleasesTable:

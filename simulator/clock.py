@@ -152,8 +152,6 @@ class VirtualClock:
         ------
         RuntimeError
             If the calling thread does not take part in the clock.
-        Cancelled
-            If the participant was cancelled meanwhile.
         """
         self._block(self._due(seconds), f"{seconds:g} s to pass", self._me())
 
@@ -220,13 +218,7 @@ class VirtualClock:
     # --- waiting for something other than time
 
     def wait(self, state: WaitList, timeout_seconds: float | None, waits_for: str) -> bool:
-        """Block the caller until :meth:`wake` for ``state``, or until the timeout (virtual seconds).
-
-        Returns
-        -------
-        bool
-            True if it was woken, False if the timeout passed.
-        """
+        """Block the caller until :meth:`wake` for ``state`` (True), or until the timeout in virtual seconds (False)."""
         me = self._me()
         state.waiters.append(me)
         try:
@@ -257,13 +249,7 @@ class VirtualClock:
     # --- cancelling
 
     def cancel(self, participant: Participant, *, force: bool = False) -> None:
-        """Unwind a participant with :class:`Cancelled` as soon as it would go on and its shield is down.
-
-        Parameters
-        ----------
-        force
-            Do not respect the shield.
-        """
+        """Unwind a participant as soon as it would go on and its shield is down; ``force`` ignores the shield."""
         participant.cancelled = True
         if force:
             participant.shield = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +71,13 @@ class _Host:
 
 
 class EcsOperations:
-    """Services, tasks and task definitions of one account and region."""
+    """Services, tasks and task definitions of one account and region.
+
+    Attributes
+    ----------
+    started
+        How many one-off tasks were started, by ``startedBy``; ECS itself forgets a stopped task after an hour.
+    """
 
     def __init__(self, backend: EC2ContainerServiceBackend, world: EcsWorld) -> None:
         self._backend, self._world = backend, world
@@ -80,6 +86,7 @@ class EcsOperations:
         self._services: dict[tuple[str, str], LiveService] = {}
         self._one_off: dict[str, list[SimulatedTask]] = {}
         self._tokens: dict[str, tuple[str, list[SimulatedTask]]] = {}
+        self.started: Counter[str] = Counter()
         self._runs = 0
         self._lock = threading.RLock()
 
@@ -227,6 +234,7 @@ class EcsOperations:
 
     def _run_one(self, cluster: Cluster, request: Json, spec: TaskSpec, now: float) -> SimulatedTask:
         self._runs += 1
+        self.started[request.get("startedBy", "")] += 1
         task_id = sha256(f"{cluster.arn}/run/{self._runs}".encode()).hexdigest()[:32]
         family = spec.task_definition_arn.rpartition("/")[2].partition(":")[0]
         task = SimulatedTask(

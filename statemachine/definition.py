@@ -268,8 +268,9 @@ def _unreported(scope: Construct, name: str, outcome: str, step: str) -> sfn.Pas
             "step": step,
             "errorType": sfn.JsonPath.string_at("$.reportError.Error"),
             "message": sfn.JsonPath.string_at("$.reportError.Cause"),
-            "explanation": None,
-            "release": None,
+            # The CDK leaves out a plain null.
+            "explanation": sfn.JsonPath.string_to_json("null"),
+            "release": sfn.JsonPath.string_to_json("null"),
         },
         result_path="$.report",
     )

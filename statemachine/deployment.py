@@ -33,8 +33,10 @@ MEMORY_MB = 256
 cold start, which is all import time, takes twice as long for the same price."""
 
 DELIVERY_ATTEMPTS = 185
-DELIVERY_HOURS = 24
+LONGEST_DELIVERY = cdk.Duration.hours(24)
 """EventBridge's own limits (User Guide, "Retry policy"): a rollback that comes late is better than none."""
+PUSH_DELIVERY = cdk.Duration.hours(1)
+"""An image that was pushed longer ago may be older than what runs by now: a person decides."""
 
 RETENTION = dict(zip(RETENTION_DAYS, logs.RetentionDays, strict=False))
 """The CDK lists the same values in the same order, and an endless one after them."""
@@ -203,6 +205,7 @@ class CodeDeployment(Construct):
             triggers.stopped_execution_pattern(self.machine.state_machine_arn),
             triggers.STOPPED_EXECUTION_PATHS,
             triggers.STOPPED_EXECUTION_INPUT,
+            LONGEST_DELIVERY,
         )
 
     def _start_when_an_image_was_pushed(self) -> None:
@@ -214,10 +217,17 @@ class CodeDeployment(Construct):
             ),
             triggers.PUSHED_IMAGE_PATHS,
             triggers.PUSHED_IMAGE_INPUT,
+            PUSH_DELIVERY,
         )
 
     def _start_by_rule(
-        self, id: str, description: str, pattern: dict[str, Any], paths: dict[str, str], values: dict[str, Any]
+        self,
+        id: str,
+        description: str,
+        pattern: dict[str, Any],
+        paths: dict[str, str],
+        values: dict[str, str],
+        max_age: cdk.Duration,
     ) -> None:
         """Start the machine with values whose ``<word>`` is replaced by what the event has at the word's path."""
 
@@ -230,7 +240,7 @@ class CodeDeployment(Construct):
                 input=events.RuleTargetInput.from_object({key: from_event(value) for key, value in values.items()}),
                 dead_letter_queue=self._undelivered,
                 retry_attempts=DELIVERY_ATTEMPTS,
-                max_event_age=cdk.Duration.hours(DELIVERY_HOURS),
+                max_event_age=max_age,
             )
         )
 
@@ -253,7 +263,9 @@ class CodeDeployment(Construct):
                 ),
                 dead_letter_queue=self._undelivered,
                 retry_attempts=DELIVERY_ATTEMPTS,
-                max_event_age=cdk.Duration.hours(DELIVERY_HOURS),
+                max_event_age=LONGEST_DELIVERY,
+                # The topic's own policy would let rules of any account publish.
+                authorize_using_role=True,
             )
         )
 

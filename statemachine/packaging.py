@@ -24,9 +24,9 @@ import jsii
 from aws_cdk import aws_lambda as lambda_
 
 ROOT = Path(__file__).parent.parent
-LAMBDAS = ROOT / "lambdas"
-REQUIREMENTS = LAMBDAS / "requirements.txt"
-INPUT_SCHEMA = ROOT / "statemachine" / "input.schema.json"
+PACKAGE = "lambdas"
+REQUIREMENTS = "lambdas/requirements.txt"
+INPUT_SCHEMA = "statemachine/input.schema.json"
 PYTHON_VERSION = "3.13"
 PLATFORM = "aarch64-manylinux2014"
 KEPT_METADATA = "METADATA"
@@ -49,7 +49,7 @@ def build_asset(target: Path) -> None:
     subprocess.run(
         [
             *(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
-            *("--requirements", str(REQUIREMENTS), "--target", str(target)),
+            *("--requirements", str(ROOT / REQUIREMENTS), "--target", str(target)),
             *("--python-platform", PLATFORM, "--python-version", PYTHON_VERSION),
             *("--only-binary", ":all:", "--no-compile-bytecode", "--link-mode", "copy"),
         ],
@@ -58,23 +58,25 @@ def build_asset(target: Path) -> None:
         env={**os.environ, "UV_PYTHON_DOWNLOADS": "never"},
     )
     _remove_ballast(target)
-    for source in sources():
-        copy = target / "lambdas" / source.relative_to(LAMBDAS)
+    for source in _sources(ROOT):
+        copy = target / source.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)
-    shutil.copyfile(INPUT_SCHEMA, target / "lambdas" / INPUT_SCHEMA.name)
+    schema = ROOT / INPUT_SCHEMA
+    shutil.copyfile(schema, target / PACKAGE / schema.name)
 
 
-def sources() -> Iterator[Path]:
-    """Yield the files of the package that run in AWS, in a stable order."""
-    yield from sorted(LAMBDAS.rglob("*.py"))
+def asset_hash(root: Path = ROOT) -> str:
+    """Return a hash of everything that the asset is made from, the same on every machine.
 
-
-def asset_hash() -> str:
-    """Return a hash of everything that the asset is made from, the same on every machine."""
+    Parameters
+    ----------
+    root
+        The checkout.
+    """
     digest = hashlib.sha256()
-    for file in (*sources(), REQUIREMENTS, INPUT_SCHEMA, Path(__file__)):
-        digest.update(file.relative_to(ROOT).as_posix().encode())
+    for file in (*_sources(root), root / REQUIREMENTS, root / INPUT_SCHEMA, root / "statemachine" / "packaging.py"):
+        digest.update(file.relative_to(root).as_posix().encode())
         digest.update(b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -82,7 +84,7 @@ def asset_hash() -> str:
 def code() -> lambda_.Code:
     """Return the asset for the functions; it is built at synthesis, if the stack is bundled at all."""
     return lambda_.Code.from_asset(
-        str(LAMBDAS),
+        str(ROOT / PACKAGE),
         asset_hash=asset_hash(),
         asset_hash_type=cdk.AssetHashType.CUSTOM,
         bundling=cdk.BundlingOptions(image=cdk.DockerImage.from_registry("docker-is-not-used"), local=_WithUv()),
@@ -93,9 +95,14 @@ def code() -> lambda_.Code:
 class _WithUv:
     """Local bundling with uv. An error ends the synthesis: the CDK must not fall back to docker."""
 
-    def try_bundle(self, output_dir: str, **_: Any) -> bool:
+    # jsii hands the options over as one argument, though the interface declares them as keywords.
+    def try_bundle(self, output_dir: str, *_: Any, **__: Any) -> bool:
         build_asset(Path(output_dir))
         return True
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    yield from sorted((root / PACKAGE).rglob("*.py"))
 
 
 def _remove_ballast(target: Path) -> None:

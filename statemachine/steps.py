@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lambdas.settings import (
+from lambdas.release.policies import (
     ApprovalPolicy,
     CircuitBreakerPolicy,
     Identity,
@@ -18,6 +18,7 @@ from lambdas.settings import (
     Policy,
     RolloutPolicy,
 )
+from lambdas.settings import dump_identity, dump_policy
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,10 @@ class Step:
     def environment(self, identity: Identity, policies: Mapping[type[Policy], Policy]) -> dict[str, str]:
         """Return the function's environment variables."""
         return {
-            **identity.dump(),
+            **dump_identity(identity),
             "POWERTOOLS_SERVICE_NAME": self.slug,
             "POWERTOOLS_METRICS_NAMESPACE": "Stepship",
-            **{policy.variable(): policies[policy].dump() for policy in self.policies},
+            **{name: value for kind in self.policies for name, value in dump_policy(policies[kind]).items()},
         }
 
 
@@ -71,13 +72,13 @@ ACQUIRE_LOCK = Step("Acquire lock", "acquire_lock", 30, (LockPolicy,))
 PLAN = Step("Plan", "plan", 120, (RolloutPolicy, CircuitBreakerPolicy, MigrationPolicy, ApprovalPolicy))
 REQUEST_APPROVAL = Step("Wait for approval", "request_approval", 30)
 UPDATE_IMAGE_TAG = Step("Update image tag", "update_image_tag", 60)
-REGISTER_TASK_DEFINITIONS = Step("Register task definitions", "register_task_definitions", 300)
+REGISTER_TASK_DEFINITIONS = Step("Register task definitions", "register_task_definitions", 120)
 RUN_MIGRATION = Step("Run migration", "run_migration", 60)
-DEPLOY_WAVE = Step("Deploy wave", "deploy_wave", 120)
+DEPLOY_WAVE = Step("Deploy wave", "deploy_wave", 60)
 CHECK_ROLLOUT = Step("Check rollout", "check_rollout", 60)
 CHECK_HEALTH = Step("Check health", "check_health", 60)
 COMPLETE = Step("Complete", "complete", 60)
-ROLL_BACK = Step("Roll back", "roll_back", 120)
+ROLL_BACK = Step("Roll back", "roll_back", 60)
 CHECK_ROLLBACK = Step("Check rollback", "check_rollback", 60)
 RECORD_FAILURE = Step("Record failure", "record_failure", 60)
 RELEASE_LOCK = Step("Release lock", "release_lock", 60)

@@ -18,15 +18,16 @@ PACKAGES = ("config", "lambdas", "simulator", "stacks", "statemachine", "stepshi
 
 # Who may import what of ours; everything else of ours is forbidden. The longest matching name rules.
 MAY_IMPORT = {
-    "config": ("config", "lambdas.settings"),
+    "config": ("config", "lambdas.release.policies"),
     "lambdas": ("lambdas",),
-    "lambdas.aws": ("lambdas.aws", "lambdas.release", "lambdas.settings", "lambdas.observability"),
+    "lambdas.aws": ("lambdas.aws", "lambdas.release"),
     "lambdas.handlers": (
         "lambdas.aws",
         "lambdas.release",
         "lambdas.wiring",
         "lambdas.settings",
         "lambdas.observability",
+        "lambdas.ending",
     ),
     "lambdas.release": ("lambdas.release",),
     "simulator": ("simulator", "statemachine", "config", "lambdas"),

@@ -25,6 +25,7 @@ def service_evidence(
     task_definition: str,
     facts: ServiceFacts | None,
     verdict: Verdict,
+    *,
     since: float,
 ) -> Evidence:
     """Gather the evidence about one service.

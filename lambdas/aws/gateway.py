@@ -32,6 +32,9 @@ THROTTLING = frozenset(
 )
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"})
 
+SERVER_ERROR = 500
+"""HTTP status from which on the service is to blame, and the same call may work later."""
+
 ATTEMPTS = 4
 """Tries within one call (botocore's standard mode); the state machine retries the whole step after that."""
 
@@ -127,7 +130,7 @@ def translate(call: str, response: Mapping[str, Any], known: KnownErrors) -> Ste
         return known[code](text)
     if code in THROTTLING:
         return Throttled(text)
-    if status >= 500:
+    if status >= SERVER_ERROR:
         return AwsUnavailable(text)
     if code in DENIED:
         return AccessDenied(f"{text}. Grant it in statemachine/permissions.py, or mend the resource's own policy")

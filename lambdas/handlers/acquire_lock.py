@@ -7,7 +7,7 @@ from aws_lambda_powertools import Logger
 from lambdas.observability import LEASE_MARGIN_SECONDS, Handler, Invocation, Json
 from lambdas.release.errors import Throttled
 from lambdas.release.lock import LockDecision, LockTry, claim_of, decide_lock
-from lambdas.settings import LockPolicy
+from lambdas.release.policies import LockPolicy
 from lambdas.wiring import Wiring
 
 TRIES = 5

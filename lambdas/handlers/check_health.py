@@ -41,7 +41,13 @@ def check_health(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     if bad or alarms:
         evidence = [
             service_evidence(
-                wiring.ecs, wiring.logs, plan.services[name], targets[name], facts.get(name), verdicts[name], since
+                wiring.ecs,
+                wiring.logs,
+                plan.services[name],
+                targets[name],
+                facts.get(name),
+                verdicts[name],
+                since=since,
             )
             for name in bad[:5]
         ]

@@ -1,4 +1,4 @@
-"""``Check rollback``: are all services steady on what they ran before?"""
+"""``Check rollback``: whether all services are steady on what they ran before."""
 
 from __future__ import annotations
 

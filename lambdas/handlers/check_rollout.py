@@ -72,7 +72,7 @@ def _explain(
             wave["services"][name]["target"],
             facts.get(name),
             verdicts[name],
-            wave["startedAt"],
+            since=wave["startedAt"],
         )
         for name in subjects[:5]
     ]

@@ -21,6 +21,7 @@ from lambdas.release.planning import (
     plan_recovery,
     plan_return,
 )
+from lambdas.release.policies import ApprovalPolicy, CircuitBreakerPolicy, MigrationPolicy, RolloutPolicy
 from lambdas.release.preflight import (
     Check,
     check_alarms,
@@ -33,7 +34,6 @@ from lambdas.release.preflight import (
 )
 from lambdas.release.registry import MIGRATION, Registry, parse_registry
 from lambdas.release.task_definition import TaskDefinition
-from lambdas.settings import ApprovalPolicy, CircuitBreakerPolicy, MigrationPolicy, RolloutPolicy
 from lambdas.wiring import Wiring
 
 
@@ -64,7 +64,7 @@ def plan(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         for c in check_task_definition(s.name, s.family, s.container, definitions[s.name])
     ]
     if request.is_deploy:
-        checks += _deploy_checks(registry, definitions, request.run_migration, wiring)
+        checks += _deploy_checks(registry, definitions, wiring, migrate=request.run_migration)
     require(checks)
 
     running = {
@@ -132,7 +132,7 @@ def _return_checks(made: Plan, world: World, wiring: Wiring) -> list[Check]:
 
 
 def _deploy_checks(
-    registry: Registry, definitions: dict[str, TaskDefinition | None], migrate: bool, wiring: Wiring
+    registry: Registry, definitions: dict[str, TaskDefinition | None], wiring: Wiring, *, migrate: bool
 ) -> list[Check]:
     """Check everything that the new tasks will need, each thing looked up once."""
     subjects = {name: found for name, found in definitions.items() if found}

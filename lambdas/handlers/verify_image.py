@@ -20,9 +20,9 @@ from lambdas.release.image import (
     choose_image,
     release_image,
 )
+from lambdas.release.policies import ImagePolicy
 from lambdas.release.registry import Registry, parse_registry
 from lambdas.release.request import Request, check_request, shorten
-from lambdas.settings import ImagePolicy
 from lambdas.wiring import Wiring
 
 SCHEMA_NAME = "input.schema.json"
@@ -94,7 +94,7 @@ def _validator() -> Any:
 
     # Cross-field rules are checked by `check_request`, which says them in words.
     fields = {key: value for key, value in schema().items() if key != "allOf"}
-    return fastjsonschema.compile(fields)
+    return fastjsonschema.compile(fields, use_default=False)
 
 
 def find_images(request: Request, registry: Registry, wiring: Wiring) -> tuple[FoundImage, ...]:

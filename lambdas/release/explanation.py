@@ -17,6 +17,10 @@ MAX_LINE = 300
 """Bounds that keep a report below the 32,768 characters that a Fail state's Cause may have."""
 
 
+KILLED = 137
+"""128 + SIGKILL: what a container exits with when the kernel or ECS kills it."""
+
+
 @dataclass(frozen=True)
 class StoppedContainer:
     """A container of a stopped task."""
@@ -131,34 +135,33 @@ class _Rule:
     cause: str
     weight: int
     hint: str
-    matches: Callable[[StoppedTask, str], str | None]
+    matches: Callable[[StoppedTask], str | None]
 
 
-def _reason(pattern: str) -> Callable[[StoppedTask, str], str | None]:
+def _reason(pattern: str) -> Callable[[StoppedTask], str | None]:
     compiled = re.compile(pattern, re.IGNORECASE)
 
-    def match(task: StoppedTask, container: str) -> str | None:
+    def match(task: StoppedTask) -> str | None:
         said = [task.stopped_reason, *(c.reason for c in task.containers)]
         return next((text for text in said if compiled.search(text)), None)
 
     return match
 
 
-def _out_of_memory(task: StoppedTask, container: str) -> str | None:
-    said = _reason(r"OutOfMemory|out of memory")(task, container)
+def _out_of_memory(task: StoppedTask) -> str | None:
+    said = _reason(r"OutOfMemory|out of memory")(task)
     if said:
         return said
-    killed = next((c for c in task.containers if c.exit_code == 137), None)
+    killed = next((c for c in task.containers if c.exit_code == KILLED), None)
     # ECS itself ends a task that it replaces with SIGKILL, and says so in the reason.
     if killed and not task.stopped_reason.startswith(("Scaling activity", "Task failed")):
-        return f"container {killed.name} exited with 137 (killed)"
+        return f"container {killed.name} exited with {KILLED} (killed)"
     return None
 
 
-def _exit_code(task: StoppedTask, container: str) -> str | None:
-    exited = [c for c in task.containers if c.exit_code not in (None, 0)]
-    ours = sorted(exited, key=lambda c: c.name != container)
-    return f"container {ours[0].name} exited with {ours[0].exit_code}" if ours else None
+def _exit_code(task: StoppedTask) -> str | None:
+    exited = next((c for c in task.containers if c.exit_code not in (None, 0)), None)
+    return f"container {exited.name} exited with {exited.exit_code}" if exited else None
 
 
 RULES: tuple[_Rule, ...] = (
@@ -237,7 +240,7 @@ def _causes(one: Evidence) -> list[tuple[int, Cause]]:
     said: dict[str, list[str]] = {}
     for task in one.stopped:
         for rule in RULES:
-            text = rule.matches(task, one.container)
+            text = rule.matches(task)
             if text:
                 seen[rule.cause] += 1
                 said.setdefault(rule.cause, []).append(text)

@@ -13,7 +13,7 @@ from lambdas.release.errors import (
     ScanMissing,
     WrongArchitecture,
 )
-from lambdas.settings import ImagePolicy
+from lambdas.release.policies import ImagePolicy
 
 SCANNED = ("COMPLETE", "ACTIVE")
 """ECR's basic scanning ends with COMPLETE; enhanced scanning stays ACTIVE and keeps its findings current."""

@@ -20,16 +20,16 @@ from lambdas.release.plan import (
     PlannedRollout,
     PlannedService,
 )
-from lambdas.release.registry import MIGRATION, Registry, Service
-from lambdas.release.request import Request
-from lambdas.release.rollout import ServiceFacts
-from lambdas.settings import (
+from lambdas.release.policies import (
     ApprovalPolicy,
     CircuitBreakerPolicy,
     Identity,
     MigrationPolicy,
     RolloutPolicy,
 )
+from lambdas.release.registry import MIGRATION, Registry, Service
+from lambdas.release.request import Request
+from lambdas.release.rollout import ServiceFacts
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def plan_deploy(request: Request, image: ReleaseImage, world: World, policies: P
     )
     return Plan(
         action=request.action,
-        release_id=release_id,
+        release_id=world.live.release_id if done and world.live else release_id,
         image_tag=image.tag,
         waves=world.registry.waves,
         services=services,

@@ -8,7 +8,8 @@ import pytest
 
 import config
 from config.rules import LONGEST_STEP, RULES, longest_execution_seconds
-from lambdas.settings import Policy
+from lambdas.release.policies import Policy
+from lambdas.settings import read_policy
 from statemachine.steps import STEPS
 from tests.conftest import SERVICES
 
@@ -56,7 +57,7 @@ def test_each_step_gets_policies_that_it_can_read_back(environment: str) -> None
     for step in STEPS:
         variables = step.environment(settings.identity, settings.policies)
         for policy in step.policies:
-            read: Policy = policy.read(variables)
+            read: Policy = read_policy(policy, variables)
             assert read == settings.policies[policy]
 
 

@@ -84,7 +84,7 @@ def test_cfn_lint_finds_nothing(templates: dict[str, dict[str, Any]], tmp_path: 
     assert done.returncode == 0, done.stdout
 
 
-def test_cdk_nag_stops_a_wildcard_that_nobody_gave_a_reason_for(capfd: pytest.CaptureFixture[str]) -> None:
+def test_cdk_nag_stops_a_wildcard_that_nobody_gave_a_reason_for() -> None:
     import aws_cdk as cdk
     from aws_cdk import aws_iam as iam
 
@@ -94,9 +94,8 @@ def test_cdk_nag_stops_a_wildcard_that_nobody_gave_a_reason_for(capfd: pytest.Ca
     (stack,) = (child for child in app.node.children if isinstance(child, cdk.Stack))
     role = iam.Role(stack, "Careless", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     role.add_to_policy(iam.PolicyStatement(actions=["s3:GetObject"], resources=["*"]))
-    with pytest.raises(RuntimeError, match="Validation failed"):
+    with pytest.raises(RuntimeError, match=r"AwsSolutions-IAM5\[Resource::\*\]"):
         app.synth()
-    assert "AwsSolutions-IAM5[Resource::*]" in capfd.readouterr().err
 
 
 def test_one_environment_is_chosen_by_context() -> None:

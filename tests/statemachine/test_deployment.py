@@ -60,10 +60,10 @@ def test_each_function_has_a_role_of_its_own(dev: dict[str, Any]) -> None:
 
 def test_no_managed_policy_and_no_hidden_policy_is_used(dev: dict[str, Any]) -> None:
     assert not [role for role in of_type(dev, "AWS::IAM::Role").values() if "ManagedPolicyArns" in role["Properties"]]
-    # The one beside the roles lets EventBridge start the machine.
-    (policy,) = of_type(dev, "AWS::IAM::Policy").values()
-    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
-    assert statement["Action"] == "states:StartExecution"
+    # Those beside the roles let EventBridge start the machine, and publish to the topic.
+    policies = of_type(dev, "AWS::IAM::Policy").values()
+    statements = [each for policy in policies for each in policy["Properties"]["PolicyDocument"]["Statement"]]
+    assert sorted(each["Action"] for each in statements) == ["sns:Publish", "states:StartExecution"]
 
 
 def test_no_call_of_a_function_is_repeated_behind_the_definitions_back(dev: dict[str, Any]) -> None:
@@ -167,12 +167,12 @@ def test_a_failed_rollback_pages_a_person_without_any_function(dev: dict[str, An
     assert '"cause":<detail-cause>' in target["InputTransformer"]["InputTemplate"]
 
 
-@pytest.mark.parametrize("name", ["ExecutionStopped", "ImagePushed", "RollbackFailed"])
-def test_an_event_that_cannot_be_delivered_is_kept_and_told(name: str, dev: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("name", "hours"), [("ExecutionStopped", 24), ("ImagePushed", 1), ("RollbackFailed", 24)])
+def test_an_event_that_cannot_be_delivered_is_kept_and_told(name: str, hours: int, dev: dict[str, Any]) -> None:
     (queue,) = of_type(dev, "AWS::SQS::Queue")
     (target,) = rules(dev)[name]["Targets"]
     assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": [queue, "Arn"]}}
-    assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
+    assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": hours * 3600, "MaximumRetryAttempts": 185}
     alarm = the_one(dev, "AWS::CloudWatch::Alarm")["Properties"]
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}]
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from statemachine.node import use_packaged_node
-
 ROOT = Path(__file__).parents[2]
 MAX_ZIPPED_BYTES = 2_000_000
 
@@ -17,7 +15,6 @@ MAX_ZIPPED_BYTES = 2_000_000
 @pytest.fixture(scope="module")
 def asset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real asset, as it is uploaded."""
-    use_packaged_node()
     from statemachine.packaging import build_asset
 
     folder = tmp_path_factory.mktemp("asset")
@@ -77,21 +74,28 @@ def test_two_builds_are_equal(asset: Path, tmp_path: Path) -> None:
     assert contents[0] == contents[1]
 
 
-def test_the_hash_follows_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    use_packaged_node()
-    from statemachine import packaging
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "lambdas/settings.py",
+        "lambdas/requirements.txt",
+        "statemachine/input.schema.json",
+        "statemachine/packaging.py",
+    ],
+)
+def test_the_hash_follows_what_the_asset_is_made_from_and_not_its_place(changed: str, tmp_path: Path) -> None:
+    from statemachine.packaging import asset_hash
 
-    before = packaging.asset_hash()
-    assert packaging.asset_hash() == before
-    other = tmp_path / "input.schema.json"
-    other.write_text("{}")
-    monkeypatch.setattr(packaging, "INPUT_SCHEMA", other)
-    monkeypatch.setattr(packaging, "ROOT", Path("/"))
-    assert packaging.asset_hash() != before
+    ignored = shutil.ignore_patterns("__pycache__")
+    for folder in ("lambdas", "statemachine"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    assert asset_hash(tmp_path) == asset_hash(ROOT)
+    with (tmp_path / changed).open("a") as file:
+        file.write("\n")
+    assert asset_hash(tmp_path) != asset_hash(ROOT)
 
 
 def test_the_cdk_builds_the_asset_without_docker(tmp_path: Path) -> None:
-    use_packaged_node()
     import aws_cdk as cdk
     from aws_cdk import aws_lambda as lambda_
 

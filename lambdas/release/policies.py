@@ -1,0 +1,134 @@
+"""What decisions depend on and an environment chooses: sections of ``config/<environment>.toml`` as types.
+
+``config`` and ``lambdas/settings.py`` read these dataclasses, so that a key has one spelling, one unit
+and one meaning everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A section of the environment's config, as one function sees it."""
+
+    section: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which environment of which application this function deploys. Every function has it.
+
+    Attributes
+    ----------
+    app, environment
+        ``v3-backend`` and ``dev`` in all the names of the contract.
+    table
+        The DynamoDB table with the lock and the releases.
+    """
+
+    app: str
+    environment: str
+    table: str
+
+    @property
+    def tag_parameter(self) -> str:
+        """The SSM parameter with the current tag."""
+        return f"/{self.app}/{self.environment}/compute/currentImageTag"
+
+    @property
+    def images_path(self) -> str:
+        """The SSM path below which each service's pinned image stands."""
+        return f"/{self.app}/{self.environment}/images/"
+
+    @property
+    def services_path(self) -> str:
+        """The SSM path below which services register themselves."""
+        return f"/{self.app}/{self.environment}/services/"
+
+
+@dataclass(frozen=True)
+class ImagePolicy(Policy):
+    """``[image]``: which images may be deployed.
+
+    Attributes
+    ----------
+    scan_required
+        Refuse an image that ECR has not scanned.
+    max_critical_findings, max_high_findings
+        How many findings of the severity are still allowed.
+    """
+
+    section: ClassVar[str] = "image"
+    scan_required: bool
+    max_critical_findings: int
+    max_high_findings: int
+
+
+@dataclass(frozen=True)
+class LockPolicy(Policy):
+    """``[lock]``: how a deployment waits for the one before it."""
+
+    section: ClassVar[str] = "lock"
+    wait_timeout_seconds: int
+    poll_seconds: int
+
+
+@dataclass(frozen=True)
+class RolloutPolicy(Policy):
+    """``[rollout]``: how a wave is watched.
+
+    Attributes
+    ----------
+    timeout_seconds
+        A wave that is not steady by then has failed.
+    poll_seconds
+        Time between two looks at the services.
+    bake_seconds
+        How long the finished rollout is watched before it counts as verified.
+    """
+
+    section: ClassVar[str] = "rollout"
+    timeout_seconds: int
+    poll_seconds: int
+    bake_seconds: int
+    bake_poll_seconds: int
+    rollback_timeout_seconds: int
+
+
+@dataclass(frozen=True)
+class CircuitBreakerPolicy(Policy):
+    """``[circuit_breaker]``: when a rollout is given up before ECS's own breaker acts.
+
+    Attributes
+    ----------
+    failed_tasks
+        So many failed new tasks of one service end the rollout. ECS itself waits for half of the
+        desired count, at least 3 (ECS Developer Guide, "Deployment circuit breaker").
+    alarms
+        Names of CloudWatch alarms; one of them in ALARM ends the rollout.
+    """
+
+    section: ClassVar[str] = "circuit_breaker"
+    failed_tasks: int
+    alarms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MigrationPolicy(Policy):
+    """``[migration]``: the one-off task before any service moves."""
+
+    section: ClassVar[str] = "migration"
+    timeout_seconds: int
+    poll_seconds: int
+
+
+@dataclass(frozen=True)
+class ApprovalPolicy(Policy):
+    """``[approval]``: whether a person has to say yes, and for how long the question stands."""
+
+    section: ClassVar[str] = "approval"
+    required: bool
+    timeout_seconds: int
