@@ -9,14 +9,26 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from lambdas.aws.executions import ExecutionFacts
 from lambdas.aws.releases_table import Ending
 from lambdas.observability import Invocation
 from lambdas.release.document import decode, encode
 from lambdas.release.errors import StepshipError
-from lambdas.release.history import DeploymentRecord, Outcome, Release, Report, durations, timestamp
+from lambdas.release.history import (
+    DeploymentRecord,
+    Outcome,
+    Release,
+    Report,
+    durations,
+    release_id_of,
+    timestamp,
+)
 from lambdas.release.plan import Plan
 from lambdas.release.request import shorten
 from lambdas.wiring import Wiring
+
+MAX_TAKEOVERS = 20
+"""How many stopped executions in a row one looks after: a transaction has room for 100 items."""
 
 
 def end_execution(
@@ -55,7 +67,7 @@ def end_execution(
     record = _record(call, state, report, now)
     ending = Ending(
         record=record,
-        stopped=_stopped_record(call, wiring, now),
+        stopped=_stopped_records(call, wiring, now),
         release=release,
         token=call.token if holds_lock else None,
     )
@@ -115,40 +127,41 @@ def _text(request: Mapping[str, Any], raw: Mapping[str, Any], key: str) -> str |
     return None if value is None else shorten(value, 256)
 
 
-def _stopped_record(call: Invocation, wiring: Wiring, now: float) -> DeploymentRecord | None:
-    """Write the record of the stopped execution for it; it cannot any more."""
+def _stopped_records(call: Invocation, wiring: Wiring, now: float) -> tuple[DeploymentRecord, ...]:
+    """Make the records of the stopped execution, and of those that it was itself to look after."""
     state = call.state if isinstance(call.state, dict) else {}
     takeover = (state.get("request") or {}).get("takeover")
-    if not takeover:
-        return None
-    stopped = wiring.executions.describe(takeover)
-    if stopped is None or stopped.status in ("RUNNING", "SUCCEEDED"):
-        return None
+    records: list[DeploymentRecord] = []
+    while isinstance(takeover, str) and len(records) < MAX_TAKEOVERS:
+        stopped = wiring.executions.describe(takeover)
+        if stopped is None or stopped.status in ("RUNNING", "SUCCEEDED"):
+            break
+        records.append(_stopped_record(call, takeover, stopped, now))
+        takeover = stopped.request.get("takeover")
+    return tuple(records)
+
+
+def _stopped_record(call: Invocation, execution: str, stopped: ExecutionFacts, now: float) -> DeploymentRecord:
     raw = stopped.request
-    journal = _inherited_plan(call, wiring)
+    started_at = timestamp(stopped.started_at)
+    release = None if "takeover" in raw else release_id_of(execution, stopped.started_at)
     return DeploymentRecord(
-        execution=takeover,
+        execution=execution,
         action=str(raw.get("action", "deploy")),
         outcome=Outcome.STOPPED,
-        started_at=timestamp(stopped.started_at),
+        started_at=started_at,
         ended_at=timestamp(now),
         requested_by=_text({}, raw, "requestedBy"),
         reason=_text({}, raw, "reason"),
-        release_id=journal.release_id if journal else None,
+        release_id=release,
         image_tag=_text({}, raw, "imageTag"),
         report=Report(
             outcome=Outcome.STOPPED,
             error_type=stopped.status,
             message=f"the execution ended as {stopped.status}; {call.execution.rsplit(':', 1)[-1]} looked after it",
-            release=journal.release_id if journal else None,
+            release=release,
         ),
     )
-
-
-def _inherited_plan(call: Invocation, wiring: Wiring) -> Plan | None:
-    lock = call.state.get("lock") or {}
-    journal = wiring.releases.read_lock().journal if lock.get("inherited") else None
-    return decode(Plan, json.loads(journal)) if journal else None
 
 
 def _count(wiring: Wiring, report: Report, seconds: float, logger: Logger) -> None:

@@ -201,6 +201,8 @@ def deployment_flow(
         how_it_ended.when(_is("$.report.outcome", "NothingToDo"), succeed("NothingToDo"))
         .when(_is("$.report.outcome", "Planned"), succeed("Planned"))
         .when(_is("$.report.outcome", "Superseded"), succeed("Superseded"))
+        # A recovery that could not begin.
+        .when(_is("$.report.outcome", "RollbackFailed"), rollback_failed)
         .otherwise(rejected)
     )
 

@@ -75,11 +75,14 @@ class World:
 
     def renew_lease(self) -> Grant:
         """Allow the renewal that stands before every write to the world."""
-        return self.table("GetItem", "UpdateItem")
+        return self.table("UpdateItem")
 
-    def close_deployment(self) -> Grant:
-        """Allow the one transaction that writes the record, moves the live release and frees the lock."""
-        return self.table("GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
+    def end_execution(self) -> list[Grant]:
+        """Allow the one transaction that writes the record, moves the live release and frees the lock, and the event.
+
+        The record of a stopped execution is written for it: what it was is read from Step Functions.
+        """
+        return [self.table("GetItem", "PutItem", "UpdateItem"), self.read_executions(), self.put_events()]
 
     # Parameters: the registry, the current tag, the current images.
 
@@ -194,10 +197,9 @@ class World:
                 wildcard_reason="The registry names the family at run time, and ECS counts the revisions.",
             ),
             Grant(
-                ("ecs:TagResource",),
+                ("ecs:StopTask",),
                 self._in_clusters("task"),
-                {"StringEquals": {"ecs:CreateAction": "RunTask"}},
-                wildcard_reason="ECS chooses the id of the task; tags are allowed at its start only.",
+                wildcard_reason="ECS chooses the ids of tasks; the clusters are this environment's.",
             ),
             self._pass_roles(),
         ]
@@ -268,11 +270,12 @@ class World:
 PERMISSIONS: Mapping[Step, Callable[[World], list[Grant]]] = {
     steps.VERIFY_IMAGE: lambda world: [
         world.read_registry(),
-        world.read_images("DescribeImages", "BatchGetImage"),
+        world.read_images("DescribeRepositories", "DescribeImages", "BatchGetImage"),
         world.read_task_definitions(),
     ],
     steps.ACQUIRE_LOCK: lambda world: [
-        world.table("GetItem", "UpdateItem"),
+        # The whole item is swapped, so that a race is lost cleanly.
+        world.table("GetItem", "PutItem"),
         world.read_executions(),
     ],
     steps.PLAN: lambda world: [
@@ -328,8 +331,7 @@ PERMISSIONS: Mapping[Step, Callable[[World], list[Grant]]] = {
         world.read_alarms(),
     ],
     steps.COMPLETE: lambda world: [
-        world.close_deployment(),
-        world.put_events(),
+        *world.end_execution(),
     ],
     steps.ROLL_BACK: lambda world: [
         world.renew_lease(),
@@ -338,16 +340,11 @@ PERMISSIONS: Mapping[Step, Callable[[World], list[Grant]]] = {
     ],
     steps.CHECK_ROLLBACK: lambda world: [
         world.services("DescribeServices"),
-        *world.read_tasks(),
-        world.read_task_definitions(),
-        world.read_logs(),
     ],
     steps.RECORD_FAILURE: lambda world: [
-        world.close_deployment(),
-        world.put_events(),
+        *world.end_execution(),
     ],
     steps.RELEASE_LOCK: lambda world: [
-        world.close_deployment(),
-        world.put_events(),
+        *world.end_execution(),
     ],
 }

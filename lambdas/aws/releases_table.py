@@ -45,7 +45,7 @@ class Ending:
     record
         The deployment's own record.
     stopped
-        The record of a stopped execution whose work this one put back.
+        Records of stopped executions that this one looked after: they cannot write their own any more.
     release
         The release that is live from now on; None when the live release stays.
     token
@@ -53,7 +53,7 @@ class Ending:
     """
 
     record: DeploymentRecord
-    stopped: DeploymentRecord | None = None
+    stopped: tuple[DeploymentRecord, ...] = ()
     release: Release | None = None
     token: int | None = None
 
@@ -159,8 +159,8 @@ class ReleasesTable(Gateway):
             Another execution holds the lock; nothing was written.
         """
         items = {"record": self._put_record(ending.record)}
-        if ending.stopped:
-            items["stopped"] = self._put_record(ending.stopped)
+        stopped = {f"stopped {record.execution}": self._put_record(record) for record in ending.stopped}
+        items.update(stopped)
         if ending.release:
             items["release"] = self._put(
                 {"pk": {"S": "release"}, "sk": {"S": ending.release.release_id}}, encode(ending.release)
@@ -176,10 +176,12 @@ class ReleasesTable(Gateway):
                 return False
             if reasons.get("lock") == "ConditionalCheckFailed":
                 raise LeaseLost(f"token {ending.token} is not the lock's: the ending was not written")
-            if reasons.get("stopped") != "ConditionalCheckFailed":
+            written = [name for name in stopped if reasons.get(name) == "ConditionalCheckFailed"]
+            if not written:
                 raise Throttled(f"dynamodb:transact_write_items: {reasons}")
-            # The stopped execution had written its own record before it was stopped.
-            del items["stopped"]
+            # That execution had written its own record before it was stopped.
+            for name in written:
+                del items[name]
 
     def record(self, execution: str, started_at: str) -> DeploymentRecord | None:
         """Return the record of an execution."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aws_lambda_powertools import Logger
 
 from lambdas.observability import Handler, Invocation, Json
+from lambdas.release.errors import AwsError
 from lambdas.release.plan import PlannedService
 from lambdas.release.rollout import ServiceFacts
 from lambdas.wiring import Wiring
@@ -22,6 +23,8 @@ def deploy_wave(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     Raises
     ------
     LeaseLost
+    AwsError
+        A service was deleted meanwhile.
     """
     plan = call.plan
     rollout = call.state.get("rollout")
@@ -33,6 +36,8 @@ def deploy_wave(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     services = {}
     for service in planned:
         target = str(call.state["registered"]["taskDefinitions"][service.name])
+        if service.name not in facts:
+            raise AwsError(f"ecs:describe_services: {service.service} is gone since it was planned")
         services[service.name] = _deploy(service, facts[service.name], target, wiring, force=plan.force)
         logger.info("service updated", service=service.name, task_definition=target)
     return {"status": "deployed", "index": index, "startedAt": started_at, "services": services}

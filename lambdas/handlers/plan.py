@@ -24,6 +24,7 @@ from lambdas.release.planning import (
 from lambdas.release.policies import ApprovalPolicy, CircuitBreakerPolicy, MigrationPolicy, RolloutPolicy
 from lambdas.release.preflight import (
     Check,
+    Result,
     check_alarms,
     check_found,
     check_service,
@@ -35,6 +36,9 @@ from lambdas.release.preflight import (
 from lambdas.release.registry import MIGRATION, Registry, parse_registry
 from lambdas.release.task_definition import TaskDefinition
 from lambdas.wiring import Wiring
+
+MAX_CHECKS = 300
+"""Checks that the state keeps: a payload may have 256 KiB, and a dry run of 100 services makes a thousand."""
 
 
 def plan(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
@@ -82,7 +86,9 @@ def plan(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     made, more = _decide(call, wiring, world)
     require(more)
     result: Json = encode(made)
-    result["checks"] = encode((*checks, *more))
+    checks += more
+    result["checks"] = encode([c for c in checks if c.result != Result.OK or request.dry_run][:MAX_CHECKS])
+    logger.info("checks", results=[str(check) for check in checks])
     logger.info("planned", nothing_to_do=made.nothing_to_do, services=sorted(made.services))
     return result
 

@@ -1,4 +1,4 @@
-"""``Release lock``: an execution that moved nothing ends: refused, planned only, superseded, or nothing to do."""
+"""``Release lock``: an execution that moved nothing ends: rejected, planned only, superseded, or nothing to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger
 from lambdas.ending import end_execution
 from lambdas.observability import Handler, Invocation, Json
 from lambdas.release.document import encode
-from lambdas.release.errors import LeaseLost
+from lambdas.release.errors import InvalidInput, LeaseLost, TakeoverRefused
 from lambdas.release.failure import caught_failure
 from lambdas.release.history import Outcome, Report
 from lambdas.release.lock import LockStatus
@@ -26,7 +26,7 @@ def release_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         The report; with the whole ``plan`` when that was all that was asked for.
     """
     state = call.state if isinstance(call.state, dict) else {}
-    report = _report(state)
+    report = _report(state, is_recovery=_is_recovery(call))
     held = (state.get("lock") or {}).get("status") == LockStatus.HELD
     try:
         report = end_execution(call, wiring, logger, report, holds_lock=held)
@@ -38,13 +38,21 @@ def release_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     return result
 
 
-def _report(state: Mapping[str, Any]) -> Report:
+def _is_recovery(call: Invocation) -> bool:
+    """Whether the execution was to put back what a stopped one had moved; the input may be anything."""
+    return isinstance(call.input, dict) and "takeover" in call.input
+
+
+def _report(state: Mapping[str, Any], *, is_recovery: bool) -> Report:
     release = (state.get("plan") or {}).get("releaseId")
     # `Verify image` has no state yet: what its Catch kept is the state itself.
     error = state.get("error") or (state if "Error" in state else None)
     if error:
         failure = caught_failure(error, state)
-        return Report(Outcome.REJECTED, failure.step, failure.error_type, failure.message, None, release)
+        # A recovery that cannot even begin leaves the world between two releases: a person has to know.
+        asked_wrongly = failure.error_type in (InvalidInput.__name__, TakeoverRefused.__name__)
+        outcome = Outcome.ROLLBACK_FAILED if is_recovery and not asked_wrongly else Outcome.REJECTED
+        return Report(outcome, failure.step, failure.error_type, failure.message, None, release)
     lock = state["lock"]
     if lock["status"] == LockStatus.SUPERSEDED:
         return Report(Outcome.SUPERSEDED, lock["step"], None, lock["reason"])

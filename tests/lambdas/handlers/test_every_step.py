@@ -1,0 +1,171 @@
+"""What every step owes the state machine: it may be run again, and it says by its error's name what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+import config
+from lambdas.aws.gateway import ATTEMPTS
+from simulator.faults import CallAction, CallFault, FunctionAction, FunctionFault
+from simulator.images import ImageBehavior
+from simulator.world import World
+from statemachine import steps
+from statemachine.steps import STEPS, Step
+from tests.lambdas.handlers.flow import STATES, Flow, footprint, writes
+
+WAYS_BACK = (steps.ROLL_BACK, steps.CHECK_ROLLBACK, steps.RECORD_FAILURE)
+
+WRITING_CALLS: dict[Step, tuple[str, ...]] = {
+    steps.ACQUIRE_LOCK: ("PutItem",),
+    steps.REQUEST_APPROVAL: ("UpdateItem", "PutItem", "PutEvents"),
+    steps.UPDATE_IMAGE_TAG: ("UpdateItem", *["PutParameter"] * 5),
+    steps.REGISTER_TASK_DEFINITIONS: ("UpdateItem", *["RegisterTaskDefinition"] * 4),
+    steps.RUN_MIGRATION: ("UpdateItem", "RunTask"),
+    steps.DEPLOY_WAVE: ("UpdateItem", "UpdateService"),
+    steps.ROLL_BACK: ("UpdateItem", *["DeleteParameter"] * 5, "UpdateService"),
+    steps.COMPLETE: ("TransactWriteItems", "PutEvents"),
+    steps.RECORD_FAILURE: ("TransactWriteItems", "PutEvents"),
+    steps.RELEASE_LOCK: ("TransactWriteItems", "PutEvents"),
+}
+"""Every call of a step's first run that changes something, in order. A step that is not here only reads."""
+
+RENEWING = tuple(step for step, calls in WRITING_CALLS.items() if calls[0] == "UpdateItem")
+
+EACH_WRITE = [
+    pytest.param(step, operation, calls[:index].count(operation) + 1, id=f"{step.slug}-{operation}-{index + 1}")
+    for step, calls in WRITING_CALLS.items()
+    for index, operation in enumerate(calls)
+]
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    dev = config.load("dev")
+    with World(settings=replace(dev, approval=replace(dev.approval, required=True)), recovery=False) as world:
+        yield world
+
+
+def before(world: World, step: Step) -> Flow:
+    """Walk to the moment before a step: along the happy path, or along the way back."""
+    broken = ImageBehavior("crash") if step in WAYS_BACK else ImageBehavior()
+    world.push("v1", broken)
+    return Flow(world, {"imageTag": "v1", "dryRun": step == steps.RELEASE_LOCK}).run_to(step.state)
+
+
+def first_call(step: Step, world: World, action: CallAction, **details: str | int) -> CallFault:
+    """Return a fault that outlasts botocore's own retries of the step's first call."""
+    function = step.function_name(world.identity)
+    return CallFault(action, function=function, times=ATTEMPTS, **details)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.slug)
+def test_a_step_that_lambda_runs_twice_changes_nothing_more(world: World, step: Step) -> None:
+    flow = before(world, step)
+    start = len(world.aws.calls)
+    first = flow.call()
+    assert writes(world.aws.calls[start:]) == list(WRITING_CALLS.get(step, ()))
+    after = footprint(world)
+    second = flow.call()
+    assert footprint(world) == after
+    assert second.get("status") == first.get("status")
+    assert second.get("outcome") == first.get("outcome")
+
+
+@pytest.mark.parametrize("step", [s for s in STEPS if s not in WRITING_CALLS], ids=lambda step: step.slug)
+def test_a_step_that_looks_writes_nothing(world: World, step: Step) -> None:
+    flow = before(world, step)
+    start, existing = len(world.aws.calls), footprint(world)
+    flow.call()
+    assert writes(world.aws.calls[start:]) == []
+    assert footprint(world) == existing
+
+
+@pytest.mark.parametrize(("step", "operation", "nth"), EACH_WRITE)
+def test_an_answer_that_never_came_is_asked_for_again_and_the_call_made_once(
+    world: World, step: Step, operation: str, nth: int
+) -> None:
+    flow = before(world, step)
+    function = step.function_name(world.identity)
+    lost = CallFault(CallAction.LOST, function=function, operation=operation, nth=nth, times=ATTEMPTS)
+    world.aws.faults.add(lost)
+    if operation != "PutEvents":  # the event bus must not change how a deployment ends
+        error = flow.fails()
+        assert error.error_type == "AwsUnavailable"
+        assert error.error_type in STATES[step.state]["Retry"][0]["ErrorEquals"]
+        assert operation in world.aws.calls[-1].operation
+    result = flow.call()
+    assert not world.aws.faults.pending
+
+    revisions = [arn.rsplit("/", 1)[-1] for arn in footprint(world)["revisions"]]
+    assert len(revisions) == len(set(revisions)) <= 8, revisions
+    assert max(int(revision.rsplit(":", 1)[-1]) for revision in revisions) <= 2
+    assert len(footprint(world)["migrations"]) <= 1
+    assert result.get("status") in EXPECTED[step] or result.get("outcome") in EXPECTED[step]
+
+
+EXPECTED: dict[Step, tuple[str, ...]] = {
+    steps.ACQUIRE_LOCK: ("held",),
+    steps.REQUEST_APPROVAL: ("asked",),
+    steps.UPDATE_IMAGE_TAG: ("written",),
+    steps.REGISTER_TASK_DEFINITIONS: ("registered",),
+    steps.RUN_MIGRATION: ("running",),
+    steps.DEPLOY_WAVE: ("deployed",),
+    steps.ROLL_BACK: ("restoring",),
+    steps.COMPLETE: ("Deployed",),
+    steps.RECORD_FAILURE: ("RolledBack",),
+    steps.RELEASE_LOCK: ("Planned",),
+}
+
+
+@pytest.mark.parametrize("step", [*RENEWING, steps.COMPLETE], ids=lambda step: step.slug)
+def test_a_step_that_lost_the_lease_stops_and_touches_nothing(world: World, step: Step) -> None:
+    flow = before(world, step)
+    flow.lose_lock()
+    start, existing = len(world.aws.calls), footprint(world)
+    error = flow.fails()
+    assert error.error_type == "LeaseLost"
+    assert error.message.startswith(f"{step.state}: ")
+    assert footprint(world) == existing
+    written = [call for call in world.aws.calls[start:] if writes([call])]
+    assert [call.operation for call in written] == [WRITING_CALLS[step][0]]
+    assert written[0].error in ("ConditionalCheckFailedException", "TransactionCanceledException")
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.slug)
+def test_what_aws_answers_decides_whether_a_step_is_run_again(world: World, step: Step) -> None:
+    flow = before(world, step)
+    retried = {name for retry in STATES[step.state]["Retry"] for name in retry["ErrorEquals"]}
+    denied = {"code": "AccessDeniedException", "http_status": 400}
+    for action, details, expected in (
+        (CallAction.THROTTLE, {}, "Throttled"),
+        (CallAction.ERROR, {"code": "InternalServerError"}, "AwsUnavailable"),
+        (CallAction.TIMEOUT, {}, "AwsUnavailable"),
+        (CallAction.ERROR, denied, "AccessDenied"),
+        (CallAction.ERROR, {"code": "SomethingNewException", "http_status": 400}, "AwsError"),
+    ):
+        world.aws.faults.clear()
+        world.aws.faults.add(first_call(step, world, action, **details))
+        error = flow.fails()
+        assert error.error_type == expected
+        assert error.message.startswith(f"{step.state}: ")
+        assert (error.error_type in retried) == (expected in ("Throttled", "AwsUnavailable"))
+    world.aws.faults.clear()
+    flow.call()
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.slug)
+def test_a_step_that_was_killed_half_way_is_run_again_to_the_same_end(world: World, step: Step) -> None:
+    flow = before(world, step)
+    for completed in (1, 2):
+        function = step.function_name(world.identity)
+        world.aws.faults.add(FunctionFault(FunctionAction.KILL, function=function, after_calls=completed))
+        try:
+            flow.call()
+        except Exception as error:  # noqa: BLE001 (a step with a single call may be through)
+            assert getattr(error, "error_type", "") == "Sandbox.Timedout", error
+        world.aws.faults.clear()
+    result = flow.call()
+    assert step not in EXPECTED or {result.get("status"), result.get("outcome")} & set(EXPECTED[step])
