@@ -112,8 +112,8 @@ def _decide(call: Invocation, wiring: Wiring, world: World) -> tuple[Plan, tuple
     if request.is_deploy:
         image = decode(ReleaseImage, call.state["image"])
         return plan_deploy(request, image, world, policies, release_id_of(call.execution, call.started_at)), ()
-    if world.journal is not None and request.release_id is None:
-        return plan_recovery(request, world.journal, world, policies), ()
+    if request.takeover or (world.journal and not request.release_id):
+        return plan_recovery(request, world, policies), ()
     wanted = wiring.releases.release(request.release_id) if request.release_id else None
     before = wiring.releases.release_before(world.live.release_id) if world.live and not request.release_id else None
     made = plan_return(request, choose_release(request, world, wanted, before), world, policies)

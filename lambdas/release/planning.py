@@ -130,7 +130,7 @@ def plan_return(request: Request, release: Release, world: World, policies: Poli
             services[name] = _service(running, world, target=target, image=image)
         elif world.journal and name in world.journal.services:
             # The release does not know the service, but the stopped deployment had moved it.
-            services[name] = _restored(running, world, world.journal)
+            services[name] = _restored(running, world, world.journal.services[name])
     images: dict[str, str | None] = {name: service.image for name, service in services.items()}
     if MIGRATION in release.images:
         images[MIGRATION] = release.images[MIGRATION]
@@ -152,17 +152,22 @@ def plan_return(request: Request, release: Release, world: World, policies: Poli
     )
 
 
-def plan_recovery(request: Request, journal: Plan, world: World, policies: Policies) -> Plan:
-    """Plan the way back to what ran before a deployment that was stopped: its journal, the other way round."""
-    services = {
-        name: _restored(running, world, journal) for name, running in world.running.items() if name in journal.services
-    }
-    parameters = tuple(PlannedParameter(p.name, world.parameters.get(p.name), p.previous) for p in journal.parameters)
+def plan_recovery(request: Request, world: World, policies: Policies) -> Plan:
+    """Plan the way back to what ran before a deployment that was stopped: its journal, the other way round.
+
+    Without a journal it was stopped before its first write, and there is nothing to put back.
+    """
+    journal = world.journal
+    moved = journal.services if journal else {}
+    services = {name: _restored(one, world, moved[name]) for name, one in world.running.items() if name in moved}
+    written = journal.parameters if journal else ()
+    parameters = tuple(PlannedParameter(p.name, world.parameters.get(p.name), p.previous) for p in written)
+    waves = reversed(journal.waves) if journal else ()
     return Plan(
         action=request.action,
         release_id=None,
         image_tag=next((p.target for p in parameters if p.name == world.identity.tag_parameter), None),
-        waves=tuple(tuple(n for n in wave if n in services) for wave in reversed(journal.waves)),
+        waves=tuple(tuple(name for name in wave if name in services) for wave in waves),
         services=services,
         parameters=parameters,
         migration=_no_migration(policies),
@@ -244,9 +249,8 @@ def _service(running: RunningService, world: World, *, target: str | None, image
     )
 
 
-def _restored(running: RunningService, world: World, journal: Plan) -> PlannedService:
+def _restored(running: RunningService, world: World, before: PlannedService) -> PlannedService:
     """Put a service back on what it ran before the stopped deployment."""
-    before = journal.services[running.registered.name]
     return _service(running, world, target=before.previous, image=before.previous_image)
 
 

@@ -121,6 +121,8 @@ class Goal:
         Unix seconds.
     failed_tasks_limit
         So many failed tasks end the rollout.
+    desired
+        The desired count when the rollout began; a scale-in since makes no started task a failed one.
     """
 
     target: str
@@ -129,6 +131,7 @@ class Goal:
     started_at: float
     deadline: float
     failed_tasks_limit: int
+    desired: int = 0
 
 
 def judge_rollout(facts: ServiceFacts | None, goal: Goal, now: float) -> Verdict:
@@ -148,7 +151,7 @@ def judge_rollout(facts: ServiceFacts | None, goal: Goal, now: float) -> Verdict
     primary = facts.primary
     if primary is None:
         return Verdict(Status.FAILED, "the service has no PRIMARY deployment: its deployments are not made by ECS")
-    if primary.task_definition != goal.target:
+    if primary.task_definition != goal.target or primary.id == goal.replaced_deployment:
         return _other_primary(facts, primary, goal, now)
     if primary.rollout_state == "FAILED":
         return _verdict(
@@ -159,8 +162,9 @@ def judge_rollout(facts: ServiceFacts | None, goal: Goal, now: float) -> Verdict
     if primary.failed_tasks >= goal.failed_tasks_limit:
         return _verdict(Status.FAILED, primary, f"{primary.failed_tasks} tasks failed to start or to stay healthy")
     started = facts.tasks_started_since(goal.started_at)
-    if primary.running < primary.desired and started - primary.desired >= goal.failed_tasks_limit:
-        return _verdict(Status.FAILED, primary, f"tasks keep dying: {started} started for {primary.desired} wanted")
+    wanted = max(primary.desired, goal.desired)
+    if primary.running < primary.desired and started - wanted >= goal.failed_tasks_limit:
+        return _verdict(Status.FAILED, primary, f"tasks keep dying: {started} started for {wanted} wanted")
     if now >= goal.deadline:
         waited = round(now - goal.started_at)
         return _verdict(
@@ -172,22 +176,31 @@ def judge_rollout(facts: ServiceFacts | None, goal: Goal, now: float) -> Verdict
 
 
 def _other_primary(facts: ServiceFacts, primary: Deployment, goal: Goal, now: float) -> Verdict:
-    if primary.id == goal.replaced_deployment and now < goal.deadline:
-        return _verdict(Status.IN_PROGRESS, primary, "ECS does not show the new deployment yet")
-    if primary.task_definition == goal.previous:
-        ours = next((d for d in facts.deployments if d.task_definition == goal.target), None)
-        why = ours.rollout_reason if ours and ours.rollout_reason else _rollback_event(facts, goal.started_at)
+    """Tell an answer that is not up to date from a rollback by ECS and from somebody else's deployment."""
+    why = _why_put_back(facts, goal)
+    is_replaced = primary.id == goal.replaced_deployment
+    if is_replaced and why is None:
+        if now < goal.deadline:
+            return _verdict(Status.IN_PROGRESS, primary, "ECS does not show the new deployment yet")
+        waited = round(now - goal.started_at)
+        return _verdict(Status.FAILED, primary, f"after {waited} s ECS still does not show the new deployment")
+    if is_replaced or primary.task_definition == goal.previous:
+        why = why or "its deployment circuit breaker, an alarm, or somebody else"
         return _verdict(Status.FAILED, primary, f"ECS put the previous task definition back: {why}")
     return _verdict(
         Status.SUPERSEDED, primary, f"somebody else deployed {primary.task_definition.rsplit('/', 1)[-1]} meanwhile"
     )
 
 
-def _rollback_event(facts: ServiceFacts, since: float) -> str:
+def _why_put_back(facts: ServiceFacts, goal: Goal) -> str | None:
+    """Return what ECS says about a rollback of its own; None when it says nothing."""
+    for ours in facts.deployments:
+        if ours.task_definition == goal.target and ours.rollout_state == "FAILED" and ours.rollout_reason:
+            return ours.rollout_reason
     for event in facts.events:
-        if event.at >= since and "rolling back" in event.message:
+        if event.at >= goal.started_at and "rolling back" in event.message:
             return event.message
-    return "its deployment circuit breaker, an alarm, or somebody else"
+    return None
 
 
 def _verdict(status: Status, primary: Deployment, reason: str) -> Verdict:
