@@ -13,7 +13,6 @@ with the services and the parameters is told as ``excused``, never left out; a l
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -58,6 +57,8 @@ class Point:
     ----------
     title
         What must be true.
+    evidence
+        What was seen, in a few words.
     violations
         Where it is not, one sentence each.
     about_world
@@ -65,6 +66,7 @@ class Point:
     """
 
     title: str
+    evidence: str
     violations: tuple[str, ...]
     about_world: bool = False
 
@@ -123,16 +125,27 @@ def examine(world: Snapshot, runs: Sequence[Execution]) -> Examination:
     runs
         All executions, recoveries included.
     """
-    return Examination(
-        points=(
-            Point("the lock is free", tuple(_lock(world, runs))),
-            Point("every service is steady", tuple(_steady(world)), about_world=True),
-            Point("every service runs the image of its parameter", tuple(_pinned(world)), about_world=True),
-            Point("services and tag are those of the live release", tuple(_live(world)), about_world=True),
-            Point("one record for each execution, with its true outcome", tuple(_history(world, runs))),
-            Point("what ended as deployed was running", tuple(_verified(world, runs))),
-            Point("at most one migration for each release", tuple(_migrations(world))),
+    tasks = ", ".join(f"{name} {each['running']}/{each['desired']}" for name, each in world.services.items())
+    images = ", ".join(f"{name} {_digest(each['image'])}" for name, each in world.services.items())
+    live = f"{world.live}, made from {world.live_tag}" if world.live else "there is none yet"
+    ended = sum(run.ended for run in runs)
+    deployed = sum(run.status == "SUCCEEDED" and run.state == Outcome.DEPLOYED for run in runs)
+    started = f"{sum(world.migrations.values())} tasks for {len(world.migrations)} releases"
+    points = (
+        Point("the lock is free", f"held by {world.lock or 'nobody'}", tuple(_lock(world, runs))),
+        Point("every service is steady", tasks, tuple(_steady(world)), about_world=True),
+        Point("every service runs the image of its parameter", images, tuple(_pinned(world)), about_world=True),
+        Point("services and tag are those of the live release", live, tuple(_live(world)), about_world=True),
+        Point(
+            "one record for each execution, with its true outcome",
+            f"{len(world.history)} records of {ended} executions",
+            tuple(_history(world, runs)),
         ),
+        Point("what ended as deployed was running", f"{deployed} ended as deployed", tuple(_verified(world, runs))),
+        Point("at most one migration for each release", started, tuple(_migrations(world))),
+    )
+    return Examination(
+        points=points,
         person_needed=tuple(_person_needed(runs)),
     )
 
@@ -222,11 +235,15 @@ def _migrations(world: Snapshot) -> Iterable[str]:
 
 
 def _person_needed(runs: Sequence[Execution]) -> Iterable[str]:
-    ends = Counter({run.name: run.ended_at or 0.0 for run in runs})
-    repaired_at = max((ends[run.name] for run in runs if outcome_of(run) == Outcome.DEPLOYED), default=0.0)
-    for run in runs:
-        if run.ended and outcome_of(run) == Outcome.ROLLBACK_FAILED and ends[run.name] >= repaired_at:
+    ended = [(run.ended_at or 0.0, run) for run in runs if run.ended]
+    repaired_at = max((at for at, run in ended if outcome_of(run) == Outcome.DEPLOYED), default=0.0)
+    for at, run in ended:
+        if outcome_of(run) == Outcome.ROLLBACK_FAILED and at >= repaired_at:
             yield f"{run.name} ended as {Outcome.ROLLBACK_FAILED}: a person has to look"
+
+
+def _digest(image: str) -> str:
+    return image.partition("@sha256:")[2][:7] or "without a digest"
 
 
 def _short(image: str | None) -> str:

@@ -20,6 +20,7 @@ from moto.events.models import EventPattern
 import config
 from lambdas.aws.releases_table import ReleasesTable
 from lambdas.observability import Handler
+from lambdas.release.history import DeploymentRecord
 from lambdas.release.registry import MIGRATION
 from lambdas.wiring import Wiring
 from simulator.ecs import installed, live_ecs
@@ -29,7 +30,7 @@ from simulator.events import Event, EventKind
 from simulator.images import HEALTHY, ImageBehavior, ScanResult
 from simulator.local_lambda import ACCOUNT, REGION, Function
 from simulator.machine import SimulatedAws
-from simulator.platform import DEFAULT_SERVICES, Platform, SimulatedService
+from simulator.platform import DEFAULT_SERVICES, PLACEHOLDER, Platform, SimulatedService
 from simulator.registry import push_image
 from simulator.runs import Run, StopAt
 from simulator.snapshot import Snapshot
@@ -104,6 +105,7 @@ class World:
         self.recovers = recovery
         self.machine_arn = ""
         self.recoveries: list[Run] = []
+        self.tags: dict[str, str] = {}
         self._first_images: dict[str, str] = {}
         self._ran_at_end: dict[str, dict[str, str]] = {}
         self._pattern: EventPattern | None = None
@@ -152,7 +154,7 @@ class World:
             when it is named here: most images that break a service migrate well.
         """
         named = {MIGRATION: HEALTHY, **(per_service or {})}
-        return push_image(
+        digest = push_image(
             self.aws.client("ecr"),
             self.platform.repository,
             tag,
@@ -162,6 +164,12 @@ class World:
             index=index,
             scan=scan,
         )
+        self.tags[digest] = tag
+        return digest
+
+    def tag_of(self, image: str) -> str:
+        """Return the tag that a service's image was pushed with; ``placeholder``, or the image, for others."""
+        return "placeholder" if image == PLACEHOLDER else self.tags.get(image.rpartition("@")[2], image)
 
     def start(self, request: object, name: str, *, at: float | None = None, stop: StopAt | None = None) -> Run:
         """Start an execution; it runs when the driver waits."""
@@ -244,6 +252,10 @@ class World:
     def table(self) -> ReleasesTable:
         """The releases table, read without being recorded."""
         return _DriverTable(self.identity.table, self.aws.client("dynamodb"))
+
+    def records(self) -> dict[str, DeploymentRecord]:
+        """Return the history by the name of the execution, oldest first."""
+        return {record.execution.rpartition(":")[2]: record for record in reversed(self.table.history(1000))}
 
     # --- how it is built
 

@@ -6,15 +6,27 @@ Developer Guide, "Stopped task error messages" and "Service event messages".
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from lambdas.release.document import encode
+from lambdas.release.request import shorten
 
 MAX_CAUSES = 5
 MAX_LOG_LINES = 10
 MAX_LINE = 300
+MAX_CHARACTERS = 19_000
 """Bounds that keep a report below the 32,768 characters that a Fail state's Cause may have."""
+
+LINE_LIMITS = (MAX_LINE, 100, 24)
+"""What lines are cut to, the longest that fits. JSON may need up to 12 characters for one: a line of emoji.
+
+Worked example: 5 causes with 6 lines each, 10 of the log, 5 missing and a summary of two are 47 lines;
+47 x 300 plain characters fit, and so do 47 x 24 of the worst kind: 13,536 beside 1,500 of keys and hints.
+"""
 
 
 KILLED = 137
@@ -148,20 +160,26 @@ def _reason(pattern: str) -> Callable[[StoppedTask], str | None]:
     return match
 
 
+def _was_ended_by_ecs(task: StoppedTask) -> bool:
+    """Whether the exit codes only say how ECS ended the task: 143 is SIGTERM, 137 SIGKILL after it."""
+    return task.stopped_reason.startswith(("Scaling activity", "Task failed"))
+
+
 def _out_of_memory(task: StoppedTask) -> str | None:
     said = _reason(r"OutOfMemory|out of memory")(task)
     if said:
         return said
     killed = next((c for c in task.containers if c.exit_code == KILLED), None)
-    # ECS itself ends a task that it replaces with SIGKILL, and says so in the reason.
-    if killed and not task.stopped_reason.startswith(("Scaling activity", "Task failed")):
+    if killed and not _was_ended_by_ecs(task):
         return f"container {killed.name} exited with {KILLED} (killed)"
     return None
 
 
 def _exit_code(task: StoppedTask) -> str | None:
     exited = next((c for c in task.containers if c.exit_code not in (None, 0)), None)
-    return f"container {exited.name} exited with {exited.exit_code}" if exited else None
+    if exited is None or _was_ended_by_ecs(task):
+        return None
+    return f"container {exited.name} exited with {exited.exit_code}"
 
 
 RULES: tuple[_Rule, ...] = (
@@ -169,7 +187,7 @@ RULES: tuple[_Rule, ...] = (
         "image-pull",
         90,
         "Is the image in the repository, and may the execution role pull it over this network?",
-        _reason(r"CannotPull|pull image|image manifest"),
+        _reason(r"CannotPull|pull image|image manifest|retrieve ecr registry auth"),
     ),
     _Rule(
         "secret",
@@ -181,7 +199,7 @@ RULES: tuple[_Rule, ...] = (
         "log-driver",
         80,
         "Does the log group of the task definition exist, and may the execution role write to it?",
-        _reason(r"logger|log driver|log group"),
+        _reason(r"logger|log driver|logging driver|log group"),
     ),
     _Rule("out-of-memory", 75, "Raise the task's memory, or find what the new code holds on to.", _out_of_memory),
     _Rule("exit-code", 60, "The program ended by itself: its last lines say why.", _exit_code),
@@ -226,12 +244,15 @@ def explain(evidence: Sequence[Evidence], alarms: Sequence[str] = ()) -> Explana
     ranked.sort(key=lambda item: (-item[0], -item[1].seen, item[1].subject))
     causes = tuple(cause for _, cause in ranked)[:MAX_CAUSES]
     lines = next((one.log_lines for one in evidence if one.log_lines), ())
-    return Explanation(
+    whole = Explanation(
         summary=_summary(evidence, causes),
         causes=causes,
-        log_lines=_cut(lines[-MAX_LOG_LINES:]),
-        missing=_cut(tuple(dict.fromkeys(m for one in evidence for m in one.missing))[:MAX_CAUSES]),
+        log_lines=lines[-MAX_LOG_LINES:],
+        missing=tuple(dict.fromkeys(m for one in evidence for m in one.missing))[:MAX_CAUSES],
     )
+    longest_first = (_shortened(whole, limit) for limit in LINE_LIMITS)
+    shortest = _shortened(whole, LINE_LIMITS[-1])
+    return next((one for one in longest_first if len(json.dumps(encode(one))) <= MAX_CHARACTERS), shortest)
 
 
 def _causes(one: Evidence) -> list[tuple[int, Cause]]:
@@ -252,23 +273,20 @@ def _causes(one: Evidence) -> list[tuple[int, Cause]]:
             seen[cause] = len(texts)
             said[cause] = texts
     if not seen:
-        return [
-            (
-                10,
-                Cause("unknown", one.subject, 0, _cut((one.verdict, *one.events[:3])), "Look at the service's events."),
-            )
-        ]
+        reasons = (text for task in one.stopped for text in (task.stopped_reason, *(c.reason for c in task.containers)))
+        told = tuple(dict.fromkeys(text for text in reasons if text))[:2]
+        return [(10, Cause("unknown", one.subject, 0, (one.verdict, *told, *one.events[:2]), "See the service's events."))]
     return [
         (
             by_name[cause].weight,
-            Cause(cause, one.subject, count, _cut(tuple(dict.fromkeys(said[cause]))[:3]), by_name[cause].hint),
+            Cause(cause, one.subject, count, tuple(dict.fromkeys(said[cause]))[:3], by_name[cause].hint),
         )
         for cause, count in seen.items()
     ]
 
 
 def _alarm_cause(alarms: Sequence[str]) -> Cause:
-    evidence = _cut(tuple(f"{name} is in ALARM" for name in alarms)[:3])
+    evidence = tuple(f"{name} is in ALARM" for name in alarms[:3])
     return Cause(
         "alarm", "environment", len(alarms), evidence, "The alarm fired while the new code ran: see its metric."
     )
@@ -277,10 +295,21 @@ def _alarm_cause(alarms: Sequence[str]) -> Cause:
 def _summary(evidence: Sequence[Evidence], causes: Sequence[Cause]) -> str:
     verdicts = "; ".join(f"{one.subject}: {one.verdict}" for one in evidence)
     if not causes or causes[0].cause == "unknown":
-        return verdicts[:MAX_LINE]
+        return verdicts
     first = causes[0]
-    return f"{first.subject}: {first.cause} ({first.evidence[0]}). {verdicts}"[: 2 * MAX_LINE]
+    return f"{first.subject}: {first.cause} ({first.evidence[0]}). {verdicts}"
 
 
-def _cut(lines: Iterable[str]) -> tuple[str, ...]:
-    return tuple(line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…" for line in lines)
+def _shortened(whole: Explanation, limit: int) -> Explanation:
+    """Cut every line to ``limit`` characters, the summary to twice as many."""
+
+    def cut(lines: Sequence[str]) -> tuple[str, ...]:
+        return tuple(shorten(line, limit) for line in lines)
+
+    return replace(
+        whole,
+        summary=shorten(whole.summary, 2 * limit),
+        causes=tuple(replace(c, subject=shorten(c.subject, limit), evidence=cut(c.evidence)) for c in whole.causes),
+        log_lines=cut(whole.log_lines),
+        missing=cut(whole.missing),
+    )

@@ -225,7 +225,8 @@ def _is_there(services: Mapping[str, PlannedService], parameters: tuple[PlannedP
     return (
         all(s.target == world.running[name].facts.task_definition for name, s in services.items())
         and all(world.running[name].facts.is_settled for name in services)
-        and all(p.previous == p.target for p in parameters)
+        # Not `previous`: after a takeover that is what stood there before the stopped deployment.
+        and all(world.parameters.get(p.name) == p.target for p in parameters)
     )
 
 
@@ -255,10 +256,13 @@ def _restored(running: RunningService, world: World, before: PlannedService) -> 
 
 
 def _parameters(world: World, tag: str | None, images: Mapping[str, str | None]) -> tuple[PlannedParameter, ...]:
-    """The tag first, then each image, as ``Update image tag`` writes them."""
-    wanted = {world.identity.tag_parameter: tag}
-    wanted.update({world.identity.images_path + name: image for name, image in images.items()})
+    """The tag first, then each image, as ``Update image tag`` writes them.
+
+    After a takeover, what the stopped deployment wrote and this one does not is put back.
+    """
     stopped = {p.name: p.previous for p in world.journal.parameters} if world.journal else {}
+    wanted = {**stopped, world.identity.tag_parameter: tag}
+    wanted.update({world.identity.images_path + name: image for name, image in images.items()})
     return tuple(
         PlannedParameter(name, stopped.get(name, world.parameters.get(name)), target) for name, target in wanted.items()
     )

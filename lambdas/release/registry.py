@@ -142,7 +142,7 @@ def parse_registry(parameters: Mapping[str, str]) -> Registry:
 def _entry(parameter: str, value: str) -> dict[str, object]:
     try:
         entry = json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRegistration(f"{parameter}: not JSON ({error})") from error
     if not isinstance(entry, dict):
         raise InvalidRegistration(f"{parameter}: must be a JSON object")

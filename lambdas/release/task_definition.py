@@ -16,6 +16,7 @@ READ_ONLY = frozenset(
         "registeredAt",
         "registeredBy",
         "deregisteredAt",
+        "deleteRequestedAt",
     }
 )
 """What DescribeTaskDefinition adds and RegisterTaskDefinition does not take (ECS API Reference, TaskDefinition)."""

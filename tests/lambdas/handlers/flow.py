@@ -23,7 +23,7 @@ Json = dict[str, Any]
 DEFINITION: Json = json.loads(DEFINITION_FILE.read_text())
 STATES: Json = DEFINITION["States"]
 FUNCTION_OF = {step.state: step for step in STEPS}
-MAX_STATES = 200
+MAX_STATES = 400
 TOKEN = "task-token-1"
 
 WRITES = frozenset(
@@ -183,6 +183,12 @@ class Flow:
         else:
             self.state = {**self.state, path.removeprefix("$."): result}
 
+    def answer_approval(self) -> None:
+        """Ask for the approval and let a person say yes."""
+        self.call()
+        self.state = {**self.state, "approval": {"approvedBy": "somebody"}}
+        self.at = STATES[self.at]["Next"]
+
     # --- what others do
 
     def stop(self) -> None:
@@ -231,7 +237,7 @@ def footprint(world: World) -> Json:
         for arn in ecs.list_tasks(cluster=cluster, family=f"{cluster}-migration", desiredStatus=status)["taskArns"]
     ]
     names = [f"{cluster}-{service.name}" for service in world.platform.services][:10]
-    described = ecs.describe_services(cluster=cluster, services=names)["services"]
+    described = ecs.describe_services(cluster=cluster, services=names)["services"] if names else []
     return {
         "items": items,
         "parameters": _parameters(world),
@@ -247,7 +253,9 @@ def footprint(world: World) -> Json:
 
 
 def _parameters(world: World) -> dict[str, tuple[str, int]]:
-    client, found, token = world.aws.client("ssm"), {}, {}
+    client = world.aws.client("ssm")
+    found: dict[str, tuple[str, int]] = {}
+    token: dict[str, str] = {}
     while True:
         page = client.get_parameters_by_path(Path="/", Recursive=True, **token)
         found.update({each["Name"]: (each["Value"], each["Version"]) for each in page["Parameters"]})

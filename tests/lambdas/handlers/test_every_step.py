@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from simulator.images import ImageBehavior
 from simulator.world import World
 from statemachine import steps
 from statemachine.steps import STEPS, Step
-from tests.lambdas.handlers.flow import STATES, Flow, footprint, writes
+from tests.lambdas.handlers.flow import STATES, Flow, Json, StepError, footprint, writes
 
 WAYS_BACK = (steps.ROLL_BACK, steps.CHECK_ROLLBACK, steps.RECORD_FAILURE)
 
@@ -41,10 +42,31 @@ EACH_WRITE = [
 ]
 
 
+EXPECTED: dict[Step, set[str]] = {
+    steps.ACQUIRE_LOCK: {"held"},
+    steps.REQUEST_APPROVAL: {"asked"},
+    steps.UPDATE_IMAGE_TAG: {"written"},
+    steps.REGISTER_TASK_DEFINITIONS: {"registered"},
+    steps.RUN_MIGRATION: {"running"},
+    steps.DEPLOY_WAVE: {"deployed"},
+    steps.ROLL_BACK: {"restoring"},
+    steps.COMPLETE: {"Deployed"},
+    steps.RECORD_FAILURE: {"RolledBack"},
+    steps.RELEASE_LOCK: {"Planned"},
+}
+
+
+def said(result: Json) -> set[object]:
+    """Return the verdict of a result, under whichever name it has."""
+    return {result.get("status"), result.get("outcome")}
+
+
 @pytest.fixture
 def world() -> Iterator[World]:
     dev = config.load("dev")
-    with World(settings=replace(dev, approval=replace(dev.approval, required=True)), recovery=False) as world:
+    asks = replace(dev, approval=replace(dev.approval, required=True))
+    # Without ECS's own circuit breaker, so that the way back has something to do.
+    with World(settings=asks, recovery=False, circuit_breaker=False) as world:
         yield world
 
 
@@ -70,8 +92,7 @@ def test_a_step_that_lambda_runs_twice_changes_nothing_more(world: World, step: 
     after = footprint(world)
     second = flow.call()
     assert footprint(world) == after
-    assert second.get("status") == first.get("status")
-    assert second.get("outcome") == first.get("outcome")
+    assert said(second) == said(first)
 
 
 @pytest.mark.parametrize("step", [s for s in STEPS if s not in WRITING_CALLS], ids=lambda step: step.slug)
@@ -91,33 +112,22 @@ def test_an_answer_that_never_came_is_asked_for_again_and_the_call_made_once(
     function = step.function_name(world.identity)
     lost = CallFault(CallAction.LOST, function=function, operation=operation, nth=nth, times=ATTEMPTS)
     world.aws.faults.add(lost)
-    if operation != "PutEvents":  # the event bus must not change how a deployment ends
-        error = flow.fails()
-        assert error.error_type == "AwsUnavailable"
-        assert error.error_type in STATES[step.state]["Retry"][0]["ErrorEquals"]
-        assert operation in world.aws.calls[-1].operation
-    result = flow.call()
+    if operation == "PutEvents":  # the event bus must not change how a deployment ends
+        assert said(flow.call()) & EXPECTED[step]
+        return
+    error = flow.fails()
+    assert error.error_type == "AwsUnavailable"
+    assert error.error_type in STATES[step.state]["Retry"][0]["ErrorEquals"]
+    assert world.aws.calls[-1].operation == operation
     assert not world.aws.faults.pending
 
-    revisions = [arn.rsplit("/", 1)[-1] for arn in footprint(world)["revisions"]]
-    assert len(revisions) == len(set(revisions)) <= 8, revisions
-    assert max(int(revision.rsplit(":", 1)[-1]) for revision in revisions) <= 2
+    start = len(world.aws.calls)
+    assert said(flow.call()) & EXPECTED[step]
+    repeated = writes(world.aws.calls[start:])
+    # What is only ever set, renewed or answered the same is sent again; nothing is made a second time.
+    if operation in ("PutParameter", "DeleteParameter", "RegisterTaskDefinition", "UpdateService", "RunTask"):
+        assert repeated.count(operation) == WRITING_CALLS[step].count(operation) - nth
     assert len(footprint(world)["migrations"]) <= 1
-    assert result.get("status") in EXPECTED[step] or result.get("outcome") in EXPECTED[step]
-
-
-EXPECTED: dict[Step, tuple[str, ...]] = {
-    steps.ACQUIRE_LOCK: ("held",),
-    steps.REQUEST_APPROVAL: ("asked",),
-    steps.UPDATE_IMAGE_TAG: ("written",),
-    steps.REGISTER_TASK_DEFINITIONS: ("registered",),
-    steps.RUN_MIGRATION: ("running",),
-    steps.DEPLOY_WAVE: ("deployed",),
-    steps.ROLL_BACK: ("restoring",),
-    steps.COMPLETE: ("Deployed",),
-    steps.RECORD_FAILURE: ("RolledBack",),
-    steps.RELEASE_LOCK: ("Planned",),
-}
 
 
 @pytest.mark.parametrize("step", [*RENEWING, steps.COMPLETE], ids=lambda step: step.slug)
@@ -142,7 +152,6 @@ def test_what_aws_answers_decides_whether_a_step_is_run_again(world: World, step
     for action, details, expected in (
         (CallAction.THROTTLE, {}, "Throttled"),
         (CallAction.ERROR, {"code": "InternalServerError"}, "AwsUnavailable"),
-        (CallAction.TIMEOUT, {}, "AwsUnavailable"),
         (CallAction.ERROR, denied, "AccessDenied"),
         (CallAction.ERROR, {"code": "SomethingNewException", "http_status": 400}, "AwsError"),
     ):
@@ -153,7 +162,10 @@ def test_what_aws_answers_decides_whether_a_step_is_run_again(world: World, step
         assert error.message.startswith(f"{step.state}: ")
         assert (error.error_type in retried) == (expected in ("Throttled", "AwsUnavailable"))
     world.aws.faults.clear()
+    # One call that hangs leaves room for another within the function's own timeout.
+    world.aws.faults.add(CallFault(CallAction.TIMEOUT, function=step.function_name(world.identity)))
     flow.call()
+    assert not world.aws.faults.pending
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.slug)
@@ -162,10 +174,8 @@ def test_a_step_that_was_killed_half_way_is_run_again_to_the_same_end(world: Wor
     for completed in (1, 2):
         function = step.function_name(world.identity)
         world.aws.faults.add(FunctionFault(FunctionAction.KILL, function=function, after_calls=completed))
-        try:
+        with suppress(StepError):  # a step with a single call may be through
             flow.call()
-        except Exception as error:  # noqa: BLE001 (a step with a single call may be through)
-            assert getattr(error, "error_type", "") == "Sandbox.Timedout", error
         world.aws.faults.clear()
     result = flow.call()
-    assert step not in EXPECTED or {result.get("status"), result.get("outcome")} & set(EXPECTED[step])
+    assert step not in EXPECTED or said(result) & EXPECTED[step]

@@ -1,0 +1,1 @@
+"""The command ``stepship``: what people and CI jobs type."""

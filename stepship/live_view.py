@@ -1,0 +1,240 @@
+"""A scenario on a terminal: states as they happen, below them the services with their tasks.
+
+A state that has ended is printed once and scrolls up; only what changes is drawn again, so any terminal is high enough.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from simulator.events import Event, EventKind
+from simulator.runs import Run
+from simulator.scenario import Scenario, ScenarioResult, Step
+from simulator.world import World
+from stepship.explanation_text import explanation_lines
+from stepship.progress import END_STATES, Mark, Progress, Row
+from stepship.summary import ServiceLine, duration, history_rows, service_lines, totals, why
+
+FRAME_SECONDS = 0.03
+TITLE_WIDTH = 30
+SERVICE_INDENT = "      "
+
+MARKS = {
+    Mark.RUNNING: ("●", "cyan"),
+    Mark.DONE: ("✓", "green"),
+    Mark.FAILED: ("✗", "red"),
+    Mark.STOPPED: ("■", "yellow"),
+}
+OUTCOME_STYLES = {"succeeded": "bold green", "superseded": "bold blue", "failed": "bold red"}
+PART_STYLES = {
+    "message": ("", ""),
+    "cause": ("", "bold red"),
+    "evidence": ("   ", ""),
+    "hint": ("   → ", "italic"),
+    "heading": ("\n", "bold"),
+    "log": ("   │ ", "yellow"),
+    "missing": ("   ", "dim"),
+    "done": ("   ✓ ", "green"),
+}
+
+
+class LiveView:
+    """Shows a scenario while it runs.
+
+    Parameters
+    ----------
+    deadline_seconds
+        After so many real seconds the view stops waiting for the reader: virtual time no longer has a pace.
+    """
+
+    def __init__(self, console: Console, *, deadline_seconds: float = float("inf")) -> None:
+        self.console = console
+        self._deadline_at = time.monotonic() + deadline_seconds
+        self._began_at = time.monotonic()
+        self._progress: dict[str, Progress] = {}
+        self._world: World | None = None
+        self._live: Live | None = None
+        self._number, self._steps = 0, 0
+        self._overlaps = False
+        self._drawn_at = 0.0
+
+    # --- a scenario's viewer
+
+    def begin(self, scenario: Scenario, world: World) -> None:
+        """Take note of the world."""
+        self._world, self._steps = world, len(scenario.steps)
+
+    def phase(self, steps: Sequence[Step]) -> None:
+        """Say what begins."""
+        self.console.print()
+        for step in steps:
+            self._number += 1
+            title = Text.assemble(
+                (f" {self._number}/{self._steps} ", "dim"), (step.name, "bold cyan"), f"  {step.about or step.kind}"
+            )
+            self.console.print(title)
+        self._overlaps = len(steps) > 1
+        self._live = Live(self._frame(), console=self.console, auto_refresh=False, transient=False)
+        self._live.start()
+
+    def event(self, event: Event) -> None:
+        """Draw what happened."""
+        if event.kind == EventKind.AWS_CALL or not event.execution:
+            return
+        if time.monotonic() > self._deadline_at and self._world is not None:
+            self._world.aws.clock.pace = 0.0
+        progress = self._progress.get(event.execution)
+        if progress is None:
+            progress = self._progress[event.execution] = Progress(event.execution)
+            if event.execution.startswith("recovery-"):
+                self._print(
+                    Text(f"   {event.execution}  started by EventBridge, because an execution was stopped", "bold cyan")
+                )
+        closed = progress.on(event)
+        if closed is not None:
+            self._print(_row_line(closed, progress, named=self._overlaps))
+        if event.kind == EventKind.EXECUTION_ENDED:
+            self._print(_end_line(progress, named=self._overlaps))
+        if closed is not None or time.monotonic() - self._drawn_at > FRAME_SECONDS:
+            self._draw()
+
+    def rest(self, runs: Sequence[Run]) -> None:
+        """Leave the services as they are, and explain what failed."""
+        self._draw()
+        self.close()
+        if self._world is None:
+            return
+        records = self._world.records()
+        for run in runs:
+            found = why(run, runs, records)
+            if found:
+                self.console.print(Padding(_panel(*found), (0, 0, 0, 3)))
+
+    def close(self) -> None:
+        """Give the terminal back; safe to call again."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def summary(self, result: ScenarioResult) -> None:
+        """Show the history, and the world compared with the invariant. Call it while the world stands, or after."""
+        self.console.print()
+        self.console.print(Text(" At rest: the world compared with the invariant", "bold"))
+        width = max(len(point.title) for point in result.examination.points)
+        for point in result.examination.points:
+            mark = ("✓ ", "green") if point.holds else ("✗ ", "red")
+            self._print(Text.assemble("   ", mark, f"{point.title:<{width}}  ", (point.evidence, "dim")))
+            for violation in point.violations:
+                self.console.print(Text(f"       {violation}", "red"))
+        for sentence in result.examination.person_needed:
+            self.console.print(Text(f"   ! {sentence}", "yellow"))
+        self.console.print()
+        self.console.print(Text(" History", "bold"))
+        self.console.print(Padding(_history(result), (0, 0, 0, 2)))
+        for mismatch in result.mismatches:
+            self.console.print(Text(f" ✗ not as expected: {mismatch}", "bold red"))
+        self.console.print()
+        calls = sum(sum(each["apiCalls"].values()) for each in result.document["deployments"])
+        spent = time.monotonic() - self._began_at
+        text = totals(len(result.runs), calls, result.document["virtualSeconds"], spent)
+        self.console.print(Text(f" {text}", "dim"))
+
+    # --- drawing
+
+    def _print(self, line: RenderableType) -> None:
+        self.console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+
+    def _draw(self) -> None:
+        self._drawn_at = time.monotonic()
+        if self._live is not None:
+            self._live.update(self._frame(), refresh=True)
+
+    def _frame(self) -> RenderableType:
+        running = [each for each in self._progress.values() if each.row is not None]
+        lines: list[RenderableType] = [_row_line(each.row, each, named=self._overlaps) for each in running if each.row]
+        if self._world is not None:
+            lines.append(_services(service_lines(self._world)))
+        return Group(*lines)
+
+
+def _row_line(row: Row, progress: Progress, *, named: bool) -> Text:
+    """``  ├─ ✓ Deploy wave                  0 s  api``."""
+    sign, style = MARKS[row.mark]
+    indent = "   ├─ " if row.depth == 0 else "   │  └─ "
+    title = f"{row.title:<{TITLE_WIDTH - 3 * row.depth}}"
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(indent, "dim")
+    line.append(f"{sign} ", style)
+    line.append(title, "bold" if row.mark is not Mark.DONE else "")
+    line.append(f"{duration(row.seconds(progress.now)):>11}  ", "dim")
+    if named:
+        line.append(f"{progress.name}  ", "cyan")
+    line.append(row.note, "red" if row.mark is Mark.FAILED else "dim")
+    return line
+
+
+def _end_line(progress: Progress, *, named: bool) -> Text:
+    style = OUTCOME_STYLES.get(END_STATES.get(progress.outcome, ""), "bold yellow")
+    line = Text("   └─ ", "dim", no_wrap=True, overflow="ellipsis")
+    line.append(f"{progress.outcome:<{TITLE_WIDTH + 2}}", style)
+    line.append(f"{duration(progress.seconds):>11}  ", "dim")
+    if named:
+        line.append(f"{progress.name}  ", "cyan")
+    if progress.outcome == "Stopped":
+        line.append(f"{progress.status}: not one state further", "yellow")
+    return line
+
+
+def _services(lines: Sequence[ServiceLine]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(width=max((len(line.name) for line in lines), default=0) + len(SERVICE_INDENT))
+    table.add_column(justify="right")
+    table.add_column()
+    for line in lines:
+        table.add_row(
+            Text(f"{SERVICE_INDENT}{line.name}"), Text(f"{line.running}/{line.desired}", "dim"), _versions(line)
+        )
+    return table
+
+
+def _versions(line: ServiceLine) -> Text:
+    """``v2 ▰▰▰ → v3 ▰▱▱``: filled for a task that runs, empty for one that is still to come."""
+    text = Text()
+    last = len(line.versions) - 1
+    for index, (tag, revision, running, desired) in enumerate(line.versions):
+        is_new = index == last
+        style = ("green" if line.state == "COMPLETED" else "cyan") if is_new else "dim"
+        if index:
+            text.append(" → ", "dim")
+        text.append(f"{tag} ", f"bold {style}" if is_new else style)
+        text.append(f":{revision} ", "dim")
+        text.append("▰" * running + "▱" * max(0, desired - running), style)
+    return text
+
+
+def _panel(title: str, report: object) -> Panel:
+    text = Text()
+    for part, line in explanation_lines(report):  # type: ignore[arg-type]  # a report is a mapping
+        indent, style = PART_STYLES[part]
+        text.append(f"{indent}{line}\n", style)
+    text.rstrip()
+    return Panel(text, title=title, title_align="left", border_style="red", padding=(0, 1))
+
+
+def _history(result: ScenarioResult) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="dim")
+    for name in ("UTC", "execution", "action", "tag", "outcome"):
+        table.add_column(name)
+    table.add_column("lasted", justify="right")
+    for at, name, action, tag, outcome, lasted in history_rows(result.records):
+        style = OUTCOME_STYLES.get(END_STATES.get(outcome, ""), "bold yellow").removeprefix("bold ")
+        table.add_row(at, name, action, tag, Text(outcome, style), lasted)
+    return table

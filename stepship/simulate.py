@@ -1,0 +1,38 @@
+"""``stepship simulate``: one scenario, watched or as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from simulator.scenario import ScenarioError, read_scenario, run_scenario
+from stepship.demo import PACE, is_watched
+from stepship.live_view import LiveView
+from stepship.plain_view import PlainView
+
+AS_EXPECTED, NOT_AS_EXPECTED, WRONG_USAGE = 0, 1, 2
+
+
+def run_simulation(file: Path, *, as_json: bool) -> int:
+    """Run the scenario; returns the exit code."""
+    console = Console()
+    try:
+        scenario = read_scenario(file)
+        if as_json:
+            result = run_scenario(scenario)
+            print(json.dumps(result.document, indent=2))
+        else:
+            watched = is_watched(console)
+            view = LiveView(console) if watched else PlainView()
+            try:
+                result = run_scenario(scenario, view, pace=PACE if watched else 0.0)
+            finally:
+                view.close()
+            view.summary(result)
+    except ScenarioError as error:
+        print(f"stepship: {error}", file=sys.stderr)
+        return WRONG_USAGE
+    return AS_EXPECTED if result.is_as_expected else NOT_AS_EXPECTED

@@ -1,0 +1,95 @@
+"""What people and infrastructure deploys do around a deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from botocore.exceptions import ClientError
+
+import config
+from simulator.faults import CallAction, CallFault
+from simulator.images import HEALTHY, ImageBehavior
+from simulator.world import World
+from tests.lambdas.handlers.flow import Flow, Json, footprint, writes
+
+DEPLOY = {"imageTag": "v1"}
+ROLLBACK = {"action": "rollback"}
+
+
+def push(world: World, tag: str, behavior: ImageBehavior = HEALTHY) -> None:
+    """Push an image, once."""
+    with suppress(ClientError):  # it is there already
+        world.push(tag, behavior)
+
+
+def deployed(world: World, tag: str, name: str, **request: object) -> Flow:
+    """Deploy a release from beginning to end."""
+    push(world, tag)
+    flow = Flow(world, {"imageTag": tag, **request}, name)
+    assert flow.run_to_end() == "Deployed"
+    return flow
+
+
+def change_definition(world: World, service: str, change: Callable[[Json], None]) -> None:
+    """Deploy a changed task definition, as an infrastructure deploy does."""
+    ecs, name = world.aws.client("ecs"), f"{world.platform.cluster}-{service}"
+    request = ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
+    for key in ("taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities", "registeredAt"):
+        request.pop(key, None)
+    request.pop("registeredBy", None)
+    change(request)
+    arn = ecs.register_task_definition(**request)["taskDefinition"]["taskDefinitionArn"]
+    if service != "migration":
+        ecs.update_service(cluster=world.platform.cluster, service=name, taskDefinition=arn)
+        world.aws.clock.sleep(300)
+
+
+def with_alarms(*names: str) -> World:
+    dev = config.load("dev")
+    return World(settings=replace(dev, circuit_breaker=replace(dev.circuit_breaker, alarms=names)), recovery=False)
+
+
+def put_alarm(world: World, name: str, state: str) -> None:
+    client = world.aws.client("cloudwatch")
+    client.put_metric_alarm(
+        AlarmName=name,
+        ComparisonOperator="GreaterThanThreshold",
+        EvaluationPeriods=1,
+        MetricName="Errors",
+        Namespace="App",
+        Period=60,
+        Statistic="Sum",
+        Threshold=1.0,
+    )
+    client.set_alarm_state(AlarmName=name, StateValue=state, StateReason="test")
+
+
+def at_plan(world: World, request: Json | None = None, name: str = "one") -> Flow:
+    """Push ``v1`` and walk to the plan."""
+    push(world, "v1")
+    return Flow(world, request or DEPLOY, name).run_to("Plan")
+
+
+def refused(flow: Flow) -> str:
+    """Call the plan, which is refused; returns the message."""
+    existing, start = footprint(flow.world), len(flow.world.aws.calls)
+    error = flow.fails()
+    assert error.error_type == "PreflightFailed"
+    assert footprint(flow.world) == existing
+    assert writes(flow.world.aws.calls[start:]) == []
+    return error.message
+
+
+def denied(operation: str, function: str | None = None) -> CallFault:
+    """Let a role lack a permission."""
+    return CallFault(
+        CallAction.ERROR,
+        operation=operation,
+        function=function,
+        times=99,
+        code="AccessDeniedException",
+        message="User is not authorized to perform it",
+        http_status=400,
+    )

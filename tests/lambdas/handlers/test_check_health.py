@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+
+from simulator.images import ImageBehavior
+from simulator.world import World
+from tests.lambdas.handlers.flow import Flow
+from tests.lambdas.handlers.surroundings import DEPLOY, denied, deployed, put_alarm, with_alarms
+
+HERE = "Check health"
+
+
+def at_health(world: World, behavior: ImageBehavior | None = None) -> Flow:
+    world.push("v1", behavior or ImageBehavior())
+    return Flow(world, DEPLOY).run_to(HERE)
+
+
+def test_a_release_bakes_until_its_time_is_over(world: World) -> None:
+    flow = at_health(world)
+    assert flow.call()["status"] == "baking"
+    flow.wait(world.settings.rollout.bake_seconds)
+    result = flow.call()
+    assert result["status"] == "healthy"
+    assert {verdict["status"] for verdict in result["services"].values()} == {"steady"}
+
+
+def test_a_healthy_release_is_watched_for_the_whole_bake_time(world: World) -> None:
+    flow = at_health(world).run_to("Complete")
+    baked = flow.state["health"]["at"] - flow.state["rollout"]["at"]
+    assert baked >= world.settings.rollout.bake_seconds
+
+
+def test_tasks_that_die_after_the_rollout_end_the_bake_with_their_exit_code(world: World) -> None:
+    late = ImageBehavior("healthy", crash_after_healthy_seconds=45, exit_code=9, logs=("pool exhausted",))
+    world.push("v1", ImageBehavior(), per_service={"scheduler": late, "worker": late})
+    flow = Flow(world, DEPLOY).run_to("Roll back")
+    health = flow.state["health"]
+    assert health["status"] == "unhealthy"
+    assert "had to replace" in health["services"]["worker"]["reason"]
+    assert health["explanation"]["causes"][0]["cause"] == "exit-code"
+    assert health["explanation"]["logLines"] == ["pool exhausted"]
+
+
+def test_scaling_is_no_failure(world: World) -> None:
+    flow = at_health(world)
+    world.aws.client("ecs").update_service(cluster="v3-backend-dev", service="v3-backend-dev-worker", desiredCount=6)
+    flow.wait(120)
+    assert flow.call()["status"] == "healthy"
+
+
+def test_somebody_elses_deployment_ends_the_bake(world: World) -> None:
+    deployed(world, "v0", "zero")
+    flow = at_health(world)
+    world.aws.client("ecs").update_service(
+        cluster="v3-backend-dev", service="v3-backend-dev-api", taskDefinition="v3-backend-dev-api:1"
+    )
+    result = flow.call()
+    assert result["status"] == "unhealthy"
+    assert result["services"]["api"]["status"] == "superseded"
+
+
+def test_an_alarm_ends_the_bake() -> None:
+    with with_alarms("errors") as world:
+        put_alarm(world, "errors", "OK")
+        flow = at_health(world)
+        put_alarm(world, "errors", "ALARM")
+        result = flow.call()
+    assert result["status"] == "unhealthy"
+    assert result["explanation"]["causes"][0]["cause"] == "alarm"
+
+
+def test_a_service_that_was_deleted_ends_the_bake(world: World) -> None:
+    flow = at_health(world)
+    world.aws.client("ecs").delete_service(cluster="v3-backend-dev", service="v3-backend-dev-api", force=True)
+    assert flow.call()["status"] == "unhealthy"
+
+
+@pytest.mark.parametrize("operation", ["ListTasks", "GetLogEvents"])
+def test_evidence_that_may_not_be_read_fails_nothing(world: World, operation: str) -> None:
+    late = ImageBehavior("healthy", crash_after_healthy_seconds=45, logs=("bye",))
+    world.push("v1", ImageBehavior(), per_service={"scheduler": late, "worker": late})
+    flow = Flow(world, DEPLOY).run_to(HERE)
+    world.aws.faults.add(denied(operation))
+    flow.run_to("Roll back")
+    assert any("AccessDenied" in line for line in flow.state["health"]["explanation"]["missing"])
+
+
+def test_a_look_costs_one_call(world: World) -> None:
+    flow = at_health(world)
+    start = len(world.aws.calls)
+    flow.call()
+    assert [call.operation for call in world.aws.calls[start:]] == ["DescribeServices"]

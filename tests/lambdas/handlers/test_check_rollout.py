@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from simulator.images import ImageBehavior
+from simulator.platform import SimulatedService
+from simulator.world import World
+from tests.lambdas.handlers.flow import Flow, Json
+from tests.lambdas.handlers.surroundings import DEPLOY, denied, deployed, put_alarm, with_alarms
+
+HERE = "Check rollout"
+
+
+@pytest.fixture
+def bare_world() -> Iterator[World]:
+    """Without ECS's own circuit breaker."""
+    with World(recovery=False, circuit_breaker=False) as world:
+        yield world
+
+
+def failed(world: World, behavior: ImageBehavior) -> Json:
+    """Deploy an image that does not become steady; returns the verdict on the wave."""
+    deployed(world, "v0", "zero")
+    world.push("v1", behavior)
+    flow = Flow(world, DEPLOY).run_to("Roll back")
+    result: Json = flow.state["rollout"]
+    assert result["status"] == "failed"
+    return result
+
+
+def test_a_rollout_that_is_under_way_is_in_progress(world: World) -> None:
+    world.push("v1")
+    result = Flow(world, DEPLOY).run_to(HERE).call()
+    assert result["status"] == "inProgress"
+    assert result["services"]["api"]["reason"] == "0 of 3 tasks run, 3 old draining"
+    assert "explanation" not in result
+
+
+def test_a_steady_wave_says_whether_more_follow(world: World) -> None:
+    world.push("v1")
+    flow = Flow(world, DEPLOY).run_to("More waves?")
+    first = flow.state["rollout"]
+    assert (first["status"], first["wave"], first["moreWaves"]) == ("steady", 0, True)
+    flow.step()
+    flow.run_to("More waves?")
+    last = flow.state["rollout"]
+    assert (last["wave"], last["moreWaves"]) == (1, False)
+    assert sorted(last["services"]) == ["scheduler", "worker"]
+
+
+@pytest.mark.parametrize(
+    ("behavior", "cause", "said"),
+    [
+        (ImageBehavior("crash", exit_code=3), "exit-code", "exited with 3"),
+        (ImageBehavior("out_of_memory"), "out-of-memory", "OutOfMemory"),
+        (ImageBehavior("cannot_pull"), "image-pull", "CannotPull"),
+        (ImageBehavior("secret_missing"), "secret", "secret"),
+        (ImageBehavior("unhealthy"), "health-check", "health check"),
+        (ImageBehavior("no_capacity"), "capacity", "apacity"),
+    ],
+    ids=lambda value: value.outcome if isinstance(value, ImageBehavior) else None,
+)
+def test_a_failure_is_explained_by_its_likeliest_cause(
+    bare_world: World, behavior: ImageBehavior, cause: str, said: str
+) -> None:
+    explanation = failed(bare_world, behavior)["explanation"]
+    first = explanation["causes"][0]
+    assert (first["cause"], first["subject"]) == (cause, "api")
+    assert any(said in line for line in first["evidence"])
+    assert explanation["summary"].startswith(f"api: {cause}")
+    assert explanation["missing"] == []
+
+
+def test_a_rollout_is_given_up_before_ecs_does(bare_world: World) -> None:
+    verdict = failed(bare_world, ImageBehavior("crash"))["services"]["api"]
+    assert "tasks failed to start" in verdict["reason"] or "keep dying" in verdict["reason"]
+
+
+def test_what_ecs_put_back_by_itself_is_recognised(world: World) -> None:
+    world.push("v1", ImageBehavior("crash"))
+    flow = Flow(world, DEPLOY).run_to(HERE)
+    flow.wait(400)
+    result = flow.call()
+    assert result["status"] == "failed"
+    assert result["services"]["api"]["reason"].startswith("ECS put the previous task definition back")
+    assert result["explanation"]["causes"][0]["cause"] == "exit-code"
+
+
+def test_the_last_lines_of_the_container_are_shown(bare_world: World) -> None:
+    lines = tuple(f"line {number}" for number in range(30))
+    explanation = failed(bare_world, ImageBehavior("crash", logs=lines))["explanation"]
+    assert explanation["logLines"] == [f"line {number}" for number in range(20, 30)]
+
+
+def test_a_wave_that_is_not_steady_in_time_has_failed(bare_world: World) -> None:
+    bare_world.push("v1", ImageBehavior("slow"))
+    flow = Flow(bare_world, DEPLOY).run_to("Roll back")
+    assert "not steady after 60" in flow.state["rollout"]["services"]["api"]["reason"]
+
+
+def test_somebody_elses_deployment_is_recognised(world: World) -> None:
+    deployed(world, "v0", "zero")
+    world.push("v1")
+    flow = Flow(world, DEPLOY).run_to(HERE)
+    world.aws.client("ecs").update_service(
+        cluster="v3-backend-dev", service="v3-backend-dev-api", taskDefinition="v3-backend-dev-api:1"
+    )
+    result = flow.call()
+    assert result["status"] == "failed"
+    assert result["services"]["api"]["status"] == "superseded"
+    assert "v3-backend-dev-api:1" in result["services"]["api"]["reason"]
+
+
+def test_a_service_that_was_deleted_has_failed(world: World) -> None:
+    world.push("v1")
+    flow = Flow(world, DEPLOY).run_to(HERE)
+    world.aws.client("ecs").delete_service(cluster="v3-backend-dev", service="v3-backend-dev-api", force=True)
+    result = flow.call()
+    assert result["services"]["api"]["reason"] in ("the service is DRAINING", "the service is INACTIVE")
+
+
+def test_an_alarm_ends_the_wave_and_is_the_first_cause() -> None:
+    with with_alarms("errors") as world:
+        put_alarm(world, "errors", "OK")
+        world.push("v1")
+        flow = Flow(world, DEPLOY).run_to(HERE)
+        assert flow.call()["status"] == "inProgress"
+        put_alarm(world, "errors", "ALARM")
+        result = flow.call()
+    assert result["status"] == "failed"
+    assert result["explanation"]["causes"][0]["cause"] == "alarm"
+    assert result["explanation"]["causes"][0]["evidence"] == ["errors is in ALARM"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "said"), [("ListTasks", "ecs:list_tasks"), ("GetLogEvents", "logs:get_log_events")]
+)
+def test_evidence_that_may_not_be_read_is_named_and_fails_nothing(bare_world: World, operation: str, said: str) -> None:
+    bare_world.aws.faults.add(denied(operation, "v3-backend-dev-check-rollout"))
+    explanation = failed(bare_world, ImageBehavior("crash", logs=("bye",)))["explanation"]
+    assert any(said in line for line in explanation["missing"])
+    assert explanation["logLines"] == []
+    assert explanation["summary"].startswith("api")
+
+
+def test_25_services_are_described_ten_at_a_time() -> None:
+    services = tuple(SimulatedService(f"s{number:02}", wave=1, desired=1) for number in range(25))
+    with World(services=services, recovery=False) as world:
+        world.push("v1")
+        flow = Flow(world, DEPLOY).run_to(HERE)
+        start = len(world.aws.calls)
+        flow.call()
+        assert [call.operation for call in world.aws.calls[start:]] == ["DescribeServices"] * 3

@@ -1,0 +1,198 @@
+"""What ``Plan`` refuses: everything that the new tasks would miss."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from simulator.faults import CallAction, CallFault
+from simulator.world import World
+from tests.lambdas.handlers.flow import Json
+from tests.lambdas.handlers.surroundings import (
+    DEPLOY,
+    ROLLBACK,
+    at_plan,
+    change_definition,
+    deployed,
+    put_alarm,
+    refused,
+    with_alarms,
+)
+
+
+def test_a_service_that_ecs_does_not_know_is_not_good(world: World) -> None:
+    name = world.identity.services_path + "worker"
+    entry = json.loads(world.aws.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
+    value = json.dumps({**entry, "service": "nobody"})
+    world.aws.client("ssm").put_parameter(Name=name, Value=value, Overwrite=True)
+    assert "NG worker: service exists" in refused(at_plan(world))
+
+
+def test_a_service_that_is_being_deleted_is_not_good(world: World) -> None:
+    flow = at_plan(world)
+    world.aws.client("ecs").delete_service(cluster=world.platform.cluster, service="v3-backend-dev-worker", force=True)
+    assert "NG worker: service is ACTIVE — it is" in refused(flow)
+
+
+def test_a_container_that_the_task_definition_does_not_have_is_not_good(world: World) -> None:
+    change_definition(world, "api", lambda new: new["containerDefinitions"][0].update(name="renamed"))
+    message = refused(at_plan(world))
+    assert "NG api: container — v3-backend-api is not in v3-backend-dev-api; it has renamed" in message
+
+
+def test_another_rollout_under_way_is_not_good(world: World) -> None:
+    world.push("other")
+    flow = at_plan(world)
+    world.aws.client("ecs").update_service(
+        cluster=world.platform.cluster, service="v3-backend-dev-api", forceNewDeployment=True
+    )
+    assert "NG api: no other rollout" in refused(flow)
+
+
+@pytest.mark.parametrize("request_", [{**DEPLOY, "force": True}, ROLLBACK])
+def test_a_forced_deploy_and_a_rollback_may_interrupt_another_rollout(world: World, request_: Json) -> None:
+    deployed(world, "v0", "zero")
+    flow = at_plan(world, request_)
+    world.aws.client("ecs").update_service(
+        cluster=world.platform.cluster, service="v3-backend-dev-api", forceNewDeployment=True
+    )
+    checks = flow.call()["checks"]
+    assert [c["result"] for c in checks if c["check"] == "no other rollout" and c["subject"] == "api"] == ["SKIP"]
+
+
+def test_a_service_without_tasks_is_skipped_with_the_reason(world: World) -> None:
+    world.aws.client("ecs").update_service(
+        cluster=world.platform.cluster, service="v3-backend-dev-worker", desiredCount=0
+    )
+    world.aws.clock.sleep(300)
+    checks = at_plan(world).call()["checks"]
+    assert [(c["subject"], c["check"], c["result"]) for c in checks] == [("worker", "desired count", "SKIP")]
+
+
+@pytest.mark.parametrize("key", ["taskRoleArn", "executionRoleArn"])
+@pytest.mark.parametrize("service", ["api", "migration"])
+def test_a_role_that_does_not_exist_is_not_good(world: World, service: str, key: str) -> None:
+    role = "arn:aws:iam::123456789012:role/v3-backend/dev/gone"
+    change_definition(world, service, lambda new: new.update({key: role}))
+    assert f"NG {service}: role exists — {role} does not exist" in refused(at_plan(world))
+
+
+@pytest.mark.parametrize("service", ["worker", "migration"])
+def test_a_log_group_that_does_not_exist_is_not_good(world: World, service: str) -> None:
+    world.aws.client("logs").delete_log_group(logGroupName=f"/v3-backend/dev/{service}")
+    expected = f"NG {service}: log group exists — /v3-backend/dev/{service} does not exist"
+    assert expected in refused(at_plan(world))
+
+
+def test_a_log_group_is_not_there_because_a_longer_name_is(world: World) -> None:
+    client = world.aws.client("logs")
+    client.delete_log_group(logGroupName="/v3-backend/dev/api")
+    client.create_log_group(logGroupName="/v3-backend/dev/api-2")
+    assert "NG api: log group exists" in refused(at_plan(world))
+
+
+SECRETS = "arn:aws:secretsmanager:us-east-1:123456789012:secret:"
+PARAMETERS = "arn:aws:ssm:us-east-1:123456789012:parameter"
+
+
+@pytest.mark.parametrize(
+    "reference", [f"{SECRETS}v3-backend/dev/gone-AbCdEf", f"{PARAMETERS}/gone/parameter", f"{PARAMETERS}/gone", "gone"]
+)
+def test_a_secret_that_does_not_exist_is_not_good(world: World, reference: str) -> None:
+    secret = {"name": "KEY", "valueFrom": reference}
+    change_definition(world, "api", lambda new: new["containerDefinitions"][0].update(secrets=[secret]))
+    assert f"NG api: secret exists — {reference} does not exist" in refused(at_plan(world))
+
+
+def test_a_secret_is_found_by_arn_by_key_in_it_and_as_parameter(world: World) -> None:
+    world.aws.client("ssm").put_parameter(Name="/v3-backend/dev/key", Value="canary", Type="SecureString")
+    world.aws.client("ssm").put_parameter(Name="key", Value="canary", Type="SecureString")
+    database = world.aws.client("secretsmanager").describe_secret(SecretId="v3-backend/dev/database")["ARN"]
+    references = [
+        database,
+        f"{database}:password::",
+        f"{PARAMETERS}/v3-backend/dev/key",
+        "/v3-backend/dev/key",
+        f"{PARAMETERS}/key",
+    ]
+    secrets = [{"name": f"S{index}", "valueFrom": each} for index, each in enumerate(references)]
+    change_definition(world, "api", lambda new: new["containerDefinitions"][0].update(secrets=secrets))
+    flow = at_plan(world, {**DEPLOY, "dryRun": True})
+    plan = flow.call()
+    found = [c["result"] for c in plan["checks"] if (c["subject"], c["check"]) == ("api", "secret exists")]
+    assert found == ["OK"] * 5
+    assert "canary" not in json.dumps(plan)
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "check"),
+    [
+        ("iam", "GetRole", "role exists"),
+        ("logs", "DescribeLogGroups", "log group exists"),
+        ("secretsmanager", "DescribeSecret", "secret exists"),
+    ],
+)
+def test_what_may_not_be_looked_up_is_skipped(world: World, service: str, operation: str, check: str) -> None:
+    denied = CallFault(
+        CallAction.ERROR, service=service, operation=operation, times=100, code="AccessDenied", http_status=403
+    )
+    flow = at_plan(world)
+    world.aws.faults.add(denied)
+    skipped = {c["check"]: c["result"] for c in flow.call()["checks"]}
+    assert skipped == {check: "SKIP"}
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (None, "NG errors: alarm — there is no such alarm"),
+        ("ALARM", "NG errors: alarm — it is firing already"),
+    ],
+)
+def test_an_alarm_that_fires_or_does_not_exist_is_not_good(state: str | None, expected: str) -> None:
+    with with_alarms("errors", "latency") as world:
+        put_alarm(world, "latency", "OK")
+        if state:
+            put_alarm(world, "errors", state)
+        message = refused(at_plan(world))
+    assert expected in message
+    assert "latency" not in message
+
+
+@pytest.mark.parametrize("state", ["OK", "INSUFFICIENT_DATA"])
+def test_an_alarm_that_does_not_fire_is_good(state: str) -> None:
+    with with_alarms("errors") as world:
+        put_alarm(world, "errors", state)
+        plan = at_plan(world).call()
+    assert plan["rollout"]["alarms"] == ["errors"]
+
+
+def test_everything_that_is_not_good_is_listed_at_once(world: World) -> None:
+    flow = at_plan(world)
+    world.aws.client("logs").delete_log_group(logGroupName="/v3-backend/dev/api")
+    world.aws.client("logs").delete_log_group(logGroupName="/v3-backend/dev/worker")
+    world.aws.client("iam").delete_role(RoleName="v3-backend-dev-execution")
+    change_definition(world, "scheduler", lambda new: new["containerDefinitions"][0].update(name="renamed"))
+    world.aws.client("ecs").update_service(
+        cluster=world.platform.cluster, service="v3-backend-dev-worker", forceNewDeployment=True
+    )
+    message = refused(flow)
+    for expected in (
+        "NG api: log group exists",
+        "NG worker: log group exists",
+        "NG api: role exists",
+        "NG migration: role exists",
+        "NG scheduler: container",
+        "NG worker: no other rollout",
+    ):
+        assert expected in message
+
+
+def test_no_value_of_an_environment_variable_is_in_the_plan(world: World) -> None:
+    change_definition(
+        world,
+        "api",
+        lambda new: new["containerDefinitions"][0].update(environment=[{"name": "PASSWORD", "value": "canary"}]),
+    )
+    assert "canary" not in json.dumps(at_plan(world, {**DEPLOY, "dryRun": True}).call())

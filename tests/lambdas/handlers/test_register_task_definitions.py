@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from typing import Any
+
+from simulator.faults import CallAction, CallFault
+from simulator.world import World
+from tests.lambdas.handlers.flow import Flow, Json, footprint, writes
+from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, change_definition, deployed
+
+HERE = "Register task definitions"
+SIDECAR = {
+    "name": "proxy",
+    "image": "public.ecr.aws/proxy:1",
+    "essential": False,
+    "environment": [{"name": "PORT", "value": "8080"}],
+}
+
+
+def at_register(world: World, request: Json | None = None, tag: str = "v1") -> Flow:
+    world.push(tag)
+    return Flow(world, request or {"imageTag": tag}, f"register-{tag}").run_to(HERE)
+
+
+def described(world: World, arn: str) -> Any:
+    answer = world.aws.client("ecs").describe_task_definition(taskDefinition=arn, include=["TAGS"])
+    return answer["taskDefinition"], answer["tags"]
+
+
+def test_each_service_gets_a_revision_with_the_new_image(world: World) -> None:
+    flow = at_register(world)
+    result = flow.call()
+    arns = result["taskDefinitions"]
+    assert sorted(arns) == ["api", "scheduler", "worker"]
+    assert result["registered"] == 4, "the migration's too"
+    image = flow.state["plan"]["services"]["api"]["image"]
+    for arn in (*arns.values(), result["migration"]):
+        assert arn.endswith(":2")
+        definition, _ = described(world, arn)
+        assert definition["containerDefinitions"][0]["image"] == image
+
+
+def test_everything_but_the_image_is_kept_sidecars_and_tags_too(world: World) -> None:
+    def add(new: Json) -> None:
+        new["containerDefinitions"].append(SIDECAR)
+        new["volumes"] = [{"name": "scratch"}]
+        new["ephemeralStorage"] = {"sizeInGiB": 50}
+        new["enableFaultInjection"] = True
+        new["tags"] = [{"key": "team", "value": "platform"}, {"key": "app", "value": "v3-backend"}]
+
+    change_definition(world, "api", add)
+    flow = at_register(world)
+    old, old_tags = described(world, flow.state["plan"]["services"]["api"]["previous"])
+    new, new_tags = described(world, flow.call()["taskDefinitions"]["api"])
+    changing = ("taskDefinitionArn", "revision", "registeredAt", "containerDefinitions")
+    assert {k: v for k, v in new.items() if k not in changing} == {k: v for k, v in old.items() if k not in changing}
+    main, proxy = new["containerDefinitions"]
+    assert proxy == old["containerDefinitions"][1]
+    assert {k: v for k, v in main.items() if k != "image"} == {
+        k: v for k, v in old["containerDefinitions"][0].items() if k != "image"
+    }
+    assert sorted(map(str, new_tags)) == sorted(map(str, old_tags))
+    assert len(new_tags) == 2
+
+
+def test_the_running_revision_is_copied_and_not_the_newest_one(world: World) -> None:
+    """A revision that nobody deployed is an infrastructure deploy that is not done yet."""
+    ecs, flow = world.aws.client("ecs"), at_register(world)
+    old, _ = described(world, "v3-backend-dev-api:1")
+    ecs.register_task_definition(
+        family="v3-backend-dev-api",
+        containerDefinitions=old["containerDefinitions"],
+        networkMode="awsvpc",
+        cpu="4096",
+        memory="8192",
+    )
+    new, _ = described(world, flow.call()["taskDefinitions"]["api"])
+    assert new["cpu"] == "256"
+
+
+def test_a_service_that_runs_the_image_already_keeps_its_revision(world: World) -> None:
+    deployed(world, "v1", "one", services=["api"])
+    flow = Flow(world, DEPLOY, "two").run_to(HERE)
+    result = flow.call()
+    assert result["taskDefinitions"]["api"].endswith(":2")
+    assert result["registered"] == 2, "scheduler and worker; the migration's revision is there already"
+
+
+def test_what_a_killed_try_has_registered_is_used(world: World) -> None:
+    flow = at_register(world)
+    world.aws.faults.add(
+        CallFault(CallAction.ERROR, operation="RegisterTaskDefinition", nth=3, times=4, code="ServerException")
+    )
+    assert flow.fails().error_type == "AwsUnavailable"
+    assert flow.call()["registered"] == 2
+    assert len(footprint(world)["revisions"]) == 8
+
+
+def test_two_services_of_one_family_do_not_register_the_same_twice(world: World) -> None:
+    """A repeat of the whole step registers nothing at all."""
+    flow = at_register(world)
+    first = flow.call()
+    second = flow.call()
+    assert second["registered"] == 0
+    assert second["taskDefinitions"] == first["taskDefinitions"]
+    assert second["migration"] == first["migration"]
+
+
+def test_a_rollback_registers_nothing_while_its_revisions_are_active(world: World) -> None:
+    first = deployed(world, "v1", "one").state["registered"]["taskDefinitions"]
+    deployed(world, "v2", "two")
+    flow = Flow(world, ROLLBACK, "three").run_to(HERE)
+    start = len(world.aws.calls)
+    result = flow.call()
+    assert result["taskDefinitions"] == first
+    assert (result["registered"], result["migration"]) == (0, None)
+    assert writes(world.aws.calls[start:]) == ["UpdateItem"]
+
+
+def test_a_rollback_registers_a_revision_again_that_was_deregistered(world: World) -> None:
+    first = deployed(world, "v1", "one").state["registered"]["taskDefinitions"]
+    deployed(world, "v2", "two")
+    world.aws.client("ecs").deregister_task_definition(taskDefinition=first["worker"])
+    flow = Flow(world, ROLLBACK, "three").run_to(HERE)
+    result = flow.call()
+    assert result["registered"] == 1
+    assert result["taskDefinitions"]["worker"].endswith(":4")
+    assert result["taskDefinitions"]["api"] == first["api"]
+    old, old_tags = described(world, first["worker"])
+    new, new_tags = described(world, result["taskDefinitions"]["worker"])
+    assert new["containerDefinitions"] == old["containerDefinitions"]
+    assert new_tags == old_tags
+    assert flow.call()["registered"] == 0, "a repeat finds it"
+    assert flow.run_to_end() == "Deployed"
+
+
+def test_a_task_definition_that_is_gone_since_it_was_planned_is_named(world: World) -> None:
+    flow = at_register(world)
+    gone = CallFault(CallAction.ERROR, operation="DescribeTaskDefinition", code="ClientException", http_status=400)
+    world.aws.faults.add(gone)
+    error = flow.fails()
+    assert error.error_type == "AwsError"
+    assert "v3-backend-dev-api:1 is gone since it was planned" in error.message
+
+
+def test_a_service_costs_two_looks_and_one_registration(world: World) -> None:
+    flow = at_register(world)
+    start = len(world.aws.calls)
+    flow.call()
+    operations = [call.operation for call in world.aws.calls[start:]]
+    assert operations.count("RegisterTaskDefinition") == 4
+    assert operations.count("DescribeTaskDefinition") <= 2 * 3 + 1

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lambdas.aws.gateway import ATTEMPTS
+from simulator.faults import CallAction, CallFault
+from simulator.world import World
+from tests.lambdas.handlers.flow import Flow, StepError, footprint
+from tests.lambdas.handlers.surroundings import DEPLOY, deployed
+
+HERE = "Release lock"
+
+
+def test_a_dry_run_ends_with_the_whole_plan(world: World) -> None:
+    world.push("v1")
+    flow = Flow(world, {**DEPLOY, "dryRun": True}).run_to(HERE)
+    report = flow.call()
+    assert report["outcome"] == "Planned"
+    assert report["plan"] == flow.state["plan"]
+    assert world.table.read_lock().holder is None
+    assert world.parameters() == {}
+
+
+def test_a_plan_without_work_ends_as_nothing_to_do_on_the_live_release(world: World) -> None:
+    live = deployed(world, "v1", "one").state["report"]["release"]
+    flow = Flow(world, DEPLOY, "two")
+    assert flow.run_to_end() == "NothingToDo"
+    assert flow.state["report"]["release"] == live
+    assert world.table.history(1)[0].outcome == "NothingToDo"
+
+
+def test_a_refused_input_ends_as_rejected_without_touching_the_lock(world: World) -> None:
+    flow = Flow(world, {"imageTag": 7, "requestedBy": "cli:ada"})
+    assert flow.run_to_end() == "Rejected"
+    report = flow.state["report"]
+    assert (report["step"], report["errorType"]) == ("Verify image", "InvalidInput")
+    record = world.table.history(1)[0]
+    assert (record.outcome, record.requested_by, record.image_tag) == ("Rejected", "cli:ada", "7")
+    assert world.table.read_lock().version == 0
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", [], [{"imageTag": "v1"}], {"action": {"a": 1}}, {"imageTag": None}])
+def test_an_input_of_any_shape_ends_as_rejected_with_a_record(world: World, value: object) -> None:
+    flow = Flow(world, DEPLOY)
+    flow.request = flow.state = value
+    assert flow.run_to_end() == "Rejected"
+    assert world.table.history(1)[0].outcome == "Rejected"
+
+
+def test_a_refused_plan_frees_the_lock(world: World) -> None:
+    world.push("v1")
+    world.aws.client("logs").delete_log_group(logGroupName="/v3-backend/dev/api")
+    flow = Flow(world, DEPLOY)
+    assert flow.run_to_end() == "Rejected"
+    assert flow.state["report"]["step"] == "Plan"
+    assert "log group exists" in flow.state["report"]["message"]
+    assert world.table.read_lock().holder is None
+
+
+def test_a_refusal_while_somebody_else_deploys_leaves_their_lock_alone(world: World) -> None:
+    world.push("v1")
+    one = Flow(world, DEPLOY, "one").run_to("Register task definitions")
+    world.aws.clock.sleep(1)
+    lock = world.table.read_lock()
+    assert Flow(world, {"imageTag": "gone"}, "two").run_to_end() == "Rejected"
+    assert world.table.read_lock() == lock
+    three = Flow(world, DEPLOY, "three").run_to("Wait for lock")
+    three.wait(901)
+    assert three.run_to_end() == "Rejected"
+    assert three.state["report"]["errorType"] == "LockTimeout"
+    holder = world.table.read_lock().holder
+    assert holder is not None
+    assert holder.execution == one.arn
+
+
+def test_a_person_who_says_no_ends_it_as_rejected(world: World) -> None:
+    world.push("v1")
+    flow = Flow(world, DEPLOY).run_to("Approval needed?")
+    flow.at = "Wait for approval"
+    flow.catch(StepError("ApprovalRejected", "not today"))
+    assert flow.run_to_end() == "Rejected"
+    assert flow.state["report"]["errorType"] == "ApprovalRejected"
+    assert world.table.read_lock().holder is None
+
+
+def test_who_lost_the_lease_meanwhile_ends_without_freeing_what_is_not_its_own(world: World) -> None:
+    world.push("v1")
+    flow = Flow(world, {**DEPLOY, "dryRun": True}).run_to(HERE)
+    flow.lose_lock()
+    holder = world.table.read_lock().holder
+    assert flow.run_to_end() == "Planned"
+    assert world.table.read_lock().holder == holder
+
+
+@pytest.mark.parametrize("times", [1, ATTEMPTS])
+def test_an_answer_that_was_lost_changes_nothing(world: World, times: int) -> None:
+    world.push("v1")
+    flow = Flow(world, {**DEPLOY, "dryRun": True}).run_to(HERE)
+    world.aws.faults.add(CallFault(CallAction.LOST, operation="TransactWriteItems", times=times))
+    assert flow.run_to_end() == "Planned"
+    assert len(world.table.history(9)) == 1
+
+
+def test_an_event_tells_that_and_why_it_was_rejected(world: World) -> None:
+    Flow(world, {**DEPLOY, "reason": "a fix"}).run_to_end()
+    (call,) = world.aws.calls.of("events", "PutEvents")
+    detail = json.loads(call.params["Entries"][0]["Detail"])
+    assert call.params["Entries"][0]["DetailType"] == "DeploymentRejected"
+    assert (detail["errorType"], detail["reason"]) == ("ImageNotFound", "a fix")
+
+
+def test_nothing_but_the_table_and_an_event_is_written(world: World) -> None:
+    before = footprint(world)
+    Flow(world, DEPLOY).run_to_end()
+    after = footprint(world)
+    assert {key: value for key, value in after.items() if key != "items"} == {
+        key: value for key, value in before.items() if key != "items"
+    }

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambdas.release.history import (
+    Release,
+    durations,
+    next_release,
+    parse_timestamp,
+    release_id_of,
+    timestamp,
+)
+from lambdas.release.registry import MIGRATION
+from tests.lambdas.release.examples import arn, pinned, release
+
+ARN = "arn:aws:states:us-east-1:123456789012:execution:v3-backend-dev-deploy:"
+NINE = 1767603600.0
+"""2026-01-05, nine o'clock in UTC."""
+
+seconds = st.floats(0, 4_102_444_800)
+
+
+def test_a_release_id_shows_when_it_was_made() -> None:
+    assert release_id_of(ARN + "one", NINE) == "r-20260105-090000-eb2b74"
+
+
+@given(st.text(max_size=20), st.text(max_size=20), seconds, seconds)
+def test_release_ids_sort_by_time(one: str, other: str, early: float, late: float) -> None:
+    early, late = sorted((early, late))
+    if int(early) < int(late):
+        assert release_id_of(ARN + one, early) < release_id_of(ARN + other, late)
+
+
+@given(st.text(max_size=20), seconds)
+def test_a_release_id_is_the_same_on_a_repeat_and_fits_into_a_name(execution: str, at: float) -> None:
+    assert release_id_of(execution, at) == release_id_of(execution, at)
+    assert re.fullmatch(r"r-\d{8}-\d{6}-[0-9a-f]{6}", release_id_of(execution, at))
+
+
+def test_two_executions_of_one_second_make_two_releases() -> None:
+    assert len({release_id_of(f"{ARN}{n}", NINE) for n in range(50)}) == 50
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-01-05T09:00:00Z", NINE),
+        ("2026-01-05T09:00:00.250Z", NINE + 0.25),
+        ("2026-01-05T10:00:00+01:00", NINE),
+    ],
+    ids=["seconds", "milliseconds, as Step Functions gives them", "another zone"],
+)
+def test_a_time_is_read(text: str, expected: float) -> None:
+    assert parse_timestamp(text) == expected
+
+
+@given(seconds)
+def test_a_time_is_written_to_the_second(at: float) -> None:
+    assert 0 <= at - parse_timestamp(timestamp(at)) < 1
+
+
+def test_a_text_that_is_no_time_is_refused() -> None:
+    with pytest.raises(ValueError, match="Invalid isoformat string"):
+        parse_timestamp("yesterday")
+
+
+STATE: dict[str, Any] = {
+    "step": "Verify image",
+    "at": 101.5,
+    "request": {"action": "deploy"},
+    "rollout": {"step": "Check rollout", "at": 170.25},
+    "lock": {"step": "Acquire lock", "at": 103.0},
+    "plan": {"step": "Plan", "at": 106.0},
+    "wave": {"step": "Deploy wave", "at": 110.0},
+    "error": {"Error": "LeaseLost"},
+    "half": {"step": "no end"},
+    "list": [1],
+}
+
+
+def test_each_step_counts_from_the_end_of_the_one_before() -> None:
+    taken = durations(100.0, STATE)
+    assert list(taken.items()) == [
+        ("Verify image", 1.5),
+        ("Acquire lock", 1.5),
+        ("Plan", 3.0),
+        ("Deploy wave", 4.0),
+        ("Check rollout", 60.25),
+    ]
+
+
+def test_without_a_result_no_step_took_any_time() -> None:
+    assert durations(100.0, {}) == {}
+
+
+def test_a_clock_that_is_behind_makes_no_negative_duration() -> None:
+    assert durations(105.0, {"step": "Verify image", "at": 101.5, "lock": {"step": "Acquire lock", "at": 103.0}}) == {
+        "Verify image": 0.0,
+        "Acquire lock": 1.5,
+    }
+
+
+@given(st.lists(st.integers(0, 10_000), max_size=8, unique=True))
+def test_the_durations_add_up_to_the_last_end(ends: list[int]) -> None:
+    state = {f"key{n}": {"step": f"step {n}", "at": float(at)} for n, at in enumerate(ends)}
+    taken = durations(0.0, state)
+    assert sum(taken.values()) == max(ends, default=0)
+    by_end = [step for _, step in sorted((one["at"], one["step"]) for one in state.values())]
+    assert list(taken) == by_end
+    assert all(a != b for a, b in itertools.pairwise(taken))
+
+
+def test_the_first_release_is_what_was_moved() -> None:
+    moved = {"api": (arn("api", 2), pinned(2)), MIGRATION: ("", pinned(2))}
+    assert next_release("r-2", "v2", moved, None, "2026-01-05T09:00:00Z", ARN) == Release(
+        "r-2",
+        "v2",
+        {"api": arn("api", 2)},
+        {"api": pinned(2), MIGRATION: pinned(2)},
+        "2026-01-05T09:00:00Z",
+        ARN,
+    )
+
+
+def test_a_deploy_of_some_services_carries_the_others_over() -> None:
+    live = release(1)
+    made = next_release("r-2", "v2", {"api": (arn("api", 2), pinned(2))}, live, "now", ARN)
+    assert made.services == {**live.services, "api": arn("api", 2)}
+    assert made.images == {**live.images, "api": pinned(2)}
+    assert live == release(1)

@@ -1,0 +1,273 @@
+"""Several executions of all kinds want one lock, start, ask, wait, die and finish in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from lambdas.release.errors import LockTimeout, TakeoverRefused
+from lambdas.release.lock import Claim, Kind, Lock, LockDecision, LockStatus, LockTry, decide_lock
+
+POLL_SECONDS = 15
+LEASE_SECONDS = 60
+PATIENCE_SECONDS = 100_000
+
+KINDS = st.sampled_from([Kind.DEPLOY, Kind.DEPLOY, Kind.ROLLBACK])
+PICKS = st.integers(0, 5)
+
+
+@dataclass
+class Execution:
+    """One execution, as Step Functions and the lock see it."""
+
+    claim: Claim
+    takeover: str | None = None
+    runs: bool = True
+    holds: bool = False
+    token: int = 0
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a try has read and has not acted on yet."""
+
+    lock: Lock
+    running: Mapping[str, bool]
+    now: float
+
+
+class Contention(RuleBasedStateMachine):
+    """DynamoDB's item with its version, and executions that read it, decide, and swap it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = Lock()
+        self.now = 1000.0
+        self.executions: dict[str, Execution] = {}
+        self.tokens: list[int] = []
+
+    # The world.
+
+    def start(self, kind: Kind, name: str, takeover: str | None = None) -> str:
+        self.executions[name] = Execution(Claim(name, kind, self.now), takeover)
+        return name
+
+    def look(self) -> Look:
+        lock = self.lock
+        running = {c.execution: self.executions[c.execution].runs for c in lock.claims}
+        return Look(lock, running, self.now)
+
+    def ask(self, name: str, look: Look) -> LockDecision | None:
+        """Decide on what was seen, write if nobody has written since; None when it has to be asked again."""
+        execution = self.executions[name]
+        running = {who: runs for who, runs in look.running.items() if who != name}
+        attempt = LockTry(
+            execution.claim, execution.takeover, running, look.now, LEASE_SECONDS, PATIENCE_SECONDS, POLL_SECONDS
+        )
+        try:
+            decision = decide_lock(look.lock, attempt)
+        except TakeoverRefused:
+            assert execution.claim.kind == Kind.RECOVERY
+            execution.runs = False
+            return None
+        self.check(execution, look, decision)
+        if decision.lock is not None:
+            if look.lock.version != self.lock.version:
+                return None
+            self.write(replace(decision.lock, version=look.lock.version + 1))
+        if decision.status == LockStatus.HELD:
+            execution.holds, execution.token = True, self.lock.token
+        elif decision.status != LockStatus.BUSY:
+            execution.runs = False
+        return decision
+
+    def write(self, lock: Lock) -> None:
+        before, self.lock = self.lock, lock
+        assert lock.token >= before.token
+        if lock.holder and lock.holder != before.holder:
+            assert lock.token == before.token + 1
+            if before.holder:
+                assert not self.executions[before.holder.execution].runs, "taken from one that runs"
+                assert self.now >= before.lease_expires_at, "taken while its last function may still write"
+            assert lock.journal == before.journal
+            if lock.holder.kind == Kind.DEPLOY:
+                assert before.journal is None, "a deploy took over a half-moved world"
+
+    def check(self, execution: Execution, look: Look, decision: LockDecision) -> None:
+        """Hold a verdict against the rules that it should follow."""
+        others = [c for c in look.lock.claims if look.running[c.execution] and c != execution.claim]
+        newer = [c for c in others if c.is_newer_than(execution.claim) and c.kind != Kind.RECOVERY]
+        kind = execution.claim.kind
+        if decision.status == LockStatus.SUPERSEDED:
+            assert kind != Kind.RECOVERY
+            assert any(kind == Kind.DEPLOY or c.kind == Kind.ROLLBACK for c in newer)
+        elif kind == Kind.DEPLOY and not execution.holds:
+            assert not newer, "an older deploy went on beside a newer request"
+        if decision.status == LockStatus.HELD and kind == Kind.DEPLOY and not execution.holds:
+            assert not [c for c in others if c.kind == Kind.ROLLBACK], "a deploy went before a rollback"
+        if decision.status == LockStatus.BUSY:
+            assert 0 < decision.wait_seconds <= POLL_SECONDS
+
+    def end(self, execution: Execution) -> None:
+        """Free the lock in the ending's transaction."""
+        assert self.lock.holder == execution.claim
+        assert self.lock.token == execution.token
+        free = replace(self.lock, holder=None, lease_expires_at=0.0, journal=None)
+        self.lock = replace(free, version=self.lock.version + 1)
+        execution.holds = execution.runs = False
+
+    @property
+    def holders(self) -> list[Execution]:
+        return [one for one in self.executions.values() if one.runs and one.holds]
+
+    @property
+    def running(self) -> list[str]:
+        return [name for name, one in self.executions.items() if one.runs]
+
+    # What may happen.
+
+    looks: Bundle[Look] = Bundle("looks")
+
+    @initialize(target=looks, first=KINDS, second=KINDS, writes=st.booleans())
+    def two_start_and_the_first_asks(self, first: Kind, second: Kind, *, writes: bool) -> Look:
+        self.start(first, "b0")
+        self.start(second, "a1")
+        self.ask("b0", self.look())
+        if writes:
+            self.the_holder_writes()
+        return self.look()
+
+    @rule(kind=KINDS, letter=st.sampled_from("ab"))
+    def somebody_starts(self, kind: Kind, letter: str) -> None:
+        self.start(kind, f"{letter}{len(self.executions)}")
+
+    @rule(pick=PICKS)
+    def a_recovery_starts(self, pick: int) -> None:
+        """The rule starts it for whoever was stopped; a person may name anybody."""
+        stopped = [name for name, one in self.executions.items() if not one.runs] or list(self.executions)
+        self.start(Kind.RECOVERY, f"r{len(self.executions)}", stopped[pick % len(stopped)])
+
+    @rule(seconds=st.sampled_from([1, POLL_SECONDS, LEASE_SECONDS + 1]))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: self.running)
+    @rule(pick=PICKS)
+    def one_asks(self, pick: int) -> None:
+        self.ask(self.running[pick % len(self.running)], self.look())
+
+    @rule(target=looks)
+    def one_looks(self) -> Look:
+        return self.look()
+
+    @precondition(lambda self: self.running)
+    @rule(pick=PICKS, look=looks)
+    def one_asks_on_what_it_saw_before(self, pick: int, look: Look) -> None:
+        """Two tries overlap: only a version that is still there may be written over."""
+        name = self.running[pick % len(self.running)]
+        execution = self.executions[name]
+        if not execution.holds and execution.claim.started_at <= look.now:
+            self.ask(name, look)
+
+    @precondition(lambda self: self.running)
+    @rule(pick=PICKS)
+    def one_is_stopped(self, pick: int) -> None:
+        self.executions[self.running[pick % len(self.running)]].runs = False
+
+    @precondition(lambda self: self.holders)
+    @rule()
+    def the_holder_writes(self) -> None:
+        """The first write of a deployment: it renews the lease and leaves its journal."""
+        (holder,) = self.holders
+        journal = self.lock.journal or holder.claim.execution
+        lease = self.now + LEASE_SECONDS
+        self.lock = replace(self.lock, version=self.lock.version + 1, lease_expires_at=lease, journal=journal)
+
+    @precondition(lambda self: self.holders)
+    @rule()
+    def the_holder_finishes(self) -> None:
+        self.end(self.holders[0])
+
+    def teardown(self) -> None:
+        """Nobody starts or is stopped any more: all go on asking, and each holder finishes."""
+        wanted = [one for one in self.executions.values() if one.runs and one.claim.kind != Kind.RECOVERY]
+        newest = max(wanted, key=lambda one: (one.claim.started_at, one.claim.execution), default=None)
+        for _ in range(2 * len(self.executions) + 10):
+            holder = self.lock.holder
+            if holder and not self.executions[holder.execution].runs and self.lock.journal:
+                # The EventBridge rule starts it; nothing else takes a half-moved world from a deploy.
+                self.start(Kind.RECOVERY, f"r{len(self.executions)}", holder.execution)
+            for name in self.running:
+                self.ask(name, self.look())
+            for one in self.holders:
+                newest = None if one is newest else newest
+                self.end(one)
+            self.now += POLL_SECONDS
+        assert newest is None, f"{newest} never had the lock: {self.lock}"
+        assert not self.running, "somebody still waits"
+
+    # What always holds.
+
+    @invariant()
+    def at_most_one_alive_holder(self) -> None:
+        assert len(self.holders) <= 1
+        for one in self.holders:
+            assert self.lock.holder == one.claim
+            assert self.lock.token == one.token
+
+
+TestContention = Contention.TestCase
+TestContention.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
+
+
+def world_with(*starts: tuple[str, Kind]) -> Contention:
+    """Return a world in which these executions started, one second after the other."""
+    contention = Contention()
+    for name, kind in starts:
+        contention.start(kind, name)
+        contention.now += 1
+    return contention
+
+
+def ask(contention: Contention, *names: str) -> list[LockStatus]:
+    """Let them ask in this order; what nobody decides is a fault of the test."""
+    decisions = [contention.ask(name, contention.look()) for name in names]
+    return [decision.status for decision in decisions if decision]
+
+
+def test_of_several_waiting_deploys_the_newest_goes_next_and_the_others_end_superseded() -> None:
+    contention = world_with(*((name, Kind.DEPLOY) for name in ("holder", "second", "third", "newest")))
+    assert ask(contention, "holder", "second", "third", "newest") == [LockStatus.HELD, *[LockStatus.BUSY] * 3]
+    assert ask(contention, "second", "third") == [LockStatus.SUPERSEDED] * 2
+    contention.end(contention.executions["holder"])
+    assert ask(contention, "newest") == [LockStatus.HELD]
+
+
+def test_a_rollback_goes_before_a_deploy_that_waits_longer_or_shorter() -> None:
+    contention = world_with(("holder", Kind.DEPLOY), ("back", Kind.ROLLBACK), ("newest", Kind.DEPLOY))
+    assert ask(contention, "holder", "newest", "back") == [LockStatus.HELD, LockStatus.BUSY, LockStatus.BUSY]
+    contention.end(contention.executions["holder"])
+    assert ask(contention, "newest", "back") == [LockStatus.BUSY, LockStatus.HELD]
+    contention.end(contention.executions["back"])
+    assert ask(contention, "newest") == [LockStatus.HELD]
+
+
+def test_the_newest_rollback_supersedes_all_that_wait() -> None:
+    contention = world_with(
+        ("holder", Kind.DEPLOY), ("code", Kind.DEPLOY), ("back", Kind.ROLLBACK), ("newest", Kind.ROLLBACK)
+    )
+    ask(contention, "holder", "code", "back", "newest")
+    assert ask(contention, "code", "back", "newest") == [LockStatus.SUPERSEDED, LockStatus.SUPERSEDED, LockStatus.BUSY]
+
+
+def test_a_patience_that_ends_is_an_error_and_not_a_verdict() -> None:
+    contention = world_with(("holder", Kind.DEPLOY), ("second", Kind.DEPLOY))
+    ask(contention, "holder", "second")
+    contention.now += PATIENCE_SECONDS
+    with pytest.raises(LockTimeout):
+        ask(contention, "second")
