@@ -28,7 +28,7 @@ demo: $(READY) ## deploy, fail and roll back on the embedded simulator: no AWS, 
 
 # `make synth` runs the CDK's own validation, 3 to 8 seconds for each app; the tests build many apps and leave it out.
 test: $(READY) ## run all tests; lambdas/release must be covered to the last branch
-	CDK_VALIDATION=false $(BIN)/python -m pytest -n 2 --dist loadfile --cov=lambdas/release --cov-branch tests
+	CDK_VALIDATION=false $(BIN)/python -m pytest -n 2 --dist worksteal --cov=lambdas/release --cov-branch tests
 
 lint: $(READY) $(NODE_READY) synth ## check style, types, the state machine and the templates
 	$(BIN)/ruff check

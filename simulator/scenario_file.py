@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -157,6 +158,7 @@ class _Reader:
         self.file = file
 
     def read(self, document: Any) -> Scenario:
+        self._check_json(document, "")
         self._check_schema(document)
         services = tuple(
             SimulatedService(name, **entry) for name, entry in document.get("services", {}).items()
@@ -183,6 +185,21 @@ class _Reader:
             steps=tuple(steps),
             expect=document.get("expect", {}),
         )
+
+    def _check_json(self, value: Any, key: str) -> None:
+        """Refuse what YAML knows and JSON does not: dates, keys that are no text, numbers that are none."""
+        if isinstance(value, dict):
+            for name, item in value.items():
+                if not isinstance(name, str):
+                    self._fail(key or "file", f"has the key {name!r}, which is no text", f'quote it: "{name}"')
+                self._check_json(item, f"{key}.{name}".lstrip("."))
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                self._check_json(item, f"{key}[{index}]")
+        elif isinstance(value, float) and not math.isfinite(value):
+            self._fail(key, f"is {value}", "give a number")
+        elif not isinstance(value, str | int | float | None):
+            self._fail(key, f"is a {type(value).__name__}", "quote it")
 
     def _check_schema(self, document: Any) -> None:
         try:
@@ -249,6 +266,8 @@ class _Reader:
         if "overlap" in entry and not before:
             self._fail(f"{key}.overlap", "has no step before it", "leave it out")
         name = entry.get("name") or f"{kind}-{index + 1}"
+        if name.startswith("recovery-"):
+            self._fail(f"{key}.name", f"is {name}", "give another name: recoveries are called so")
         if name in {step.name for step in before}:
             self._fail(f"{key}.name", f"is {name}, which an earlier step has", "give another name")
         self._check_kind(key, kind, entry, before, known, tags)

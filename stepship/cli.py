@@ -63,5 +63,5 @@ def simulate(
 
 def main() -> NoReturn:
     """Run the command line."""
-    app()
+    app(prog_name="stepship")
     raise SystemExit

@@ -22,7 +22,9 @@ INTRODUCTION = (
 
 def is_watched(console: Console) -> bool:
     """Whether a person looks at a terminal: no pipe, no CI job."""
-    return console.is_terminal and not console.is_dumb_terminal and os.environ.get("CI", "") in ("", "0", "false")
+    return (
+        console.is_terminal and not console.is_dumb_terminal and os.environ.get("CI", "").lower() in ("", "0", "false")
+    )
 
 
 def run_demo(console: Console) -> bool:

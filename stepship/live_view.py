@@ -21,7 +21,7 @@ from simulator.scenario import Scenario, ScenarioResult, Step
 from simulator.world import World
 from stepship.explanation_text import explanation_lines
 from stepship.progress import END_STATES, Mark, Progress, Row
-from stepship.summary import ServiceLine, duration, history_rows, service_lines, totals, why
+from stepship.summary import ServiceLine, about, duration, history_rows, service_lines, totals, why
 
 FRAME_SECONDS = 0.03
 TITLE_WIDTH = 30
@@ -63,7 +63,7 @@ class LiveView:
         self._world: World | None = None
         self._live: Live | None = None
         self._number, self._steps = 0, 0
-        self._overlaps = False
+        self._names = 0
         self._drawn_at = 0.0
 
     # --- a scenario's viewer
@@ -78,10 +78,10 @@ class LiveView:
         for step in steps:
             self._number += 1
             title = Text.assemble(
-                (f" {self._number}/{self._steps} ", "dim"), (step.name, "bold cyan"), f"  {step.about or step.kind}"
+                (f" {self._number}/{self._steps} ", "dim"), (step.name, "bold cyan"), f"  {about(step)}"
             )
             self.console.print(title)
-        self._overlaps = len(steps) > 1
+        self._names = max(len(step.name) for step in steps) + 1 if len(steps) > 1 else 0
         self._live = Live(self._frame(), console=self.console, auto_refresh=False, transient=False)
         self._live.start()
 
@@ -100,9 +100,9 @@ class LiveView:
                 )
         closed = progress.on(event)
         if closed is not None:
-            self._print(_row_line(closed, progress, named=self._overlaps))
+            self._print(_row_line(closed, progress, name_width=self._names))
         if event.kind == EventKind.EXECUTION_ENDED:
-            self._print(_end_line(progress, named=self._overlaps))
+            self._print(_end_line(progress, name_width=self._names))
         if closed is not None or time.monotonic() - self._drawn_at > FRAME_SECONDS:
             self._draw()
 
@@ -159,35 +159,42 @@ class LiveView:
 
     def _frame(self) -> RenderableType:
         running = [each for each in self._progress.values() if each.row is not None]
-        lines: list[RenderableType] = [_row_line(each.row, each, named=self._overlaps) for each in running if each.row]
+        lines: list[RenderableType] = [
+            _row_line(each.row, each, name_width=self._names) for each in running if each.row
+        ]
         if self._world is not None:
             lines.append(_services(service_lines(self._world)))
         return Group(*lines)
 
 
-def _row_line(row: Row, progress: Progress, *, named: bool) -> Text:
+def _row_line(row: Row, progress: Progress, *, name_width: int) -> Text:
     """``  ├─ ✓ Deploy wave                  0 s  api``."""
     sign, style = MARKS[row.mark]
-    indent = "   ├─ " if row.depth == 0 else "   │  └─ "
+    indent = "├─ " if row.depth == 0 else "│  └─ "
     title = f"{row.title:<{TITLE_WIDTH - 3 * row.depth}}"
-    line = Text(no_wrap=True, overflow="ellipsis")
+    line = _begin_line(progress, name_width)
     line.append(indent, "dim")
     line.append(f"{sign} ", style)
     line.append(title, "bold" if row.mark is not Mark.DONE else "")
     line.append(f"{duration(row.seconds(progress.now)):>11}  ", "dim")
-    if named:
-        line.append(f"{progress.name}  ", "cyan")
     line.append(row.note, "red" if row.mark is Mark.FAILED else "dim")
     return line
 
 
-def _end_line(progress: Progress, *, named: bool) -> Text:
+def _begin_line(progress: Progress, name_width: int) -> Text:
+    """Begin with the execution's name where several run at once."""
+    line = Text("   ", no_wrap=True, overflow="ellipsis")
+    if name_width:
+        line.append(f"{progress.name:<{name_width}}", "cyan")
+    return line
+
+
+def _end_line(progress: Progress, *, name_width: int) -> Text:
     style = OUTCOME_STYLES.get(END_STATES.get(progress.outcome, ""), "bold yellow")
-    line = Text("   └─ ", "dim", no_wrap=True, overflow="ellipsis")
+    line = _begin_line(progress, name_width)
+    line.append("└─ ", "dim")
     line.append(f"{progress.outcome:<{TITLE_WIDTH + 2}}", style)
     line.append(f"{duration(progress.seconds):>11}  ", "dim")
-    if named:
-        line.append(f"{progress.name}  ", "cyan")
     if progress.outcome == "Stopped":
         line.append(f"{progress.status}: not one state further", "yellow")
     return line

@@ -11,7 +11,7 @@ from simulator.scenario import Scenario, ScenarioResult, Step
 from simulator.world import World
 from stepship.explanation_text import explanation_lines
 from stepship.progress import Mark, Progress, Row
-from stepship.summary import duration, history_rows, service_lines, totals, why
+from stepship.summary import about, duration, history_rows, service_lines, totals, why
 
 SIGNS = {Mark.RUNNING: "..", Mark.DONE: "ok", Mark.FAILED: "FAILED", Mark.STOPPED: "STOPPED"}
 INDENTS = {
@@ -51,7 +51,7 @@ class PlainView:
         self._write("")
         for step in steps:
             self._number += 1
-            self._write(f"{self._number}/{self._steps} {step.name}: {step.about or step.kind}")
+            self._write(f"{self._number}/{self._steps} {step.name}: {about(step)}")
 
     def event(self, event: Event) -> None:
         """Write what has ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from lambdas.release.history import DeploymentRecord, Outcome, parse_timestamp
 from simulator.invariant import outcome_of
 from simulator.runs import Run
+from simulator.scenario_file import Step
 from simulator.scenario_result import report_of
 from simulator.world import World
 
@@ -53,6 +55,16 @@ def service_lines(world: World) -> list[ServiceLine]:
         )
         lines.append(ServiceLine(service.name, each.running, each.desired, versions, each.rollout_state))
     return lines
+
+
+def about(step: Step) -> str:
+    """Say in a few words what happens: the file's words, or ``deploy v2``."""
+    if step.about:
+        return step.about
+    if step.kind == "infrastructure":
+        changes = [f"{key} {value}" for key, value in step.what.items() if key != "service"]
+        return f"somebody changes {step.what['service']}: {', '.join(changes)}"
+    return f"{step.kind} {step.what}" if isinstance(step.what, str) else f"{step.kind} {json.dumps(step.what)[:60]}"
 
 
 def why(run: Run, runs: Sequence[Run], records: Mapping[str, DeploymentRecord]) -> tuple[str, Mapping[str, Any]] | None:

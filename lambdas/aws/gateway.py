@@ -88,13 +88,15 @@ class Gateway:
         StepshipError
             A leaf of the tree in ``lambdas/release/errors.py``; never an error of botocore.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
         name = f"{self.service}:{operation}"
         try:
             answer: dict[str, Any] = getattr(self.client, operation)(**request)
         except ClientError as error:
             raise translate(name, error.response, known or {}) from error
+        except ParamValidationError as error:
+            raise AwsError(f"{name}: {error}") from error  # it was never sent, and would be refused every time
         except BotoCoreError as error:
             raise AwsUnavailable(f"{name}: {error}") from error
         return answer

@@ -18,7 +18,9 @@ class Secrets(Gateway):
     service: ClassVar[str] = "secretsmanager"
 
     def exists(self, reference: str) -> bool | None:
-        """Whether the secret exists; None when this function may not look.
+        """Whether the secret can be used; None when this function may not look.
+
+        A secret that waits for its deletion is still described, and can no longer be read.
 
         Parameters
         ----------
@@ -27,9 +29,9 @@ class Secrets(Gateway):
         """
         secret = ":".join(reference.split(":")[:7]) if reference.startswith("arn:") else reference
         try:
-            self.call("describe_secret", known={"ResourceNotFoundException": _NoSecret}, SecretId=secret)
+            found = self.call("describe_secret", known={"ResourceNotFoundException": _NoSecret}, SecretId=secret)
         except _NoSecret:
             return False
         except AccessDenied:
             return None
-        return True
+        return "DeletedDate" not in found

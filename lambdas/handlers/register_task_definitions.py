@@ -59,8 +59,9 @@ class _Registrar:
     def arrive(self, service: PlannedService, logger: Logger, *, deploys: bool) -> str:
         """Return the ARN that the service should arrive at."""
         if service.target is None:
-            base = self.describe(service.previous)
             newest = self.ecs.task_definition(service.family)
+            # Most often the newest revision is the one that runs: one look-up serves for both.
+            base = newest if newest and newest.arn == service.previous else self.describe(service.previous)
             arn = self.register(base, newest, service.container, service.image or "")
             logger.info("task definition", service=service.name, task_definition=arn)
             return arn

@@ -275,7 +275,9 @@ def _causes(one: Evidence) -> list[tuple[int, Cause]]:
     if not seen:
         reasons = (text for task in one.stopped for text in (task.stopped_reason, *(c.reason for c in task.containers)))
         told = tuple(dict.fromkeys(text for text in reasons if text))[:2]
-        return [(10, Cause("unknown", one.subject, 0, (one.verdict, *told, *one.events[:2]), "See the service's events."))]
+        return [
+            (10, Cause("unknown", one.subject, 0, (one.verdict, *told, *one.events[:2]), "See the service's events."))
+        ]
     return [
         (
             by_name[cause].weight,

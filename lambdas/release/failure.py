@@ -43,7 +43,7 @@ def caught_failure(error: Mapping[str, Any], state: Mapping[str, Any]) -> Failur
     try:
         parsed = json.loads(cause)
         message = str(parsed["errorMessage"]) if isinstance(parsed, dict) and "errorMessage" in parsed else cause
-    except ValueError:
+    except (ValueError, RecursionError):
         message = cause
     match = STEP_PREFIX.match(message)
     step, message = (match[1], match[2]) if match else (_after_last_step(state), message)

@@ -37,13 +37,18 @@ def is_back(service: PlannedService, facts: ServiceFacts | None) -> bool:
 
     A service that is gone has nothing to return to; the report says so by its verdict, not by waiting.
     """
-    return facts is None or (_is_returning(service, facts) and facts.is_settled)
+    there = _there(facts)
+    return there is None or (_is_returning(service, there) and there.is_settled)
 
 
 def _is_returning(service: PlannedService, facts: ServiceFacts | None) -> bool:
-    if facts is None:
-        return True
-    return facts.primary is not None and facts.primary.task_definition == service.previous
+    there = _there(facts)
+    return there is None or (there.primary is not None and there.primary.task_definition == service.previous)
+
+
+def _there(facts: ServiceFacts | None) -> ServiceFacts | None:
+    """Leave out a service that cannot be updated: ECS lists a deleted one as DRAINING, then for a while as INACTIVE."""
+    return facts if facts and facts.status == "ACTIVE" else None
 
 
 def judge_way_back(plan: Plan, facts: Mapping[str, ServiceFacts], started_at: float, now: float) -> BackStatus:

@@ -1,5 +1,6 @@
 """A scenario file that cannot be used is one clear error: file, key, fix."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ def step(**keys: object) -> dict[str, Any]:
         ),
         (step(rollback="previous"), "scenario: steps[0] is deploy and rollback at once; write exactly one of deploy,"),
         ({**GOOD, "steps": [{"name": "x"}]}, "scenario: steps[0] does nothing; write exactly one of deploy, rollback,"),
+        (step(name="recovery-1"), "scenario: steps[0].name is recovery-1; give another name: recoveries are called so"),
+        (step(at=float("inf")), "scenario: steps[0].at is inf; give a number"),
+        (step(at=1e9), "scenario: steps[0].at is 1000000000.0; give seconds, 0 to 604800 (a week)"),
+        (step(about=date(2026, 1, 5)), "scenario: steps[0].about is a date; quote it"),
+        ({**GOOD, "images": {1.1: {}}}, 'scenario: images has the key 1.1, which is no text; quote it: "1.1"'),
         (step(at=1, after=2), "scenario: steps[0] has at and after; keep one of them"),
         (step(overlap=1), "scenario: steps[0].overlap has no step before it; leave it out"),
         (

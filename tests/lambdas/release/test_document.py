@@ -13,14 +13,23 @@ from lambdas.release.explanation import Explanation
 from lambdas.release.history import DeploymentRecord, Release, Report
 from lambdas.release.image import ReleaseImage
 from lambdas.release.lock import Claim
-from lambdas.release.plan import Plan, PlannedApproval, PlannedMigration, PlannedParameter, PlannedRollout, PlannedService
+from lambdas.release.plan import (
+    Plan,
+    PlannedApproval,
+    PlannedMigration,
+    PlannedParameter,
+    PlannedRollout,
+    PlannedService,
+)
 from lambdas.release.preflight import Check
 from lambdas.release.request import Request
 from lambdas.release.rollout import Status, Verdict
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(max_size=5)
-json_objects = st.dictionaries(texts, st.recursive(texts | st.integers(), lambda inner: st.lists(inner, max_size=2)), max_size=2)
+json_objects = st.dictionaries(
+    texts, st.recursive(texts | st.integers(), lambda inner: st.lists(inner, max_size=2)), max_size=2
+)
 explanations = st.from_type(Explanation)
 reports = st.builds(Report, explanation=st.none() | explanations)
 plans = st.builds(

@@ -77,8 +77,13 @@ def test_only_leaves_are_raised() -> None:
 
 
 def test_every_leaf_is_used() -> None:
+    """But for the one that a person's no is reported with: it comes from outside, through SendTaskFailure."""
     others = [path.read_text(encoding="utf-8") for path in LAMBDAS.rglob("*.py") if path.name != "errors.py"]
-    assert not [name for name in LEAVES if not any(re.search(rf"\b{name}\b", text) for text in others)]
+    assert not [
+        name
+        for name in LEAVES.keys() - {"ApprovalRejected"}
+        if not any(re.search(rf"\b{name}\b", text) for text in others)
+    ]
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -108,7 +108,10 @@ VERDICTS: dict[str, tuple[dict[str, Any], str | None]] = {
     "a failed rollout": ({"migration": {"status": "succeeded"}, "rollout": verdict("failed", 2)}, "RolloutFailed"),
     "an unhealthy bake": ({"rollout": {"status": "steady"}, "health": verdict("unhealthy", 3)}, "Unhealthy"),
     "the newest of two": ({"health": verdict("unhealthy", 3), "rollout": verdict("failed", 2)}, "Unhealthy"),
-    "the newest of two, the other way": ({"health": verdict("unhealthy", 3), "rollout": verdict("failed", 4)}, "RolloutFailed"),
+    "the newest of two, the other way": (
+        {"health": verdict("unhealthy", 3), "rollout": verdict("failed", 4)},
+        "RolloutFailed",
+    ),
 }
 
 

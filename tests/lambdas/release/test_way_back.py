@@ -202,7 +202,9 @@ def test_from_any_world_the_way_back_arrives_and_tells_no_service_twice(
         roll_back(plan_, ecs)
         for name in ecs.updates[before:]:
             later = [n for n in ecs.facts if wave_of[n] > wave_of[name]]
-            assert all(is_back(plan_.services[n], ecs.facts[n]) for n in later), "a wave began before the later was back"
+            assert all(is_back(plan_.services[n], ecs.facts[n]) for n in later), (
+                "a wave began before the later was back"
+            )
         assert judge_way_back(plan_, ecs.facts, 0, 1) != NEXT or not ecs.facts
         for name in data.draw(st.sets(st.sampled_from(NAMES))) & ecs.facts.keys():
             ecs.settle(name)

@@ -1,0 +1,1 @@
+"""Figures about the product, measured anew at each run: ``make bench``."""
