@@ -13,4 +13,7 @@ moto answers the AWS API and interprets the state machine, all in this process. 
 ``stepfunctions``  … and what moto's Step Functions API leaves out
 ``machine``        :class:`~simulator.machine.SimulatedAws`, which puts it all together
 ``ecs``            services that roll out, tasks that live and die
+``world``          one environment: services, registry, the committed state machine, the handlers, EventBridge's part
+``invariant``      what must be true of the world at rest
+``scenario``       a YAML file that plays in a world, with what must come of it (docs/simulator.md)
 """

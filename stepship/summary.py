@@ -51,7 +51,8 @@ def service_lines(world: World) -> list[ServiceLine]:
         each = seen[prefix + service.name]
         versions = tuple(
             (_tag(world, service.name, arn), arn.rpartition(":")[2], running, desired)
-            for _, arn, running, desired in reversed(each.deployments)
+            for status, arn, running, desired in reversed(each.deployments)
+            if status == "PRIMARY" or running or desired
         )
         lines.append(ServiceLine(service.name, each.running, each.desired, versions, each.rollout_state))
     return lines

@@ -18,7 +18,7 @@ class Refusing(EventBus):
     def client(self) -> Any:
         return self
 
-    def put_events(self, **request: object) -> dict[str, object]:
+    def put_events(self, **_: object) -> dict[str, object]:
         return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "not now"}]}
 
 

@@ -11,8 +11,6 @@ from lambdas.release.history import Release
 from lambdas.release.image import ReleaseImage
 from lambdas.release.plan import Plan, PlannedApproval, PlannedMigration, PlannedRollout, PlannedService
 from lambdas.release.planning import Policies, RunningService, World
-from lambdas.release.registry import MigrationTask, Registry, Service
-from lambdas.release.rollout import Deployment, Event, ServiceFacts
 from lambdas.release.policies import (
     ApprovalPolicy,
     CircuitBreakerPolicy,
@@ -20,6 +18,8 @@ from lambdas.release.policies import (
     MigrationPolicy,
     RolloutPolicy,
 )
+from lambdas.release.registry import MigrationTask, Registry, Service
+from lambdas.release.rollout import Deployment, Event, ServiceFacts
 
 IDENTITY = Identity("v3-backend", "dev", "v3-backend-dev-releases")
 TAG = IDENTITY.tag_parameter

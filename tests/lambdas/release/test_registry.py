@@ -111,16 +111,16 @@ def test_selecting_some_keeps_order_waves_and_migration() -> None:
 
 
 def test_an_unknown_service_is_refused_with_those_there_are() -> None:
-    with pytest.raises(NoServices, match="^services: web, cron not registered; registered are api, worker"):
+    with pytest.raises(NoServices, match=r"^services: web, cron not registered; registered are api, worker"):
         registry(api=API, worker=API).select(["web", "api", "cron"])
 
 
 def test_a_name_is_not_a_service_because_the_migration_has_it() -> None:
-    with pytest.raises(NoServices, match="^services: migration not registered"):
+    with pytest.raises(NoServices, match=r"^services: migration not registered"):
         registry(api=API, migration=MIGRATION).select(["migration"])
 
 
 @pytest.mark.parametrize("names", [(), ("api",)], ids=["all", "one"])
 def test_an_empty_registry_says_what_to_do(names: tuple[str, ...]) -> None:
-    with pytest.raises(NoServices, match="^services: none is registered; deploy a service stack"):
+    with pytest.raises(NoServices, match=r"^services: none is registered; deploy a service stack"):
         registry(migration=MIGRATION).select(names)

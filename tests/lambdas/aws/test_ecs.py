@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from lambdas.aws.ecs import ContainerService
+from lambdas.release.errors import AwsError
+from simulator.images import ImageBehavior
+from simulator.machine import SimulatedAws
+from simulator.registry import push_image
+from tests.lambdas.aws.conftest import Inside
+
+ECS = ContainerService()
+NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]}}
+BREAKER = {"deploymentCircuitBreaker": {"enable": False, "rollback": False}}
+
+
+@dataclass(frozen=True)
+class Key:
+    """What names a service."""
+
+    name: str
+    service: str
+    cluster: str = "c"
+
+
+def register(aws: SimulatedAws, family: str = "f", **more: Any) -> str:
+    answer = aws.client("ecs").register_task_definition(
+        family=family,
+        containerDefinitions=[{"name": "main", "image": "busybox", "essential": True}],
+        networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"],
+        cpu="256",
+        memory="512",
+        **more,
+    )
+    return str(answer["taskDefinition"]["taskDefinitionArn"])
+
+
+def create(aws: SimulatedAws, count: int, cluster: str = "c", **more: Any) -> list[Key]:
+    client = aws.client("ecs")
+    client.create_cluster(clusterName=cluster)
+    arn = register(aws)
+    keys = [Key(f"s{number:02}", f"service-{number:02}", cluster) for number in range(count)]
+    for key in keys:
+        client.create_service(
+            cluster=cluster,
+            serviceName=key.service,
+            taskDefinition=arn,
+            desiredCount=1,
+            networkConfiguration=NETWORK,
+            **{"launchType": "FARGATE", "deploymentConfiguration": BREAKER, **more},
+        )
+    return keys
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (10, [10]), (11, [10, 1]), (25, [10, 10, 5])])
+def test_services_are_described_ten_at_a_time(aws: SimulatedAws, inside: Inside, count: int, sizes: list[int]) -> None:
+    keys = create(aws, count)
+    facts = inside(lambda: ECS.services(keys))
+    assert list(facts) == [key.name for key in keys]
+    assert [len(call.params["services"]) for call in aws.calls] == sizes
+
+
+def test_each_cluster_is_asked_for_its_own_services(aws: SimulatedAws, inside: Inside) -> None:
+    keys = [*create(aws, 2, "c"), *[Key(f"d-{key.name}", key.service, "d") for key in create(aws, 2, "d")]]
+    assert sorted(inside(lambda: ECS.services(keys))) == ["d-s00", "d-s01", "s00", "s01"]
+    assert [call.params["cluster"] for call in aws.calls] == ["c", "d"]
+
+
+def test_a_service_that_ecs_does_not_know_is_missing(aws: SimulatedAws) -> None:
+    (key,) = create(aws, 1)
+    assert list(ECS.services([key, Key("gone", "gone")])) == [key.name]
+
+
+def test_the_facts_of_a_service_are_those_that_ecs_shows(aws: SimulatedAws) -> None:
+    (key,) = create(aws, 1)
+    facts = ECS.services([key])["s00"]
+    assert (facts.name, facts.cluster, facts.status, facts.desired, facts.running) == (
+        "service-00",
+        "c",
+        "ACTIVE",
+        1,
+        0,
+    )
+    assert facts.launch == {"launchType": "FARGATE"}
+    assert facts.network["awsvpcConfiguration"]["subnets"] == ["subnet-1"]
+    assert facts.primary is not None
+    assert facts.primary.task_definition.endswith("f:1")
+    assert not facts.is_settled
+    aws.clock.sleep(60)
+    facts = ECS.services([key])["s00"]
+    assert facts.is_settled
+    assert facts.running == 1
+    assert facts.tasks_started_since(0) == 1
+
+
+def test_capacity_providers_take_the_place_of_the_launch_type(aws: SimulatedAws) -> None:
+    from lambdas.aws.ecs import _facts
+
+    strategy = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
+    described = {"serviceName": "s", "launchType": "FARGATE", "capacityProviderStrategy": strategy}
+    assert _facts("c", described).launch == {"capacityProviderStrategy": strategy}
+
+
+def test_a_task_definition_is_found_by_family_and_by_arn_with_its_tags(aws: SimulatedAws) -> None:
+    arn = register(aws, tags=[{"key": "team", "value": "a"}])
+    newest = register(aws)
+    by_arn = ECS.task_definition(arn)
+    assert by_arn is not None
+    assert by_arn.tags == ({"key": "team", "value": "a"},)
+    by_family = ECS.task_definition("f")
+    assert by_family is not None
+    assert by_family.arn == newest
+
+
+def test_a_task_definition_that_is_not_there_is_none(aws: SimulatedAws) -> None:
+    assert ECS.task_definition("nothing") is None
+    assert ECS.task_definition("arn:aws:ecs:us-east-1:123456789012:task-definition/nothing:7") is None
+
+
+def test_a_deregistered_revision_is_still_described(aws: SimulatedAws) -> None:
+    arn = register(aws)
+    aws.client("ecs").deregister_task_definition(taskDefinition=arn)
+    found = ECS.task_definition(arn)
+    assert found is not None
+    assert not found.is_active
+
+
+def test_the_accepted_fields_are_those_of_botocores_own_model() -> None:
+    fields = ECS.accepted_fields()
+    assert {"family", "containerDefinitions", "tags", "runtimePlatform", "enableFaultInjection"} <= fields
+    assert not {"taskDefinitionArn", "revision", "status", "registeredAt"} & fields
+
+
+def test_an_update_returns_the_id_of_the_new_deployment(aws: SimulatedAws) -> None:
+    (key,) = create(aws, 1)
+    before = ECS.services([key])["s00"].primary
+    new = register(aws)
+    deployment = ECS.update("c", key.service, new, force=False)
+    after = ECS.services([key])["s00"].primary
+    assert before is not None
+    assert after is not None
+    assert deployment == after.id != before.id
+    assert ECS.update("c", key.service, new, force=False) == deployment
+    assert ECS.update("c", key.service, new, force=True) != deployment
+
+
+def test_an_update_of_a_deleted_service_is_an_aws_error(aws: SimulatedAws) -> None:
+    create(aws, 1)
+    with pytest.raises(AwsError, match="ServiceNotFoundException"):
+        ECS.update("c", "gone", register(aws), force=False)
+
+
+def run(arn: str, release: str = "r-1") -> tuple[str | None, str]:
+    return ECS.run_task(
+        "c",
+        arn,
+        started_by=f"stepship/{release}",
+        client_token=release,
+        launch={"launchType": "FARGATE"},
+        network=NETWORK,
+    )
+
+
+def test_a_task_is_started_once_per_token_and_found_by_who_started_it(aws: SimulatedAws) -> None:
+    create(aws, 0)
+    arn = register(aws)
+    assert ECS.find_task("c", "stepship/r-1") is None
+    task, reason = run(arn)
+    assert reason == ""
+    assert run(arn) == (task, "")
+    assert ECS.find_task("c", "stepship/r-1") == task
+    assert ECS.find_task("c", "stepship/r-2") is None
+    aws.clock.sleep(120)
+    assert ECS.find_task("c", "stepship/r-1") == task, "also when it has stopped"
+
+
+def test_a_task_has_a_status_and_an_end(aws: SimulatedAws) -> None:
+    create(aws, 0)
+    task, _ = run(register(aws))
+    assert task
+    found = ECS.task("c", task)
+    assert found is not None
+    assert found[0] != "STOPPED"
+    aws.clock.sleep(120)
+    found = ECS.task("c", task)
+    assert found is not None
+    status, stopped = found
+    assert status == "STOPPED"
+    assert [(each.name, each.exit_code) for each in stopped.containers] == [("main", 0)]
+    assert stopped.stopped_at > 0
+
+
+def test_a_task_that_ecs_forgot_is_none(aws: SimulatedAws) -> None:
+    create(aws, 0)
+    task, _ = run(register(aws))
+    aws.clock.sleep(2 * 3600)
+    assert ECS.task("c", str(task)) is None
+
+
+def test_stopping_a_task_twice_is_fine(aws: SimulatedAws) -> None:
+    create(aws, 0)
+    task, _ = run(register(aws))
+    for _ in range(2):
+        ECS.stop_task("c", str(task), "too long")
+    aws.clock.sleep(60)
+    found = ECS.task("c", str(task))
+    assert found is not None
+    assert found[1].stopped_reason == "too long"
+
+
+def test_a_task_that_finds_no_place_says_why(aws: SimulatedAws) -> None:
+    client = aws.client("ecr")
+    client.create_repository(repositoryName="app")
+    digest = push_image(client, "app", "v1", ImageBehavior("no_capacity"))
+    create(aws, 0)
+    image = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/app@{digest}"
+    arn = aws.client("ecs").register_task_definition(
+        family="m", containerDefinitions=[{"name": "main", "image": image, "memory": 128}]
+    )["taskDefinition"]["taskDefinitionArn"]
+    task, reason = run(arn)
+    assert task is None
+    assert "Capacity is unavailable" in reason
+
+
+def test_stopped_tasks_are_those_of_one_task_definition_newest_first(aws: SimulatedAws) -> None:
+    client = aws.client("ecr")
+    client.create_repository(repositoryName="app")
+    digest = push_image(client, "app", "v1", ImageBehavior("crash", exit_code=7))
+    (key,) = create(aws, 1)
+    image = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/app@{digest}"
+    arn = aws.client("ecs").register_task_definition(
+        family="f", containerDefinitions=[{"name": "main", "image": image, "memory": 128}]
+    )["taskDefinition"]["taskDefinitionArn"]
+    assert ECS.stopped_tasks("c", key.service, arn) == ()
+    ECS.update("c", key.service, arn, force=False)
+    aws.clock.sleep(300)
+    stopped = ECS.stopped_tasks("c", key.service, arn)
+    assert len(stopped) > 1
+    assert [task.stopped_at for task in stopped] == sorted((task.stopped_at for task in stopped), reverse=True)
+    assert {task.task_definition for task in stopped} == {arn}
+    assert stopped[0].containers[0].exit_code == 7
+    assert ECS.stopped_tasks("c", key.service, register(aws)) == ()

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lambdas.aws.ecs import ContainerService
+from lambdas.aws.evidence import service_evidence, task_evidence
+from lambdas.aws.logs import ContainerLogs
+from lambdas.release.errors import AccessDenied, StepshipError, Throttled
+from lambdas.release.explanation import Evidence, StoppedContainer, StoppedTask
+from lambdas.release.plan import PlannedService
+from lambdas.release.rollout import Event, ServiceFacts, Status, Verdict
+from lambdas.release.task_definition import TaskDefinition
+
+API = PlannedService("api", "c", "app-api", "app-api", "main", 1, "old")
+VERDICT = Verdict(Status.FAILED, "2 tasks failed")
+STOPPED = tuple(StoppedTask(f"task-{n}", "new", containers=(StoppedContainer("main", 1),)) for n in range(3))
+LOGGING: dict[str, Any] = {
+    "taskDefinitionArn": "new",
+    "containerDefinitions": [
+        {
+            "name": "main",
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {"awslogs-group": "/app", "awslogs-stream-prefix": "ecs"},
+            },
+        }
+    ],
+}
+
+
+class Ecs(ContainerService):
+    """ECS as it answered, or as it failed."""
+
+    def __init__(
+        self,
+        stopped: tuple[StoppedTask, ...] | StepshipError = STOPPED,
+        definition: dict[str, Any] | StepshipError | None = LOGGING,
+    ) -> None:
+        self.stopped, self.definition = stopped, definition
+
+    def stopped_tasks(self, cluster: str, service: str, task_definition: str) -> tuple[StoppedTask, ...]:
+        assert (cluster, service, task_definition) == ("c", "app-api", "new")
+        if isinstance(self.stopped, StepshipError):
+            raise self.stopped
+        return self.stopped
+
+    def task_definition(self, name: str) -> TaskDefinition | None:
+        if isinstance(self.definition, StepshipError):
+            raise self.definition
+        return TaskDefinition(self.definition) if self.definition else None
+
+
+class Logs(ContainerLogs):
+    """Streams by name."""
+
+    def __init__(self, streams: dict[str, tuple[str, ...]] | StepshipError) -> None:
+        self.streams = streams
+        self.read: list[str] = []
+
+    def last_lines(self, group: str, stream: str, count: int) -> tuple[str, ...]:
+        assert group == "/app"
+        self.read.append(stream)
+        if isinstance(self.streams, StepshipError):
+            raise self.streams
+        return self.streams.get(stream, ())[-count:]
+
+
+def gathered(ecs: Ecs, logs: Logs, facts: ServiceFacts | None = None) -> Evidence:
+    return service_evidence(ecs, logs, API, "new", facts, VERDICT, since=100.0)
+
+
+def test_evidence_is_stopped_tasks_events_since_then_and_the_last_lines() -> None:
+    events = (Event(120, "is unhealthy"), Event(100, "has started"), Event(99, "of the deployment before"))
+    found = gathered(Ecs(), Logs({"ecs/main/task-0": ("bye",)}), ServiceFacts("app-api", "c", events=events))
+    assert found == Evidence("api", "2 tasks failed", "main", STOPPED, ("is unhealthy", "has started"), ("bye",), ())
+
+
+def test_the_newest_task_that_wrote_anything_is_quoted() -> None:
+    logs = Logs({"ecs/main/task-1": ("second",), "ecs/main/task-2": ("third",)})
+    assert gathered(Ecs(), logs).log_lines == ("second",)
+    assert logs.read == ["ecs/main/task-0", "ecs/main/task-1"]
+
+
+def test_a_service_that_ecs_no_longer_knows_has_no_events() -> None:
+    assert gathered(Ecs(()), Logs({})).events == ()
+
+
+@pytest.mark.parametrize("error", [AccessDenied("ecs:list_tasks: no"), Throttled("ecs:list_tasks: slow down")])
+def test_stopped_tasks_that_cannot_be_read_are_named(error: StepshipError) -> None:
+    found = gathered(Ecs(error), Logs({}))
+    assert (found.stopped, found.missing) == ((), (str(error),))
+
+
+def test_lines_that_cannot_be_read_are_named_and_the_tasks_stay() -> None:
+    found = gathered(Ecs(), Logs(AccessDenied("logs:get_log_events: no")))
+    assert (found.stopped, found.log_lines, found.missing) == (STOPPED, (), ("logs:get_log_events: no",))
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        None,
+        {"containerDefinitions": []},
+        {"containerDefinitions": [{"name": "main"}]},
+        {"containerDefinitions": [{"name": "main", "logConfiguration": {"logDriver": "awsfirelens"}}]},
+        {
+            "containerDefinitions": [
+                {"name": "main", "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "/app"}}}
+            ]
+        },
+    ],
+)
+def test_a_container_whose_lines_are_elsewhere_has_none(definition: dict[str, Any] | None) -> None:
+    logs = Logs({})
+    found = gathered(Ecs(definition=definition), logs)
+    assert (found.log_lines, found.missing, logs.read) == ((), (), [])
+
+
+def test_a_one_off_task_is_evidence_of_itself() -> None:
+    logs = Logs({"ecs/main/task-0": ("bye",)})
+    found = task_evidence(Ecs(), logs, "migration", "main", STOPPED[0], "exited with 1")
+    assert found == Evidence("migration", "exited with 1", "main", (STOPPED[0],), (), ("bye",), ())
+
+
+def test_a_task_that_never_started_has_only_its_reason() -> None:
+    found = task_evidence(Ecs(), Logs({}), "migration", "main", None, "ECS could not start it")
+    assert found == Evidence("migration", "ECS could not start it", "main")

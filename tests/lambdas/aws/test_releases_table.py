@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lambdas.aws.gateway import ATTEMPTS
+from lambdas.aws.releases_table import Ending, ReleasesTable
+from lambdas.release.errors import AwsError, AwsUnavailable, LeaseLost, StepshipError, Throttled
+from lambdas.release.history import DeploymentRecord, Outcome, Release, Report
+from lambdas.release.lock import Claim, Lock
+from simulator.faults import CallAction, CallFault
+from simulator.machine import SimulatedAws
+from tests.lambdas.aws.conftest import Inside
+
+TABLE = ReleasesTable("releases")
+PREFIX = "arn:aws:states:us-east-1:123456789012:execution:m"
+ONE, TWO = (Claim(f"{PREFIX}:{name}", "deploy", at) for name, at in (("one", 100.0), ("two", 200.0)))
+
+
+@pytest.fixture(autouse=True)
+def _table(aws: SimulatedAws) -> None:
+    aws.client("dynamodb").create_table(
+        TableName="releases",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk")],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def record(claim: Claim, outcome: str = Outcome.DEPLOYED, started_at: str = "2026-01-05T09:00:00Z") -> DeploymentRecord:
+    return DeploymentRecord(
+        execution=claim.execution,
+        action="deploy",
+        outcome=outcome,
+        started_at=started_at,
+        ended_at="2026-01-05T09:10:00Z",
+        requested_by="cli:ada",
+        reason=None,
+        release_id="r-1",
+        image_tag="v1",
+        report=Report(outcome),
+        durations={"Plan": 1.5},
+    )
+
+
+def release(name: str) -> Release:
+    return Release(name, "v1", {"api": "arn:1"}, {"api": "repo@sha256:1"}, "2026-01-05T09:10:00Z", ONE.execution)
+
+
+def hold(claim: Claim, token: int = 1, journal: str | None = None) -> Lock:
+    before = TABLE.read_lock()
+    lock = Lock(token=token, holder=claim, lease_expires_at=500.5, journal=journal)
+    assert TABLE.swap_lock(before, lock)
+    return TABLE.read_lock()
+
+
+# --- the lock
+
+
+def test_a_new_table_has_a_free_lock() -> None:
+    assert TABLE.read_lock() == Lock()
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        Lock(token=3),
+        Lock(token=3, holder=ONE, lease_expires_at=1767603630.06),
+        Lock(token=3, holder=ONE, waiting_deploy=TWO, waiting_rollback=replace(TWO, kind="rollback")),
+        Lock(token=3, waiting_deploy=TWO, journal='{"plan": 1}'),
+        Lock(token=3, journal=""),
+    ],
+)
+def test_a_lock_is_read_as_it_was_written(lock: Lock) -> None:
+    assert TABLE.swap_lock(TABLE.read_lock(), lock)
+    assert TABLE.read_lock() == replace(lock, version=1)
+
+
+def test_only_who_read_the_newest_version_may_write() -> None:
+    stale = TABLE.read_lock()
+    held = hold(ONE)
+    assert not TABLE.swap_lock(stale, Lock(token=9, holder=TWO))
+    assert TABLE.read_lock() == held
+
+
+def test_a_lock_is_read_consistently(aws: SimulatedAws, inside: Inside) -> None:
+    inside(TABLE.read_lock)
+    assert aws.calls[-1].params["ConsistentRead"] is True
+
+
+def test_a_lease_is_renewed_by_its_holder() -> None:
+    hold(ONE)
+    TABLE.renew(ONE.execution, 1, 900.25)
+    assert TABLE.read_lock().lease_expires_at == 900.25
+    assert TABLE.read_lock().journal is None
+
+
+def test_a_journal_is_written_with_the_lease_and_kept_by_the_next_renewal() -> None:
+    hold(ONE)
+    TABLE.renew(ONE.execution, 1, 900.0, "plan")
+    TABLE.renew(ONE.execution, 1, 950.0)
+    assert TABLE.read_lock().journal == "plan"
+
+
+@pytest.mark.parametrize(("claim", "token"), [(TWO, 1), (ONE, 2), (TWO, 2), (ONE, 0)])
+def test_nobody_else_renews_it(claim: Claim, token: int) -> None:
+    held = hold(ONE)
+    with pytest.raises(LeaseLost, match=f"token {token}"):
+        TABLE.renew(claim.execution, token, 900.0, "plan")
+    assert TABLE.read_lock() == held
+
+
+def test_a_free_lock_cannot_be_renewed() -> None:
+    with pytest.raises(LeaseLost):
+        TABLE.renew(ONE.execution, 0, 900.0)
+    assert TABLE.read_lock() == Lock()
+
+
+def test_a_renewal_makes_a_write_that_was_decided_before_it_fail() -> None:
+    read = hold(ONE)
+    TABLE.renew(ONE.execution, 1, 900.0)
+    assert not TABLE.swap_lock(read, Lock(holder=TWO))
+
+
+# --- endings
+
+
+def test_an_ending_is_record_release_live_pointer_and_free_lock() -> None:
+    hold(ONE, journal="plan")
+    assert TABLE.finish(Ending(record(ONE), release=release("r-1"), token=1))
+    assert TABLE.record(ONE.execution, "2026-01-05T09:00:00Z") == record(ONE)
+    assert TABLE.live() == release("r-1")
+    lock = TABLE.read_lock()
+    assert (lock.holder, lock.journal, lock.lease_expires_at, lock.token) == (None, None, 0.0, 1)
+
+
+def test_who_waits_is_not_forgotten_when_the_lock_is_freed() -> None:
+    assert TABLE.swap_lock(TABLE.read_lock(), Lock(token=1, holder=ONE, waiting_deploy=TWO))
+    TABLE.finish(Ending(record(ONE), token=1))
+    assert TABLE.read_lock().waiting_deploy == TWO
+
+
+def test_an_ending_without_the_lock_leaves_it_alone() -> None:
+    held = hold(TWO)
+    assert TABLE.finish(Ending(record(ONE, Outcome.REJECTED)))
+    assert TABLE.read_lock() == held
+
+
+def test_the_second_ending_of_an_execution_changes_nothing() -> None:
+    hold(ONE)
+    TABLE.finish(Ending(record(ONE), release=release("r-1"), token=1))
+    held = hold(TWO, token=2)
+    again = Ending(record(ONE, Outcome.ROLLED_BACK), release=release("r-2"), token=1)
+    assert not TABLE.finish(again)
+    assert TABLE.live() == release("r-1")
+    assert TABLE.read_lock() == held
+    kept = TABLE.record(ONE.execution, "2026-01-05T09:00:00Z")
+    assert kept is not None
+    assert kept.outcome == Outcome.DEPLOYED
+
+
+@pytest.mark.parametrize(("holder", "token"), [(TWO, 1), (ONE, 2), (None, 1)])
+def test_an_ending_without_a_lease_writes_nothing_at_all(holder: Claim | None, token: int) -> None:
+    if holder:
+        hold(holder)
+    before = TABLE.read_lock()
+    with pytest.raises(LeaseLost):
+        TABLE.finish(Ending(record(ONE), stopped=(record(TWO),), release=release("r-1"), token=token))
+    assert TABLE.history(9) == ()
+    assert TABLE.live() is None
+    assert TABLE.release("r-1") is None
+    assert TABLE.read_lock() == before
+
+
+def test_the_records_of_stopped_executions_are_written_with_it() -> None:
+    stopped = tuple(record(replace(TWO, execution=f"{PREFIX}:s{n}"), Outcome.STOPPED) for n in range(3))
+    hold(ONE)
+    assert TABLE.finish(Ending(record(ONE), stopped=stopped, token=1))
+    found = TABLE.history(9)
+    assert len(found) == 4
+    assert all(one in found for one in (record(ONE), *stopped))
+
+
+def test_a_stopped_execution_that_had_written_its_own_record_keeps_it() -> None:
+    own = record(TWO, Outcome.ROLLED_BACK)
+    TABLE.finish(Ending(own))
+    hold(ONE)
+    other = record(replace(TWO, execution=f"{PREFIX}:three"), Outcome.STOPPED)
+    assert TABLE.finish(Ending(record(ONE), stopped=(record(TWO, Outcome.STOPPED), other), token=1))
+    assert TABLE.record(TWO.execution, own.started_at) == own
+    assert TABLE.record(other.execution, other.started_at) == other
+    assert TABLE.read_lock().holder is None
+
+
+class Cancelling(ReleasesTable):
+    """A table whose transactions are cancelled."""
+
+    def __init__(self, reasons: list[dict[str, Any]]) -> None:
+        super().__init__("releases")
+        self.reasons = reasons
+
+    @property
+    def client(self) -> Any:
+        return self
+
+    def transact_write_items(self, **_: object) -> None:
+        from botocore.exceptions import ClientError
+
+        answer = {
+            "Error": {"Code": "TransactionCanceledException", "Message": "cancelled"},
+            "ResponseMetadata": {"HTTPStatusCode": 400},
+            "CancellationReasons": self.reasons,
+        }
+        raise ClientError(answer, "TransactWriteItems")
+
+
+NONE, FAILED = {"Code": "None"}, {"Code": "ConditionalCheckFailed"}
+
+
+@pytest.mark.parametrize(
+    ("reasons", "expected"),
+    [
+        ([NONE, {"Code": "TransactionConflict"}], Throttled),
+        ([{"Code": "ThrottlingError"}, NONE], Throttled),
+        ([{"Code": "ProvisionedThroughputExceeded"}, NONE], Throttled),
+        ([NONE, FAILED], LeaseLost),
+        ([{"Code": "TransactionConflict"}, FAILED], LeaseLost),
+        ([], AwsError),
+    ],
+)
+def test_why_a_transaction_was_cancelled_decides(reasons: list[Any], expected: type[StepshipError]) -> None:
+    with pytest.raises(expected):
+        Cancelling(reasons).finish(Ending(record(ONE), token=1))
+
+
+@pytest.mark.parametrize("lock", [NONE, FAILED])
+def test_a_record_that_is_there_outweighs_every_other_reason(lock: dict[str, str]) -> None:
+    assert Cancelling([FAILED, lock]).finish(Ending(record(ONE), token=1)) is False
+
+
+@pytest.mark.parametrize("times", [1, ATTEMPTS])
+def test_a_lost_answer_is_found_out_by_trying_again(aws: SimulatedAws, inside: Inside, times: int) -> None:
+    hold(ONE)
+    ending = Ending(record(ONE), release=release("r-1"), token=1)
+    aws.faults.add(CallFault(CallAction.LOST, operation="TransactWriteItems", times=times))
+
+    if times == ATTEMPTS:
+        with pytest.raises(AwsUnavailable):
+            inside(lambda: TABLE.finish(ending))
+    # On AWS botocore's own repeat has the same token and the first answer; moto does not keep tokens.
+    inside(lambda: TABLE.finish(ending))
+    assert len(TABLE.history(9)) == 1
+    assert TABLE.live() == release("r-1")
+
+
+# --- history, releases, approvals
+
+
+def test_the_history_is_newest_first_and_limited() -> None:
+    for number in range(5):
+        TABLE.finish(Ending(record(replace(ONE, execution=f"{PREFIX}:{number}"), started_at=f"2026-01-0{number + 1}")))
+    assert [each.started_at for each in TABLE.history(3)] == ["2026-01-05", "2026-01-04", "2026-01-03"]
+
+
+def test_the_release_before_is_the_next_older_verified_one() -> None:
+    for name in ("r-1", "r-2", "r-3"):
+        TABLE.finish(Ending(record(replace(ONE, execution=f"{PREFIX}:{name}")), release=release(name)))
+    assert TABLE.release_before("r-3") == release("r-2")
+    assert TABLE.release_before("r-1") is None
+    assert TABLE.live() == release("r-3")
+    assert TABLE.release("r-9") is None
+
+
+def test_an_approval_is_kept_with_its_end_and_asked_again_without_harm() -> None:
+    assert TABLE.approval_token(ONE.execution) is None
+    TABLE.ask_approval(ONE.execution, "token-1", 1000.9)
+    TABLE.ask_approval(ONE.execution, "token-2", 1000.9)
+    assert TABLE.approval_token(ONE.execution) == "token-2"
+    assert TABLE.approval_token(TWO.execution) is None
