@@ -150,7 +150,7 @@ def _stopped_record(call: Invocation, execution: str, stopped: ExecutionFacts, n
         action=str(raw.get("action", "deploy")),
         outcome=Outcome.STOPPED,
         started_at=started_at,
-        ended_at=timestamp(now),
+        ended_at=timestamp(stopped.ended_at or now),
         requested_by=_text({}, raw, "requestedBy"),
         reason=_text({}, raw, "reason"),
         release_id=release,

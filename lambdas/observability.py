@@ -26,8 +26,9 @@ LEASE_MARGIN_SECONDS = 5
 class LambdaContext(Protocol):
     """The part of Lambda's context object that is used."""
 
-    function_name: str
-    aws_request_id: str
+    @property
+    def aws_request_id(self) -> str:
+        """The id of this invocation."""
 
     def get_remaining_time_in_millis(self) -> int:
         """Return how long the function may still run."""

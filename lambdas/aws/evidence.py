@@ -13,7 +13,7 @@ from lambdas.aws.logs import ContainerLogs
 from lambdas.release.errors import StepshipError
 from lambdas.release.explanation import MAX_LOG_LINES, Evidence, StoppedTask
 from lambdas.release.plan import PlannedService
-from lambdas.release.rollout import ServiceFacts, Verdict
+from lambdas.release.rollout import ServiceFacts, Status, Verdict
 
 T = TypeVar("T", StoppedTask, str)
 
@@ -41,7 +41,16 @@ def service_evidence(
     stopped = _try(missing, lambda: ecs.stopped_tasks(planned.cluster, planned.service, task_definition))
     lines = _try(missing, lambda: _last_lines(ecs, logs, planned.container, task_definition, stopped))
     events = tuple(event.message for event in facts.events if event.at >= since) if facts else ()
-    return Evidence(planned.name, verdict.reason, planned.container, stopped, events[:20], lines, tuple(missing))
+    return Evidence(
+        subject=planned.name,
+        verdict=verdict.reason,
+        container=planned.container,
+        stopped=stopped,
+        events=events[:20],
+        log_lines=lines,
+        missing=tuple(missing),
+        superseded=verdict.status == Status.SUPERSEDED,
+    )
 
 
 def task_evidence(

@@ -16,10 +16,11 @@ class _NoExecution(StepshipError):
 
 @dataclass(frozen=True)
 class ExecutionFacts:
-    """An execution as DescribeExecution shows it; ``started_at`` in unix seconds."""
+    """An execution as DescribeExecution shows it; times in unix seconds, ``ended_at`` None while it runs."""
 
     status: str
     started_at: float
+    ended_at: float | None
     request: dict[str, Any]
 
 
@@ -39,8 +40,12 @@ class Executions(Gateway):
             request = json.loads(answer.get("input") or "{}")
         except ValueError:
             request = {}
+        ended = answer.get("stopDate")
         return ExecutionFacts(
-            answer["status"], answer["startDate"].timestamp(), request if isinstance(request, dict) else {}
+            status=answer["status"],
+            started_at=answer["startDate"].timestamp(),
+            ended_at=ended.timestamp() if ended else None,
+            request=request if isinstance(request, dict) else {},
         )
 
     def is_running(self, arn: str) -> bool:

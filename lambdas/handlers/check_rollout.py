@@ -50,6 +50,7 @@ def _goal(call: Invocation, name: str) -> Goal:
         started_at=wave["startedAt"],
         deadline=wave["startedAt"] + plan.rollout.timeout_seconds,
         failed_tasks_limit=plan.rollout.failed_tasks_limit,
+        desired=plan.services[name].desired,
     )
 
 

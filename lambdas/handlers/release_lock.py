@@ -11,7 +11,7 @@ from lambdas.ending import end_execution
 from lambdas.observability import Handler, Invocation, Json
 from lambdas.release.document import encode
 from lambdas.release.errors import InvalidInput, LeaseLost, TakeoverRefused
-from lambdas.release.failure import caught_failure
+from lambdas.release.failure import caught_failure, refused_approval
 from lambdas.release.history import Outcome, Report
 from lambdas.release.lock import LockStatus
 from lambdas.wiring import Wiring
@@ -48,7 +48,7 @@ def _report(state: Mapping[str, Any], *, is_recovery: bool) -> Report:
     # `Verify image` has no state yet: what its Catch kept is the state itself.
     error = state.get("error") or (state if "Error" in state else None)
     if error:
-        failure = caught_failure(error, state)
+        failure = refused_approval(error, state) or caught_failure(error, state)
         # A recovery that cannot even begin leaves the world between two releases: a person has to know.
         asked_wrongly = failure.error_type in (InvalidInput.__name__, TakeoverRefused.__name__)
         outcome = Outcome.ROLLBACK_FAILED if is_recovery and not asked_wrongly else Outcome.REJECTED

@@ -74,6 +74,8 @@ class Evidence:
         The last lines of a stopped task's container.
     missing
         Why some evidence could not be read; empty when all of it could.
+    superseded
+        Somebody else deployed the service: the tasks say nothing about that.
     """
 
     subject: str
@@ -83,6 +85,7 @@ class Evidence:
     events: tuple[str, ...] = ()
     log_lines: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    superseded: bool = False
 
 
 @dataclass(frozen=True)
@@ -257,6 +260,9 @@ def explain(evidence: Sequence[Evidence], alarms: Sequence[str] = ()) -> Explana
 
 def _causes(one: Evidence) -> list[tuple[int, Cause]]:
     """Match every stopped task with the first rule that fits it, and the events when no task tells anything."""
+    if one.superseded:
+        hint = "Find out who called UpdateService (CloudTrail knows), and let one road deploy code."
+        return [(100, Cause("superseded", one.subject, 1, (one.verdict,), hint))]
     seen: Counter[str] = Counter()
     said: dict[str, list[str]] = {}
     for task in one.stopped:

@@ -50,6 +50,17 @@ def caught_failure(error: Mapping[str, Any], state: Mapping[str, Any]) -> Failur
     return Failure(step, error_type, message[:MAX_MESSAGE] or error_type)
 
 
+def refused_approval(error: Mapping[str, Any], state: Mapping[str, Any]) -> Failure | None:
+    """Tell how an open approval ended without a yes; None when no person was being asked."""
+    approval = (state.get("plan") or {}).get("approval") or {}
+    if not approval.get("required") or "approval" in state:
+        return None
+    failure = replace(caught_failure(error, state), step="Wait for approval")
+    if failure.error_type == "States.Timeout":
+        return replace(failure, message=f"nobody answered within {approval['timeoutSeconds']} s")
+    return failure
+
+
 def failed_verdict(state: Mapping[str, Any]) -> Failure | None:
     """Find the verdict that ended the deployment: the newest of migration, rollout and health that is bad."""
     bad = {"migration": "failed", "rollout": "failed", "health": "unhealthy"}

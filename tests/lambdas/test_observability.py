@@ -19,7 +19,7 @@ SETTINGS = config.load("dev")
 ARN = "arn:aws:states:us-east-1:123456789012:execution:v3-backend-dev-deploy:one"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Context:
     """What Lambda passes in."""
 
@@ -113,8 +113,8 @@ def test_an_error_keeps_its_class_and_says_its_step_first(kind: type[StepshipErr
 
 
 def test_a_bug_is_logged_with_its_stack_and_raised_with_its_step() -> None:
-    def step(*_: object) -> Json:
-        return {"status": {}["missing"]}
+    def step(call: Invocation, *_: object) -> Json:
+        return {"status": call.state["missing"]}
 
     result, lines = ran(step)
     assert type(result["error"]) is KeyError

@@ -164,6 +164,11 @@ def test_what_no_rule_knows_is_shown_all_the_same() -> None:
 
 RANKED: dict[str, tuple[list[Evidence], tuple[str, ...], list[str]]] = {
     "an alarm first": ([evidence(task(NOT_PULLED))], ("5xx",), ["alarm", "image-pull"]),
+    "somebody else's deployment before all that follows from it": (
+        [evidence(task(EXITED, 1)), Evidence("web", VERDICT, stopped=(task(EXITED, 1),), superseded=True)],
+        ("5xx",),
+        ["superseded", "alarm", "exit-code"],
+    ),
     "an alarm alone": ([], ("5xx", "latency"), ["alarm"]),
     "nothing at all": ([], (), []),
     "the specific before what follows from it": (
@@ -209,6 +214,13 @@ def test_causes_are_ranked(gathered: list[Evidence], alarms: tuple[str, ...], ca
 def test_the_service_that_shows_a_cause_more_often_comes_first() -> None:
     once, twice = Evidence("a", VERDICT, stopped=(task(EXITED, 1),)), evidence(task(EXITED, 1), task(EXITED, 1))
     assert [(cause.subject, cause.seen) for cause in explain([once, twice]).causes] == [("api", 2), ("a", 1)]
+
+
+def test_a_service_that_somebody_else_deployed_is_told_as_such_whatever_its_tasks_say() -> None:
+    stopped = (StoppedTask("t", "td", containers=(StoppedContainer("main", 1),)),)
+    verdict = "somebody else deployed api:9 meanwhile"
+    explanation = explain([Evidence("api", verdict, "main", stopped, superseded=True)])
+    assert [(cause.cause, cause.evidence) for cause in explanation.causes] == [("superseded", (verdict,))]
 
 
 def test_an_alarm_is_named() -> None:

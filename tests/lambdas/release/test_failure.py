@@ -16,6 +16,7 @@ from lambdas.release.failure import (
     caught_failure,
     describe_failure,
     failed_verdict,
+    refused_approval,
     what_was_done,
     with_done,
 )
@@ -180,3 +181,33 @@ DONE: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 @pytest.mark.parametrize(("state", "sentences"), DONE.values(), ids=DONE)
 def test_the_way_back_is_told_in_sentences(state: dict[str, Any], sentences: tuple[str, ...]) -> None:
     assert what_was_done(state, replace(plan(("api",)), parameters=(PlannedParameter(TAG, "v1", "v2"),))) == sentences
+
+
+ASKED = {"plan": {"approval": {"required": True, "timeoutSeconds": 3600}}}
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "expected"),
+    [
+        pytest.param(
+            {"Error": "States.Timeout", "Cause": ""},
+            ASKED,
+            Failure("Wait for approval", "States.Timeout", "nobody answered within 3600 s"),
+            id="nobody answered",
+        ),
+        pytest.param(
+            {"Error": "ApprovalRejected", "Cause": "not on a Friday"},
+            ASKED,
+            Failure("Wait for approval", "ApprovalRejected", "not on a Friday"),
+            id="a person said no",
+        ),
+        pytest.param(
+            {"Error": "PlanStale", "Cause": "api moved"}, {**ASKED, "approval": {}}, None, id="a person said yes before"
+        ),
+        pytest.param({"Error": "PreflightFailed", "Cause": "1 of 3"}, {"request": {}}, None, id="there is no plan yet"),
+    ],
+)
+def test_an_approval_that_was_not_given_is_told_as_such(
+    error: dict[str, str], state: dict[str, Any], expected: Failure | None
+) -> None:
+    assert refused_approval(error, state) == expected

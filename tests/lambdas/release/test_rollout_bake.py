@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.release.rollout import ServiceFacts, Status, Watch, firing, judge_health
+from lambdas.release.rollout import Event, ServiceFacts, Status, Watch, firing, judge_health
 from tests.lambdas.release.examples import any_facts, arn, deployment, service, started
 
 OLD, NEW, OTHER = (arn("api", revision) for revision in (1, 2, 3))
 draining = deployment(OLD, id="ecs-svc/old", status="ACTIVE")
+STOPPED_FOUR = "(service v3-backend-dev-api) has stopped 4 running tasks: (task 01) (task 02) (task 03) (task 04)."
 WATCH = Watch(target=NEW, since=1000, desired=2, failed_tasks_limit=3)
 baking = deployment(NEW)
 
@@ -62,6 +63,12 @@ def test_the_bake_is_judged(facts: ServiceFacts | None, status: Status, reason: 
     verdict = judge_health(facts, WATCH)
     assert verdict.status == status
     assert reason in verdict.reason
+
+
+@pytest.mark.xfail(reason="a start that a scale-in took back since looks like a replaced task: only events tell")
+def test_scaling_out_and_in_again_within_the_bake_is_no_failure() -> None:
+    facts = service(baking, events=(Event(1090, STOPPED_FOUR), started(1050, 4)))
+    assert judge_health(facts, WATCH).status == Status.STEADY
 
 
 @given(any_facts, st.integers(1, 5))
