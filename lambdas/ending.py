@@ -39,6 +39,7 @@ def end_execution(
     *,
     release: Release | None = None,
     holds_lock: bool = True,
+    keep_journal: bool = False,
 ) -> Report:
     """Write the ending, then tell about it.
 
@@ -50,6 +51,8 @@ def end_execution(
         The release that is live from now on.
     holds_lock
         False when the execution never had the lock, or lost it.
+    keep_journal
+        True when the services may still be on different releases.
 
     Returns
     -------
@@ -70,6 +73,7 @@ def end_execution(
         stopped=_stopped_records(call, wiring, now),
         release=release,
         token=call.token if holds_lock else None,
+        keep_journal=keep_journal,
     )
     if not wiring.releases.finish(ending):
         recorded = wiring.releases.record(record.execution, record.started_at)

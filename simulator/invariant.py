@@ -1,6 +1,6 @@
 """What must be true of the world at rest, however the executions before it ended: design, section 5.
 
-Pure: it compares a snapshot with the executions, and calls nothing. Seven points, and each violation is one sentence
+Pure: it compares a snapshot with the executions, and calls nothing. Eight points, and each violation is one sentence
 that names what differs::
 
     examination = examine(world.snapshot(), world.aws.runs)
@@ -83,7 +83,7 @@ class Examination:
     Attributes
     ----------
     points
-        All seven, in order.
+        All eight, in order.
     person_needed
         One sentence for each execution whose rollback failed and that no later one repaired.
     """
@@ -133,6 +133,7 @@ def examine(world: Snapshot, runs: Sequence[Execution]) -> Examination:
     started = f"{sum(world.migrations.values())} tasks for {len(world.migrations)} releases"
     points = (
         Point("the lock is free", f"held by {world.lock or 'nobody'}", tuple(_lock(world, runs))),
+        Point("no deployment is half done", "no journal is open", tuple(_whole(world)), about_world=True),
         Point("every service is steady", tasks, tuple(_steady(world)), about_world=True),
         Point("every service runs the image of its parameter", images, tuple(_pinned(world)), about_world=True),
         Point("services and tag are those of the live release", live, tuple(_live(world)), about_world=True),
@@ -162,6 +163,9 @@ def _lock(world: Snapshot, runs: Sequence[Execution]) -> Iterable[str]:
             yield f"{run.name} has not ended: it is in {run.state or 'no state yet'}"
     if world.lock is not None:
         yield f"the lock is held by {world.lock}"
+
+
+def _whole(world: Snapshot) -> Iterable[str]:
     if world.journal:
         yield "the lock still carries the journal of a deployment that began to write"
 

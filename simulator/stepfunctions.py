@@ -17,6 +17,9 @@ MAX_INPUT_BYTES = 262_144
 """Of StartExecution's ``input``: https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html"""
 
 
+_VALID_DEFINITIONS: set[str] = set()
+
+
 class TaskTimedOut(AWSError):
     """The task of a token has ended, in whatever way: moto's own exception of this name loses its code."""
 
@@ -29,6 +32,13 @@ class SimulatedStepFunctions(StepFunctionsParserBackend):
 
     # moto finds the URLs that a backend answers by the module of its class.
     __module__ = "moto.stepfunctions.parser.models"
+
+    @staticmethod
+    def _validate_definition(definition: str) -> None:
+        # Parsing takes most of the time that a world takes to begin, and each world brings the same definition.
+        if definition not in _VALID_DEFINITIONS:
+            StepFunctionsParserBackend._validate_definition(definition)  # noqa: SLF001 (overridden here)
+            _VALID_DEFINITIONS.add(definition)
 
     def start_execution(
         self, state_machine_arn: str, name: Any = None, execution_input: Any = None, trace_header: Any = None

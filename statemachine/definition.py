@@ -75,13 +75,7 @@ def deployment_flow(
             retry_on_service_exceptions=False,
         )
         _retry_transient(state)
-        state.add_retry(
-            errors=FUNCTION_DIED,
-            interval=cdk.Duration.seconds(5),
-            backoff_rate=2,
-            max_attempts=2,
-            jitter_strategy=sfn.JitterType.FULL,
-        )
+        _retry_dead_function(state, FUNCTION_DIED)
         return state
 
     def wait(name: str, seconds_path: str) -> sfn.Wait:
@@ -117,6 +111,8 @@ def deployment_flow(
         retry_on_service_exceptions=False,
     )
     _retry_transient(wait_for_approval)
+    # Not `States.Timeout`: here it means that nobody answered.
+    _retry_dead_function(wait_for_approval, [name for name in FUNCTION_DIED if name != "States.Timeout"])
 
     # From the first write on.
     update_image_tag = task(steps.UPDATE_IMAGE_TAG, "$.tag")
@@ -251,6 +247,17 @@ def _retry_transient(state: tasks.LambdaInvoke) -> None:
         backoff_rate=2,
         max_delay=cdk.Duration.seconds(30),
         max_attempts=6,
+        jitter_strategy=sfn.JitterType.FULL,
+    )
+
+
+def _retry_dead_function(state: tasks.LambdaInvoke, errors_of_death: list[str]) -> None:
+    """Run a step again whose function died on its way: it finds what it had done, and goes on from there."""
+    state.add_retry(
+        errors=errors_of_death,
+        interval=cdk.Duration.seconds(5),
+        backoff_rate=2,
+        max_attempts=2,
         jitter_strategy=sfn.JitterType.FULL,
     )
 

@@ -25,7 +25,7 @@ from lambdas.release.lock import Claim, Lock
 
 LOCK_KEY = {"pk": {"S": "lock"}, "sk": {"S": "lock"}}
 LIVE_KEY = {"pk": {"S": "live"}, "sk": {"S": "live"}}
-CLAIMS = ("holder", "waitingDeploy", "waitingRollback")
+CLAIMS = ("holder", "waitingDeploy", "waitingRollback", "newest")
 
 
 class _Conflict(StepshipError):
@@ -50,12 +50,15 @@ class Ending:
         The release that is live from now on; None when the live release stays.
     token
         The fencing token when this execution holds the lock; None when it does not.
+    keep_journal
+        The world is not whole: whoever comes next finds in the journal how to put it back.
     """
 
     record: DeploymentRecord
     stopped: tuple[DeploymentRecord, ...] = ()
     release: Release | None = None
     token: int | None = None
+    keep_journal: bool = False
 
 
 class ReleasesTable(Gateway):
@@ -77,6 +80,7 @@ class ReleasesTable(Gateway):
             lease_expires_at=float(item["leaseExpiresAt"]["N"]) if "leaseExpiresAt" in item else 0.0,
             waiting_deploy=claims["waitingDeploy"],
             waiting_rollback=claims["waitingRollback"],
+            newest=claims["newest"],
             journal=item["journal"]["S"] if "journal" in item else None,
         )
 
@@ -88,7 +92,8 @@ class ReleasesTable(Gateway):
             "token": {"N": str(write.token)},
             "leaseExpiresAt": {"N": repr(write.lease_expires_at)},
         }
-        for key, claim in zip(CLAIMS, (write.holder, write.waiting_deploy, write.waiting_rollback), strict=True):
+        claims = (write.holder, write.waiting_deploy, write.waiting_rollback, write.newest)
+        for key, claim in zip(CLAIMS, claims, strict=True):
             if claim:
                 item[key] = {"S": json.dumps(encode(claim))}
                 if key == "holder":
@@ -167,7 +172,7 @@ class ReleasesTable(Gateway):
             )
             items["live"] = self._put(LIVE_KEY, {"releaseId": ending.release.release_id})
         if ending.token is not None:
-            items["lock"] = self._free_lock(ending.record.execution, ending.token)
+            items["lock"] = self._free_lock(ending.record.execution, ending.token, keep_journal=ending.keep_journal)
         while True:
             reasons = self._transact(items)
             if reasons is None:
@@ -255,12 +260,13 @@ class ReleasesTable(Gateway):
         item["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"
         return item
 
-    def _free_lock(self, execution: str, token: int) -> dict[str, Any]:
+    def _free_lock(self, execution: str, token: int, *, keep_journal: bool) -> dict[str, Any]:
+        journal = "" if keep_journal else "journal, "
         return {
             "Update": {
                 "TableName": self.table,
                 "Key": LOCK_KEY,
-                "UpdateExpression": "REMOVE holder, holderExecution, journal, leaseExpiresAt ADD version :one",
+                "UpdateExpression": f"REMOVE holder, holderExecution, {journal}leaseExpiresAt ADD version :one",
                 "ConditionExpression": "holderExecution = :me AND #token = :token",
                 "ExpressionAttributeNames": {"#token": "token"},
                 "ExpressionAttributeValues": {

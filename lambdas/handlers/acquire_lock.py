@@ -24,7 +24,7 @@ def acquire_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
 
     Raises
     ------
-    LockTimeout, TakeoverRefused
+    LockTimeout, TakeoverRefused, UnfinishedRollback
     """
     policy = wiring.policy(LockPolicy)
     claim = claim_of(call.request, call.execution, call.started_at)
@@ -42,6 +42,7 @@ def acquire_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
                 lease_seconds=call.remaining_seconds + LEASE_MARGIN_SECONDS,
                 wait_timeout_seconds=policy.wait_timeout_seconds,
                 poll_seconds=policy.poll_seconds,
+                may_take_over_journal=call.request.force and not call.request.services,
             ),
         )
         if decision.lock is None or wiring.releases.swap_lock(lock, decision.lock):

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from aws_lambda_powertools import Logger
 
+from lambdas.aws.ecs import ContainerService
 from lambdas.aws.evidence import service_evidence
 from lambdas.observability import Handler, Invocation, Json
 from lambdas.release.document import encode
+from lambdas.release.errors import AccessDenied
 from lambdas.release.explanation import explain
-from lambdas.release.rollout import Status, Watch, firing, judge_health
+from lambdas.release.plan import PlannedService
+from lambdas.release.rollout import (
+    ServiceFacts,
+    Status,
+    Watch,
+    firing,
+    judge_health,
+    tasks_died,
+    tasks_replaced,
+)
 from lambdas.wiring import Wiring
 
 
@@ -24,9 +35,12 @@ def check_health(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     since, now = call.state["rollout"]["at"], wiring.clock.now()
     targets = call.state["registered"]["taskDefinitions"]
     facts = wiring.ecs.services(plan.in_order())
+    watches = {
+        s.name: Watch(targets[s.name], since, s.desired, plan.rollout.failed_tasks_limit) for s in plan.in_order()
+    }
     verdicts = {
         s.name: judge_health(
-            facts.get(s.name), Watch(targets[s.name], since, s.desired, plan.rollout.failed_tasks_limit)
+            facts.get(s.name), watches[s.name], _died(s, facts.get(s.name), watches[s.name], wiring.ecs)
         )
         for s in plan.in_order()
     }
@@ -54,6 +68,17 @@ def check_health(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         logger.info("bake failed", services=bad, alarms=alarms)
         return {**result, "status": "unhealthy", "explanation": encode(explain(evidence, alarms))}
     return {**result, "status": "healthy" if now >= ends_at and not waiting else "baking"}
+
+
+def _died(service: PlannedService, facts: ServiceFacts | None, watch: Watch, ecs: ContainerService) -> int | None:
+    """Look at the stopped tasks before a service is called unhealthy: the events do not tell dying from scaling."""
+    if facts is None or tasks_replaced(facts, watch) < watch.failed_tasks_limit:
+        return None
+    try:
+        stopped = ecs.stopped_tasks(service.cluster, service.service, watch.target)
+    except AccessDenied:
+        return None
+    return tasks_died(stopped, watch.since)
 
 
 handler = Handler(check_health)

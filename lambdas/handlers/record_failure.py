@@ -47,7 +47,8 @@ def record_failure(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
 
 def _end(call: Invocation, wiring: Wiring, logger: Logger, report: Report, *, holds_lock: bool) -> Report:
     try:
-        return end_execution(call, wiring, logger, report, holds_lock=holds_lock)
+        in_pieces = report.outcome == Outcome.ROLLBACK_FAILED
+        return end_execution(call, wiring, logger, report, holds_lock=holds_lock, keep_journal=in_pieces)
     except LeaseLost:
         # Somebody else has the lock by now; the record is ours to write all the same.
         return end_execution(call, wiring, logger, report, holds_lock=False)

@@ -14,8 +14,8 @@ from lambdas.wiring import Wiring
 def register_task_definitions(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     """Register what is missing.
 
-    A revision with the wanted content that is there already is used: so a repeat, also one after a
-    lost answer, registers nothing twice.
+    A revision with the wanted content that is there already is used, so a repeat of the step registers
+    nothing. (botocore's own retry of a call whose answer was lost may leave an unused twin.)
 
     Returns
     -------

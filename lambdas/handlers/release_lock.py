@@ -27,9 +27,12 @@ def release_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     """
     state = call.state if isinstance(call.state, dict) else {}
     report = _report(state, is_recovery=_is_recovery(call))
-    held = (state.get("lock") or {}).get("status") == LockStatus.HELD
+    lock = state.get("lock") or {}
+    held = lock.get("status") == LockStatus.HELD
+    # A rollback that took a journal over and then changed nothing leaves it for the next one.
+    in_pieces = bool(lock.get("inherited")) and report.outcome != Outcome.NOTHING_TO_DO
     try:
-        report = end_execution(call, wiring, logger, report, holds_lock=held)
+        report = end_execution(call, wiring, logger, report, holds_lock=held, keep_journal=in_pieces)
     except LeaseLost:
         report = end_execution(call, wiring, logger, report, holds_lock=False)
     result: Json = encode(report)

@@ -21,7 +21,7 @@ from lambdas.release.image import (
     release_image,
 )
 from lambdas.release.policies import ImagePolicy
-from lambdas.release.registry import Registry, parse_registry
+from lambdas.release.registry import MIGRATION, Registry, parse_registry
 from lambdas.release.request import Request, check_request, shorten
 from lambdas.wiring import Wiring
 
@@ -118,9 +118,11 @@ def find_images(request: Request, registry: Registry, wiring: Wiring) -> tuple[F
 
 
 def _architectures(registry: Registry, repository: str, ecs: ContainerService) -> dict[str, str]:
-    """Return what CPU each service of a repository asks for."""
-    users = [service for service in registry.services if service.repository == repository]
-    definitions = {service.name: ecs.task_definition(service.family) for service in users}
+    """Return what CPU each service of a repository, and the migration, asks for."""
+    users = {service.name: service.family for service in registry.services if service.repository == repository}
+    if registry.migration and registry.migration.repository == repository:
+        users[MIGRATION] = registry.migration.family
+    definitions = {name: ecs.task_definition(family) for name, family in users.items()}
     return {name: found.cpu_architecture for name, found in definitions.items() if found}
 
 

@@ -22,6 +22,7 @@ nothing there. So only the leaves below are raised, and the state machine names 
     │   ├── WrongArchitecture          the image has no manifest for the CPU that the tasks ask for
     │   ├── LockTimeout                another deployment held the lock for too long
     │   ├── TakeoverRefused            the execution to take over from still runs
+    │   ├── UnfinishedRollback         an earlier deployment could not be put back
     │   ├── PreflightFailed            at least one check of the plan is NG
     │   ├── PlanStale                  the world changed between the plan and the first write
     │   ├── ReleaseNotFound            the release to return to is not in the history
@@ -104,6 +105,10 @@ class LockTimeout(Refused):
 
 class TakeoverRefused(Refused):
     """The execution named in ``takeover`` is still running."""
+
+
+class UnfinishedRollback(Refused):
+    """An earlier deployment left the services on different releases, and nobody has put them back yet."""
 
 
 class PreflightFailed(Refused):

@@ -7,16 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from lambdas.release.errors import LockTimeout, TakeoverRefused
+from lambdas.release.errors import LockTimeout, TakeoverRefused, UnfinishedRollback
 from lambdas.release.request import Request
 
 
 class Kind(StrEnum):
-    """What a claim on the lock is for; a recovery puts back what a stopped execution had moved."""
+    """What a claim on the lock is for.
+
+    A recovery puts back what a stopped execution had moved; a plan is a dry run. Neither is anybody's wish
+    for other code, so neither supersedes, is superseded, or has a waiting place.
+    """
 
     DEPLOY = "deploy"
     ROLLBACK = "rollback"
     RECOVERY = "recovery"
+    PLAN = "plan"
+
+
+WISHES = (Kind.DEPLOY, Kind.ROLLBACK)
 
 
 @dataclass(frozen=True)
@@ -56,8 +64,11 @@ class Lock:
         Until then the holder's last function may still be writing (unix seconds).
     waiting_deploy, waiting_rollback
         The newest request of each kind that waits.
+    newest
+        The newest wish that ever had the lock: who is older comes too late.
     journal
-        The plan whose writes may have begun, as JSON; set by the first write, cleared with the lock.
+        The plan whose writes may have begun, as JSON; set before the first write, and cleared when the
+        world is whole again. It outlives the holder when that could not put things back.
     """
 
     version: int = 0
@@ -66,6 +77,7 @@ class Lock:
     lease_expires_at: float = 0.0
     waiting_deploy: Claim | None = None
     waiting_rollback: Claim | None = None
+    newest: Claim | None = None
     journal: str | None = None
 
     @property
@@ -106,6 +118,8 @@ def claim_of(request: Request, execution: str, started_at: float) -> Claim:
     """Return the claim that an execution makes."""
     if request.takeover:
         return Claim(execution, Kind.RECOVERY, started_at)
+    if request.dry_run:
+        return Claim(execution, Kind.PLAN, started_at)
     return Claim(execution, Kind.DEPLOY if request.is_deploy else Kind.ROLLBACK, started_at)
 
 
@@ -119,6 +133,9 @@ class LockTry:
         For every other claim of the lock: whether its execution still runs.
     lease_seconds
         How long this try's function may still run.
+    may_take_over_journal
+        Whether this deploy may go forward from a world that could not be put back: it was forced, and it
+        deploys every service.
     """
 
     claim: Claim
@@ -128,6 +145,7 @@ class LockTry:
     lease_seconds: float
     wait_timeout_seconds: int
     poll_seconds: int
+    may_take_over_journal: bool = False
 
 
 def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
@@ -139,15 +157,17 @@ def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
         The execution to take over from still runs.
     LockTimeout
         This execution has waited for longer than the environment allows.
+    UnfinishedRollback
+        An earlier deployment could not be put back, and nobody is at it any more.
     """
     me = attempt.claim
     holder = lock.holder
     if holder and holder.execution == me.execution:
         return _hold(lock, attempt, "already held")
     if attempt.takeover is not None:
-        if holder is None or holder.execution != attempt.takeover:
+        if (holder is None and lock.journal is None) or (holder and holder.execution != attempt.takeover):
             return LockDecision(LockStatus.NOT_NEEDED, "the stopped execution does not hold the lock")
-        if attempt.running.get(holder.execution, False):
+        if holder and attempt.running.get(holder.execution, False):
             raise TakeoverRefused(f"takeover: {attempt.takeover} is still running; stop it first")
     alive = {c.execution for c in lock.claims if c.execution == me.execution or attempt.running.get(c.execution)}
     newer = _newer_claim(lock, me, alive)
@@ -162,15 +182,14 @@ def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
 
 
 def _newer_claim(lock: Lock, me: Claim, alive: set[str]) -> Claim | None:
-    """Return the claim that makes this one pointless. A recovery neither supersedes nor is superseded.
+    """Return the claim that makes this one pointless: one that is alive, or that had the lock already.
 
-    A deploy gives way to any newer request, a rollback only to a newer rollback.
+    A deploy gives way to any newer wish, a rollback only to a newer rollback.
     """
-    if me.kind == Kind.RECOVERY:
+    if me.kind not in WISHES:
         return None
-    for other in lock.claims:
-        if other.execution not in alive or other.kind == Kind.RECOVERY:
-            continue
+    others = [claim for claim in lock.claims if claim.execution in alive and claim.kind in WISHES]
+    for other in [*others, lock.newest] if lock.newest else others:
         if other.is_newer_than(me) and (me.kind == Kind.DEPLOY or other.kind == Kind.ROLLBACK):
             return other
     return None
@@ -187,8 +206,14 @@ def _obstacle(lock: Lock, attempt: LockTry, alive: set[str]) -> tuple[str | None
         return f"{holder.execution} was stopped; its lease ends in {math.ceil(remaining)} s", min(
             poll, math.ceil(remaining)
         )
-    if lock.journal is not None and me.kind == Kind.DEPLOY:
-        return "a stopped deployment has to be put back first; its recovery starts by itself, or run a rollback", poll
+    if lock.journal is not None and me.kind in (Kind.DEPLOY, Kind.PLAN):
+        if holder:
+            return "a stopped deployment has to be put back first; its recovery starts by itself", poll
+        if me.kind == Kind.DEPLOY and not attempt.may_take_over_journal:
+            raise UnfinishedRollback(
+                "force: an earlier deployment could not be put back; run a rollback, "
+                'or go forward with "force": true and all services'
+            )
     rollback = lock.waiting_rollback
     if me.kind == Kind.DEPLOY and rollback and rollback.execution in alive:
         return f"the rollback {rollback.execution} goes first", poll
@@ -207,6 +232,7 @@ def _hold(lock: Lock, attempt: LockTry, reason: str) -> LockDecision:
         lease_expires_at=attempt.now + attempt.lease_seconds,
         waiting_deploy=_without(lock.waiting_deploy, me),
         waiting_rollback=_without(lock.waiting_rollback, me),
+        newest=me if me.kind in WISHES and not (lock.newest and lock.newest.is_newer_than(me)) else lock.newest,
     )
     return LockDecision(LockStatus.HELD, reason, 0, held, inherited or (mine and lock.journal is not None))
 
@@ -214,16 +240,16 @@ def _hold(lock: Lock, attempt: LockTry, reason: str) -> LockDecision:
 def _without(waiting: Claim | None, me: Claim) -> Claim | None:
     """Clear a waiting place that this execution held, or that the one in it lost to this execution.
 
-    A recovery came by itself, not because somebody wants something else now: those who wait stay.
+    Whoever waits stays when it is no wish that has got the lock.
     """
-    if waiting is None or me.kind == Kind.RECOVERY:
+    if waiting is None or me.kind not in WISHES:
         return waiting
     return waiting if waiting.is_newer_than(me) else None
 
 
 def _enqueue(lock: Lock, me: Claim) -> Lock | None:
-    """Put this execution in the waiting place of its kind; a recovery needs none, the dead holder keeps its place."""
-    if me.kind == Kind.RECOVERY or me in (lock.waiting_deploy, lock.waiting_rollback):
+    """Put this execution in the waiting place of its kind, if its kind has one."""
+    if me.kind not in WISHES or me in (lock.waiting_deploy, lock.waiting_rollback):
         return None
     if me.kind == Kind.DEPLOY:
         return replace(lock, waiting_deploy=me)

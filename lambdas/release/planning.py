@@ -6,7 +6,7 @@ recovery from the journal of a deployment that was stopped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lambdas.release.errors import ReleaseNotFound
@@ -135,7 +135,8 @@ def plan_return(request: Request, release: Release, world: World, policies: Poli
     if MIGRATION in release.images:
         images[MIGRATION] = release.images[MIGRATION]
     parameters = _parameters(world, release.image_tag, images)
-    done = not request.force and _is_there(services, parameters, world)
+    is_live = world.live is not None and world.live.release_id == release.release_id
+    done = not request.force and is_live and _is_there(services, parameters, world)
     return Plan(
         action=request.action,
         release_id=release.release_id,
@@ -167,7 +168,7 @@ def plan_recovery(request: Request, world: World, policies: Policies) -> Plan:
         action=request.action,
         release_id=None,
         image_tag=next((p.target for p in parameters if p.name == world.identity.tag_parameter), None),
-        waves=tuple(tuple(name for name in wave if name in services) for wave in waves),
+        waves=_known_waves(waves, services),
         services=services,
         parameters=parameters,
         migration=_no_migration(policies),
@@ -317,5 +318,12 @@ def _rollout(policies: Policies, *, alarms: bool) -> PlannedRollout:
 
 
 def _backwards(registry: Registry, services: Mapping[str, PlannedService]) -> tuple[tuple[str, ...], ...]:
-    waves = (tuple(name for name in wave if name in services) for wave in reversed(registry.waves))
-    return tuple(wave for wave in waves if wave)
+    return _known_waves(reversed(registry.waves), services)
+
+
+def _known_waves(
+    waves: Iterable[tuple[str, ...]], services: Mapping[str, PlannedService]
+) -> tuple[tuple[str, ...], ...]:
+    """Leave out services that are not planned, and waves without any."""
+    known = (tuple(name for name in wave if name in services) for wave in waves)
+    return tuple(wave for wave in known if wave)

@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from lambdas.release.explanation import StoppedTask
+
 STARTED = re.compile(r"has started \d+ tasks?: (?P<tasks>.+)$")
+SCALED_IN = "Scaling activity initiated by"
+"""How ECS begins the reason of a task that it stopped because the service needs fewer."""
+
 TASK_MENTION = re.compile(r"\(task ([0-9a-f-]+)\)")
 
 
@@ -237,11 +242,32 @@ class Watch:
     failed_tasks_limit: int
 
 
-def judge_health(facts: ServiceFacts | None, watch: Watch) -> Verdict:
-    """Decide how a steady service fares: tasks that ECS has to replace are failures, scaling is not.
+def tasks_replaced(facts: ServiceFacts, watch: Watch) -> int:
+    """Count the starts since the first steady moment that were not for a growing service.
 
     Worked example: 2 tasks at the first steady moment; scaled to 4, two starts are the scaling; a third
-    start replaced a task that died.
+    start replaced a task.
+    """
+    grown = max(0, facts.desired - watch.desired)
+    return max(0, facts.tasks_started_since(watch.since) - grown)
+
+
+def tasks_died(stopped: Sequence[StoppedTask], since: float) -> int:
+    """Count the tasks that ended since then, and not because the service was scaled in.
+
+    The wording is in the ECS Developer Guide, "Stopped tasks error messages".
+    """
+    return sum(1 for task in stopped if task.stopped_at >= since and not task.stopped_reason.startswith(SCALED_IN))
+
+
+def judge_health(facts: ServiceFacts | None, watch: Watch, died: int | None = None) -> Verdict:
+    """Decide how a steady service fares: tasks that ECS has to replace are failures, scaling is not.
+
+    Parameters
+    ----------
+    died
+        ``tasks_died``, when somebody has looked; None takes ``tasks_replaced`` for it, which a service that
+        was scaled out and in again makes look worse than it is.
     """
     if facts is None or facts.status != "ACTIVE":
         return Verdict(Status.FAILED, f"the service is {facts.status if facts else 'gone'}")
@@ -251,8 +277,7 @@ def judge_health(facts: ServiceFacts | None, watch: Watch) -> Verdict:
         return Verdict(
             Status.SUPERSEDED, f"somebody else deployed {other} during the bake", facts.running, facts.desired
         )
-    grown = max(0, facts.desired - watch.desired)
-    replaced = max(0, facts.tasks_started_since(watch.since) - grown)
+    replaced = tasks_replaced(facts, watch) if died is None else died
     if replaced >= watch.failed_tasks_limit:
         return _verdict(Status.FAILED, primary, f"ECS had to replace {replaced} tasks during the bake")
     if replaced and facts.running < facts.desired:

@@ -164,3 +164,34 @@ def test_a_bug_in_a_step_rejects_before_the_first_write_and_rolls_back_after_it(
     expected = "Rejected" if function.removeprefix("v3-backend-dev-") in before_first_write else "RolledBack"
     assert (run.status, run.error) == ("FAILED", expected)
     assert_invariant(world)
+
+
+def test_a_recovery_that_cannot_begin_pages_a_person_whose_rollback_puts_everything_back(world: World) -> None:
+    before = world.snapshot()
+    world.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-plan", nth=2, error="Broken"))
+    world.run({"imageTag": GOOD}, "second", stop=StopAt("Check rollout"))
+    assert [recovery.state for recovery in world.recoveries] == ["RollbackFailed"]
+    refused = world.run({"imageTag": GOOD}, "too-early")
+    assert (refused.error, "UnfinishedRollback" in (refused.cause or "")) == ("Rejected", True)
+    assert world.run({"action": "rollback"}, "by-a-person").state == "Deployed"
+    assert world.snapshot().services == before.services
+    assert world.snapshot().parameters == before.parameters
+    assert_invariant(world)
+
+
+def test_a_world_that_could_not_be_put_back_may_go_forward_by_force(world: World) -> None:
+    world.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-roll-back", error="Broken"))
+    assert world.run({"imageTag": BAD}, "second").state == "RollbackFailed"
+    assert world.run({"imageTag": GOOD}, "third").state == "Rejected"
+    assert world.run({"imageTag": GOOD, "force": True}, "fourth").state == "Deployed"
+    assert_invariant(world)
+
+
+def test_a_rollback_that_was_refused_leaves_the_recovery_its_work(world: World) -> None:
+    before = world.snapshot()
+    world.recovers = False
+    stopped = world.run({"imageTag": GOOD}, "second", stop=StopAt("Check rollout"))
+    assert world.run({"action": "rollback", "releaseId": "r-unknown"}, "refused").state == "Rejected"
+    assert world.run({"action": "rollback", "takeover": stopped.arn}, "recovery").state == "Deployed"
+    assert world.snapshot().services == before.services
+    assert_invariant(world)

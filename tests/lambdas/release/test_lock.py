@@ -194,13 +194,13 @@ def test_a_recovery_that_has_to_wait_takes_no_waiting_place() -> None:
 
 def test_a_new_holder_gets_the_next_token_and_a_lease_from_now() -> None:
     decision = decide(FREE)
-    assert decision.lock == replace(FREE, token=5, holder=me, lease_expires_at=NOW + 65)
+    assert decision.lock == replace(FREE, token=5, holder=me, newest=me, lease_expires_at=NOW + 65)
     assert not decision.inherited
 
 
 def test_a_repeated_try_renews_the_lease_and_keeps_the_token() -> None:
     decision = decide(held_by(me))
-    assert decision.lock == replace(FREE, holder=me, lease_expires_at=NOW + 65)
+    assert decision.lock == replace(FREE, holder=me, newest=me, lease_expires_at=NOW + 65)
     assert not decision.inherited
 
 

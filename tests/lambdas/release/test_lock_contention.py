@@ -10,14 +10,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from lambdas.release.errors import LockTimeout, TakeoverRefused
-from lambdas.release.lock import Claim, Kind, Lock, LockDecision, LockStatus, LockTry, decide_lock
+from lambdas.release.errors import LockTimeout, TakeoverRefused, UnfinishedRollback
+from lambdas.release.lock import WISHES, Claim, Kind, Lock, LockDecision, LockStatus, LockTry, decide_lock
 
 POLL_SECONDS = 15
 LEASE_SECONDS = 60
 PATIENCE_SECONDS = 100_000
 
-KINDS = st.sampled_from([Kind.DEPLOY, Kind.DEPLOY, Kind.ROLLBACK])
+KINDS = st.sampled_from([Kind.DEPLOY, Kind.DEPLOY, Kind.ROLLBACK, Kind.PLAN])
 PICKS = st.integers(0, 5)
 
 
@@ -75,6 +75,12 @@ class Contention(RuleBasedStateMachine):
             assert execution.claim.kind == Kind.RECOVERY
             execution.runs = False
             return None
+        except UnfinishedRollback:
+            assert execution.claim.kind == Kind.DEPLOY
+            assert look.lock.journal
+            assert look.lock.holder is None
+            execution.runs = False
+            return None
         self.check(execution, look, decision)
         if decision.lock is not None:
             if look.lock.version != self.lock.version:
@@ -101,10 +107,11 @@ class Contention(RuleBasedStateMachine):
     def check(self, execution: Execution, look: Look, decision: LockDecision) -> None:
         """Hold a verdict against the rules that it should follow."""
         others = [c for c in look.lock.claims if look.running[c.execution] and c != execution.claim]
-        newer = [c for c in others if c.is_newer_than(execution.claim) and c.kind != Kind.RECOVERY]
+        wishes = [c for c in others if c.kind in WISHES] + ([look.lock.newest] if look.lock.newest else [])
+        newer = [c for c in wishes if c.is_newer_than(execution.claim)]
         kind = execution.claim.kind
         if decision.status == LockStatus.SUPERSEDED:
-            assert kind != Kind.RECOVERY
+            assert kind in WISHES
             assert any(kind == Kind.DEPLOY or c.kind == Kind.ROLLBACK for c in newer)
         elif kind == Kind.DEPLOY and not execution.holds:
             assert not newer, "an older deploy went on beside a newer request"
@@ -113,11 +120,12 @@ class Contention(RuleBasedStateMachine):
         if decision.status == LockStatus.BUSY:
             assert 0 < decision.wait_seconds <= POLL_SECONDS
 
-    def end(self, execution: Execution) -> None:
-        """Free the lock in the ending's transaction."""
+    def end(self, execution: Execution, *, in_pieces: bool = False) -> None:
+        """Free the lock in the ending's transaction; the journal stays when the world could not be put back."""
         assert self.lock.holder == execution.claim
         assert self.lock.token == execution.token
-        free = replace(self.lock, holder=None, lease_expires_at=0.0, journal=None)
+        journal = self.lock.journal if in_pieces else None
+        free = replace(self.lock, holder=None, lease_expires_at=0.0, journal=journal)
         self.lock = replace(free, version=self.lock.version + 1)
         execution.holds = execution.runs = False
 
@@ -193,9 +201,18 @@ class Contention(RuleBasedStateMachine):
     def the_holder_finishes(self) -> None:
         self.end(self.holders[0])
 
+    @precondition(lambda self: self.holders)
+    @rule()
+    def the_holder_cannot_put_things_back(self) -> None:
+        self.end(self.holders[0], in_pieces=True)
+
     def teardown(self) -> None:
         """Nobody starts or is stopped any more: all go on asking, and each holder finishes."""
-        wanted = [one for one in self.executions.values() if one.runs and one.claim.kind != Kind.RECOVERY]
+        if self.lock.holder is None and self.lock.journal:
+            # A person, who was paged, runs a rollback.
+            self.start(Kind.ROLLBACK, f"p{len(self.executions)}")
+        wanted = [one for one in self.executions.values() if one.runs and one.claim.kind in WISHES]
+        wanted = [one for one in wanted if one.holds or not (n := self.lock.newest) or one.claim.is_newer_than(n)]
         newest = max(wanted, key=lambda one: (one.claim.started_at, one.claim.execution), default=None)
         for _ in range(2 * len(self.executions) + 10):
             holder = self.lock.holder
@@ -271,3 +288,30 @@ def test_a_patience_that_ends_is_an_error_and_not_a_verdict() -> None:
     contention.now += PATIENCE_SECONDS
     with pytest.raises(LockTimeout):
         ask(contention, "second")
+
+
+def test_a_deploy_that_comes_after_a_newer_one_has_finished_is_superseded() -> None:
+    contention = world_with(("older", Kind.DEPLOY), ("newer", Kind.DEPLOY))
+    assert ask(contention, "newer") == [LockStatus.HELD]
+    contention.end(contention.executions["newer"])
+    assert ask(contention, "older") == [LockStatus.SUPERSEDED]
+
+
+def test_a_dry_run_waits_its_turn_and_is_in_nobodys_way() -> None:
+    contention = world_with(("older", Kind.DEPLOY), ("dry", Kind.PLAN))
+    assert ask(contention, "dry", "older") == [LockStatus.HELD, LockStatus.BUSY]
+    contention.end(contention.executions["dry"])
+    assert ask(contention, "older") == [LockStatus.HELD]
+
+
+def test_a_world_that_could_not_be_put_back_is_for_a_rollback_or_a_forced_deploy_of_everything() -> None:
+    contention = world_with(("broken", Kind.DEPLOY), ("next", Kind.DEPLOY), ("back", Kind.ROLLBACK))
+    ask(contention, "broken")
+    contention.the_holder_writes()
+    contention.end(contention.executions["broken"], in_pieces=True)
+    assert ask(contention, "next") == []
+    assert not contention.executions["next"].runs
+    forced = LockTry(Claim("forced", Kind.DEPLOY, 5000), None, {}, 5000, LEASE_SECONDS, 1000, 15, True)
+    assert decide_lock(contention.lock, forced).inherited
+    assert ask(contention, "back") == [LockStatus.HELD]
+    assert contention.lock.journal

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.release.rollout import Event, ServiceFacts, Status, Watch, firing, judge_health
+from lambdas.release.explanation import StoppedTask
+from lambdas.release.rollout import Event, ServiceFacts, Status, Watch, firing, judge_health, tasks_died
 from tests.lambdas.release.examples import any_facts, arn, deployment, service, started
 
 OLD, NEW, OTHER = (arn("api", revision) for revision in (1, 2, 3))
@@ -65,10 +66,18 @@ def test_the_bake_is_judged(facts: ServiceFacts | None, status: Status, reason: 
     assert reason in verdict.reason
 
 
-@pytest.mark.xfail(reason="a start that a scale-in took back since looks like a replaced task: only events tell")
 def test_scaling_out_and_in_again_within_the_bake_is_no_failure() -> None:
     facts = service(baking, events=(Event(1090, STOPPED_FOUR), started(1050, 4)))
-    assert judge_health(facts, WATCH).status == Status.STEADY
+    scaled_in = StoppedTask("t", NEW, "Scaling activity initiated by (deployment ecs-svc/1)", stopped_at=1090)
+    assert judge_health(facts, WATCH, tasks_died([scaled_in] * 4, WATCH.since)).status == Status.STEADY
+
+
+def test_tasks_that_end_by_themselves_within_the_bake_are_a_failure() -> None:
+    facts = service(baking, events=(started(1050, 4),))
+    crashed = StoppedTask("t", NEW, "Essential container in task exited", stopped_at=1090)
+    before = replace(crashed, stopped_at=WATCH.since - 1)
+    assert tasks_died([crashed, before], WATCH.since) == 1
+    assert judge_health(facts, WATCH, tasks_died([crashed] * 4, WATCH.since)).status == Status.FAILED
 
 
 @given(any_facts, st.integers(1, 5))
