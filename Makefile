@@ -27,8 +27,10 @@ demo: $(READY) ## deploy, fail and roll back on the embedded simulator: no AWS, 
 	@$(BIN)/stepship demo
 
 # `make synth` runs the CDK's own validation, 3 to 8 seconds for each app; the tests build many apps and leave it out.
+# The decisions have tests of their own, and are covered by these alone: tracing the simulator too would double its time.
 test: $(READY) ## run all tests; lambdas/release must be covered to the last branch
-	CDK_VALIDATION=false $(BIN)/python -m pytest -n 2 --dist worksteal --cov=lambdas/release --cov-branch tests
+	$(BIN)/python -m pytest -q -n 2 --cov=lambdas/release --cov-branch tests/lambdas/release
+	CDK_VALIDATION=false $(BIN)/python -m pytest -q -n 2 --dist worksteal tests --ignore=tests/lambdas/release
 
 lint: $(READY) $(NODE_READY) synth ## check style, types, the state machine and the templates
 	$(BIN)/ruff check
