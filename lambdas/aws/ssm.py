@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from lambdas.aws.gateway import Gateway, batches
@@ -47,6 +47,26 @@ class ParameterStore(Gateway):
         except AccessDenied:
             return dict.fromkeys(references)
         return {reference: values[name] is not None for reference, name in names.items()}
+
+    def bring_to(self, wanted: Mapping[str, str | None]) -> list[str]:
+        """Give parameters these values, None meaning that there is no such parameter.
+
+        What is right already is left alone, so a repeat writes nothing.
+
+        Returns
+        -------
+        list
+            The names that were written.
+        """
+        current = self.get(list(wanted))
+        wrong = [name for name, value in wanted.items() if current[name] != value]
+        for name in wrong:
+            value = wanted[name]
+            if value is None:
+                self.delete(name)
+            else:
+                self.put(name, value)
+        return wrong
 
     def put(self, name: str, value: str) -> None:
         """Create or overwrite a String parameter. Writing the same value twice is harmless."""

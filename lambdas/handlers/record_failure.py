@@ -26,9 +26,7 @@ def record_failure(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     is_back = (state.get("restored") or {}).get("status") == "steady" and "rollbackError" not in state
     outcome = Outcome.ROLLED_BACK if is_back else Outcome.ROLLBACK_FAILED
     done = what_was_done(state, plan)
-    lost = False
-    for key in ("error", "rollbackError"):
-        lost = lost or (state.get(key) or {}).get("Error") == LeaseLost.__name__
+    lost = any((state.get(key) or {}).get("Error") == LeaseLost.__name__ for key in ("error", "rollbackError"))
     if "rollbackError" in state:
         broken = caught_failure(state["rollbackError"], state)
         done = (*done, f"The rollback failed: {broken.error_type}: {broken.message}")
@@ -42,7 +40,8 @@ def record_failure(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         release=plan.release_id,
     )
     logger.info("failure", outcome=outcome, error_type=failure.error_type, reason=failure.message)
-    return encode(_end(call, wiring, logger, report, holds_lock=not lost))  # type: ignore[no-any-return]
+    result: Json = encode(_end(call, wiring, logger, report, holds_lock=not lost))
+    return result
 
 
 def _end(call: Invocation, wiring: Wiring, logger: Logger, report: Report, *, holds_lock: bool) -> Report:

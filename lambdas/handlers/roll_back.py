@@ -32,14 +32,7 @@ def roll_back(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         raise NothingToReturnTo("the rollback itself failed; look at the services, mend the cause, roll back again")
     call.renew_lease(wiring)
     started_at = before.get("startedAt", wiring.clock.now())
-    current = wiring.parameters.get([parameter.name for parameter in plan.parameters])
-    for parameter in plan.parameters:
-        if current[parameter.name] == parameter.previous:
-            continue
-        if parameter.previous is None:
-            wiring.parameters.delete(parameter.name)
-        else:
-            wiring.parameters.put(parameter.name, parameter.previous)
+    wiring.parameters.bring_to({parameter.name: parameter.previous for parameter in plan.parameters})
     facts = wiring.ecs.services(plan.in_order())
     updated = list(before.get("services", ()))
     for service in to_restore(next_wave_back(plan, facts), facts):

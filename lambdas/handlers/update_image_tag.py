@@ -27,16 +27,7 @@ def update_image_tag(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         check_fresh(plan, wiring)
     # A recovery keeps the journal of the deployment that it puts back: it may be stopped too.
     call.renew_lease(wiring, journal=None if plan.recovers else json.dumps(encode(plan)))
-    current = wiring.parameters.get([parameter.name for parameter in plan.parameters])
-    written = []
-    for parameter in plan.parameters:
-        if current[parameter.name] == parameter.target:
-            continue
-        if parameter.target is None:
-            wiring.parameters.delete(parameter.name)
-        else:
-            wiring.parameters.put(parameter.name, parameter.target)
-        written.append(parameter.name)
+    written = wiring.parameters.bring_to({parameter.name: parameter.target for parameter in plan.parameters})
     logger.info("parameters written", parameters=written)
     return {"status": "written", "parameters": written}
 

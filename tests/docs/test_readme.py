@@ -13,6 +13,8 @@ from pathlib import Path
 import fastjsonschema
 import pytest
 
+import config
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -68,3 +70,10 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+def test_the_services_that_a_team_brings_are_valid_config(tmp_path: Path) -> None:
+    (block,) = blocks("toml")
+    text = (ROOT / "config" / "dev.toml").read_text(encoding="utf-8")
+    (tmp_path / "dev.toml").write_text(f"{text}\n{block}", encoding="utf-8")
+    assert set(config.load("dev", folder=tmp_path).services) == {"api"}
