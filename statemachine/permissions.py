@@ -337,9 +337,11 @@ PERMISSIONS: Mapping[Step, Callable[[World], list[Grant]]] = {
         world.renew_lease(),
         world.write_images(),
         world.services("DescribeServices", "UpdateService"),
+        world.read_task_definitions(),
     ],
     steps.CHECK_ROLLBACK: lambda world: [
         world.services("DescribeServices"),
+        world.read_task_definitions(),
     ],
     steps.RECORD_FAILURE: lambda world: [
         *world.end_execution(),

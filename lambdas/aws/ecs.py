@@ -77,6 +77,14 @@ class ContainerService(Gateway):
             return None
         return TaskDefinition(answer["taskDefinition"], tuple(answer.get("tags") or ()))
 
+    def primary_definitions(self, services: Mapping[str, ServiceFacts]) -> dict[str, TaskDefinition | None]:
+        """Describe what each of these services is working towards."""
+        return {
+            name: self.task_definition(facts.primary.task_definition)
+            for name, facts in services.items()
+            if facts.primary
+        }
+
     def accepted_fields(self) -> frozenset[str]:
         """The member names of RegisterTaskDefinition's input, from botocore's service model."""
         shape = self.client.meta.service_model.operation_model("RegisterTaskDefinition").input_shape

@@ -8,6 +8,7 @@ from lambdas.observability import Handler, Invocation, Json
 from lambdas.release.errors import AwsError
 from lambdas.release.plan import PlannedService
 from lambdas.release.rollout import ServiceFacts
+from lambdas.release.way_back import check_unchanged
 from lambdas.wiring import Wiring
 
 
@@ -23,6 +24,8 @@ def deploy_wave(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     Raises
     ------
     LeaseLost
+    ServiceChanged
+        Somebody else deployed a service meanwhile. Going on would undo that without a word; a rollback goes on.
     AwsError
         A service was deleted meanwhile.
     """
@@ -38,6 +41,8 @@ def deploy_wave(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         target = str(call.state["registered"]["taskDefinitions"][service.name])
         if service.name not in facts:
             raise AwsError(f"ecs:describe_services: {service.service} is gone since it was planned")
+        if plan.action == "deploy":
+            check_unchanged(service, facts[service.name], target)
         services[service.name] = _deploy(service, facts[service.name], target, wiring, force=plan.force)
         logger.info("service updated", service=service.name, task_definition=target)
     return {"status": "deployed", "index": index, "startedAt": started_at, "services": services}

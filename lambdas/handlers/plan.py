@@ -20,6 +20,7 @@ from lambdas.release.planning import (
     plan_deploy,
     plan_recovery,
     plan_return,
+    undone_meanwhile,
 )
 from lambdas.release.policies import ApprovalPolicy, CircuitBreakerPolicy, MigrationPolicy, RolloutPolicy
 from lambdas.release.preflight import (
@@ -36,6 +37,9 @@ from lambdas.release.preflight import (
 from lambdas.release.registry import MIGRATION, Registry, parse_registry
 from lambdas.release.task_definition import TaskDefinition
 from lambdas.wiring import Wiring
+
+RECENT = 10
+"""Records that are looked at for what ended while a rollback waited."""
 
 MAX_CHECKS = 300
 """Checks that the state keeps: a payload may have 256 KiB, and a dry run of 100 services makes a thousand."""
@@ -113,6 +117,8 @@ def _decide(call: Invocation, wiring: Wiring, world: World) -> tuple[Plan, tuple
         image = decode(ReleaseImage, call.state["image"])
         return plan_deploy(request, image, world, policies, release_id_of(call.execution, call.started_at)), ()
     if request.takeover or (world.journal and not request.release_id):
+        return plan_recovery(request, world, policies), ()
+    if not request.release_id and undone_meanwhile(wiring.releases.history(RECENT), call.started_at):
         return plan_recovery(request, world, policies), ()
     wanted = wiring.releases.release(request.release_id) if request.release_id else None
     before = wiring.releases.release_before(world.live.release_id) if world.live and not request.release_id else None

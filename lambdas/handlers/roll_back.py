@@ -6,7 +6,7 @@ from aws_lambda_powertools import Logger
 
 from lambdas.observability import Handler, Invocation, Json
 from lambdas.release.errors import NothingToReturnTo
-from lambdas.release.way_back import next_wave_back, to_restore
+from lambdas.release.way_back import changed_by_others, keep_infrastructure, next_wave_back, to_restore
 from lambdas.wiring import Wiring
 
 
@@ -19,7 +19,8 @@ def roll_back(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     Returns
     -------
     dict
-        ``status`` restoring; ``services`` that were updated; ``startedAt`` of the first of these steps.
+        ``status`` restoring; ``services`` that were updated; ``overwritten``: those of them that somebody
+        else had deployed meanwhile, with what they ran; ``startedAt`` of the first of these steps.
 
     Raises
     ------
@@ -29,17 +30,29 @@ def roll_back(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     """
     plan, before = call.plan, call.state.get("rollback") or {}
     if plan.on_failure == "page":
-        raise NothingToReturnTo("the rollback itself failed; look at the services, mend the cause, roll back again")
+        raise NothingToReturnTo(
+            "the rollback itself failed; roll back to a release that can run by its releaseId, "
+            'or go forward: deploy all services with "force": true'
+        )
     call.renew_lease(wiring)
     started_at = before.get("startedAt", wiring.clock.now())
     wiring.parameters.bring_to({parameter.name: parameter.previous for parameter in plan.parameters})
     facts = wiring.ecs.services(plan.in_order())
-    updated = list(before.get("services", ()))
+    others = changed_by_others(plan, facts, (call.state.get("registered") or {}).get("taskDefinitions", {}))
+    plan = keep_infrastructure(plan, wiring.ecs.primary_definitions(others))
+    updated, overwritten = list(before.get("services", ())), dict(before.get("overwritten", {}))
     for service in to_restore(next_wave_back(plan, facts), facts):
+        if service.name in others:
+            overwritten[service.name] = facts[service.name].task_definition.rsplit("/", 1)[-1]
         wiring.ecs.update(service.cluster, service.service, service.previous, force=False)
         updated.append(service.name)
         logger.info("service put back", service=service.name, task_definition=service.previous)
-    return {"status": "restoring", "startedAt": started_at, "services": list(dict.fromkeys(updated))}
+    return {
+        "status": "restoring",
+        "startedAt": started_at,
+        "services": list(dict.fromkeys(updated)),
+        "overwritten": overwritten,
+    }
 
 
 handler = Handler(roll_back)

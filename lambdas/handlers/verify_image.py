@@ -63,7 +63,7 @@ def validate(value: Any, environment: str) -> Request:
     import fastjsonschema
 
     if not isinstance(value, dict):
-        raise InvalidInput(f"input: must be a JSON object, not {shorten(value)}")
+        raise InvalidInput(f"input: must be a JSON object, not {shorten(json.dumps(value))}")
     unknown = sorted(set(value) - set(schema()["properties"]))
     if unknown:
         known = ", ".join(schema()["properties"])
@@ -73,8 +73,11 @@ def validate(value: Any, environment: str) -> Request:
     except fastjsonschema.JsonSchemaValueException as error:
         field = ".".join(str(part) for part in error.path[1:]) or "input"
         about = schema()["properties"].get(error.path[1] if len(error.path) > 1 else "", {}).get("description", "")
-        rule = shorten(f"{error.rule} {error.rule_definition}", 160)
-        raise InvalidInput(f"{field}: {shorten(error.value)} breaks the rule {rule}. {about}".strip()) from error
+        # fastjsonschema says "data.imageTag must be string": the field is named already.
+        broken = shorten(error.message.partition(" ")[2], 160)
+        shown = shorten(json.dumps(error.value, ensure_ascii=False))
+        hint = " It looks like a digest: give it as imageDigest." if shown.startswith('"sha256:') else ""
+        raise InvalidInput(f"{field}: {shown} {broken}.{hint} {about}".strip()) from error
     request = decode(Request, value)
     check_request(request, environment)
     return request

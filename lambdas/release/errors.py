@@ -28,6 +28,7 @@ nothing there. So only the leaves below are raised, and the state machine names 
     │   ├── ReleaseNotFound            the release to return to is not in the history
     │   └── ApprovalRejected           a person said no
     ├── Failed                         the deployment began and cannot be finished
+    │   ├── ServiceChanged             somebody else deployed a service between the plan and its wave
     │   ├── LeaseLost                  somebody else holds the lock: touch nothing
     │   ├── NothingToReturnTo          the rollback that failed was itself the way back
     │   └── RollbackTimeout            services did not become steady on the previous task definitions
@@ -129,6 +130,10 @@ class ApprovalRejected(Refused):
 
 class Failed(StepshipError):
     """The deployment began and cannot be finished."""
+
+
+class ServiceChanged(Failed):
+    """Somebody else, most likely an infrastructure deploy, deployed a service after it was planned."""
 
 
 class LeaseLost(Failed):

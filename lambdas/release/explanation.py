@@ -96,7 +96,8 @@ class Cause:
     ----------
     cause
         ``image-pull``, ``secret``, ``out-of-memory``, ``capacity``, ``exit-code``, ``health-check``,
-        ``log-driver``, ``alarm``, ``superseded`` or ``unknown``.
+        ``log-driver``, ``alarm``, ``superseded``, ``timeout`` or
+        ``unknown``.
     subject
         The service, or ``migration``.
     seen
@@ -220,6 +221,8 @@ RULES: tuple[_Rule, ...] = (
     ),
 )
 
+TIMED_OUT = re.compile(r"^not (steady|done) after ")
+
 EVENT_CAUSES = (
     ("capacity", re.compile(r"unable to place a task|capacity is unavailable", re.IGNORECASE)),
     ("health-check", re.compile(r"is unhealthy|failed .*health check", re.IGNORECASE)),
@@ -278,6 +281,9 @@ def _causes(one: Evidence) -> list[tuple[int, Cause]]:
         if texts and cause not in seen:
             seen[cause] = len(texts)
             said[cause] = texts
+    if not seen and not one.stopped and TIMED_OUT.match(one.verdict):
+        hint = "Is it stuck, or does it need more than timeout_seconds in [rollout] or [migration] of the config?"
+        return [(40, Cause("timeout", one.subject, 1, (one.verdict, *one.events[:2]), hint))]
     if not seen:
         reasons = (text for task in one.stopped for text in (task.stopped_reason, *(c.reason for c in task.containers)))
         told = tuple(dict.fromkeys(text for text in reasons if text))[:2]
@@ -302,7 +308,7 @@ def _alarm_cause(alarms: Sequence[str]) -> Cause:
 
 def _summary(evidence: Sequence[Evidence], causes: Sequence[Cause]) -> str:
     verdicts = "; ".join(f"{one.subject}: {one.verdict}" for one in evidence)
-    if not causes or causes[0].cause == "unknown":
+    if not causes or causes[0].cause in ("timeout", "unknown"):
         return verdicts
     first = causes[0]
     return f"{first.subject}: {first.cause} ({first.evidence[0]}). {verdicts}"

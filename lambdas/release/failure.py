@@ -110,6 +110,8 @@ def what_was_done(state: Mapping[str, Any], plan: Plan) -> tuple[str, ...]:
         done.append(f"Put back on their previous task definitions: {', '.join(services)}.")
     else:
         done.append("No service had to be put back by us.")
+    for name, ran in (rollback.get("overwritten") or {}).items():
+        done.append(f"{name} ran {ran}, which somebody else had deployed meanwhile: that change has to be made again.")
     done.append(f"Restored {len(plan.parameters)} parameters.")
     if (state.get("restored") or {}).get("status") == "steady":
         done.append("All services are steady on what they ran before.")

@@ -199,7 +199,7 @@ def _obstacle(lock: Lock, attempt: LockTry, alive: set[str]) -> tuple[str | None
     """Return why the lock cannot be had now, and after how many seconds to ask again."""
     me, holder, poll = attempt.claim, lock.holder, attempt.poll_seconds
     if holder and holder.execution in alive:
-        return f"held by {holder.execution}", poll
+        return f"held by {holder.execution}; wait for it, or stop it: it is put back by itself", poll
     remaining = lock.lease_expires_at - attempt.now
     if holder and remaining > 0:
         # The holder was stopped, but its last function may still be writing.
@@ -208,7 +208,7 @@ def _obstacle(lock: Lock, attempt: LockTry, alive: set[str]) -> tuple[str | None
         )
     if lock.journal is not None and me.kind in (Kind.DEPLOY, Kind.PLAN):
         if holder:
-            return "a stopped deployment has to be put back first; its recovery starts by itself", poll
+            return "a stopped deployment has to be put back first; if no recovery starts by itself, roll back", poll
         if me.kind == Kind.DEPLOY and not attempt.may_take_over_journal:
             raise UnfinishedRollback(
                 "force: an earlier deployment could not be put back; run a rollback, "

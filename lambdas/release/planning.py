@@ -6,11 +6,11 @@ recovery from the journal of a deployment that was stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lambdas.release.errors import ReleaseNotFound
-from lambdas.release.history import Release
+from lambdas.release.history import DeploymentRecord, Outcome, Release, parse_timestamp
 from lambdas.release.image import ReleaseImage
 from lambdas.release.plan import (
     Plan,
@@ -96,7 +96,7 @@ def plan_deploy(request: Request, image: ReleaseImage, world: World, policies: P
     done = (
         not request.force
         and all(s.target is not None for s in services.values())
-        and all(running.facts.is_settled for running in world.running.values())
+        and all(one.facts.is_settled and one.facts.running >= one.facts.desired for one in world.running.values())
         and all(p.previous == p.target for p in parameters)
         and all(live_images.get(name) == s.image for name, s in services.items())
     )
@@ -156,7 +156,7 @@ def plan_return(request: Request, release: Release, world: World, policies: Poli
 def plan_recovery(request: Request, world: World, policies: Policies) -> Plan:
     """Plan the way back to what ran before a deployment that was stopped: its journal, the other way round.
 
-    Without a journal it was stopped before its first write, and there is nothing to put back.
+    Without a journal nothing was written, or all of it is back already: there is nothing to put back.
     """
     journal = world.journal
     moved = journal.services if journal else {}
@@ -205,12 +205,23 @@ def choose_release(request: Request, world: World, wanted: Release | None, befor
             raise ReleaseNotFound(f"releaseId: the history has no verified release {request.release_id}")
         return wanted
     if world.live is None:
-        raise ReleaseNotFound("rollback: no release was verified yet, so there is none to return to")
+        raise ReleaseNotFound("rollback: no release was verified yet, so there is none to return to; deploy a tag")
     if not _is_on(world.live, world):
         return world.live
     if before_live is None:
-        raise ReleaseNotFound(f"rollback: {world.live.release_id} is the first verified release, there is none before")
+        raise ReleaseNotFound(
+            f"rollback: {world.live.release_id} is the first verified release, there is none before; deploy a tag"
+        )
     return before_live
+
+
+def undone_meanwhile(records: Sequence[DeploymentRecord], asked_at: float) -> bool:
+    """Whether a deployment went back by itself after somebody had asked for a rollback.
+
+    What they wanted to get rid of is gone then; going back once more would be one release too far.
+    """
+    undone = (Outcome.ROLLED_BACK, Outcome.STOPPED)
+    return any(r.outcome in undone and parse_timestamp(r.ended_at) >= asked_at for r in records)
 
 
 def _is_on(release: Release, world: World) -> bool:
@@ -252,8 +263,13 @@ def _service(running: RunningService, world: World, *, target: str | None, image
 
 
 def _restored(running: RunningService, world: World, before: PlannedService) -> PlannedService:
-    """Put a service back on what it ran before the stopped deployment."""
-    return _service(running, world, target=before.previous, image=before.previous_image)
+    """Put a service back on what it ran before the stopped deployment.
+
+    A task definition that somebody else deployed meanwhile stays, if it runs the code of before.
+    """
+    same = running.image is not None and running.image == before.previous_image
+    target = running.facts.task_definition if same else before.previous
+    return _service(running, world, target=target, image=before.previous_image)
 
 
 def _parameters(world: World, tag: str | None, images: Mapping[str, str | None]) -> tuple[PlannedParameter, ...]:

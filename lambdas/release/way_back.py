@@ -1,13 +1,15 @@
-"""How far a rollback has come: decided on the world alone, so that it can start again at any point."""
+"""What others did meanwhile, and how far a rollback has come: decided on the world alone, so it may start anywhere."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 
-from lambdas.release.errors import RollbackTimeout
+from lambdas.release.errors import RollbackTimeout, ServiceChanged
 from lambdas.release.plan import Plan, PlannedService
 from lambdas.release.rollout import ServiceFacts
+from lambdas.release.task_definition import TaskDefinition
 
 
 class BackStatus(StrEnum):
@@ -16,6 +18,53 @@ class BackStatus(StrEnum):
     STEADY = "steady"
     IN_PROGRESS = "inProgress"
     NEXT_WAVE = "nextWave"
+
+
+def check_unchanged(service: PlannedService, facts: ServiceFacts, target: str) -> None:
+    """Check that a service still is what the plan has seen, before it gets a task definition made from that.
+
+    Raises
+    ------
+    ServiceChanged
+        Names the service and what it runs now.
+    """
+    primary = facts.primary
+    if primary is None or primary.id == service.deployment:
+        return
+    if primary.task_definition not in (service.previous, target):
+        other = primary.task_definition.rsplit("/", 1)[-1]
+        raise ServiceChanged(f"{service.name}: somebody else deployed {other} since it was planned; start again")
+
+
+def changed_by_others(
+    plan: Plan, facts: Mapping[str, ServiceFacts], ours: Mapping[str, str]
+) -> dict[str, ServiceFacts]:
+    """Return the services that run neither what they had nor what this deployment gave them."""
+    return {
+        name: there
+        for name, service in plan.services.items()
+        if (there := _there(facts.get(name))) is not None
+        and there.primary is not None
+        and there.primary.task_definition not in (service.previous, ours.get(name))
+    }
+
+
+def keep_infrastructure(plan: Plan, running: Mapping[str, TaskDefinition | None]) -> Plan:
+    """Leave a service where somebody else put it, if it runs the code that it had before.
+
+    An infrastructure deploy that was made meanwhile is not undone: only the code has to go back.
+
+    Parameters
+    ----------
+    running
+        What the services of ``changed_by_others`` run.
+    """
+    services = dict(plan.services)
+    for name, definition in running.items():
+        service = plan.services[name]
+        if definition and service.previous_image and definition.image(service.container) == service.previous_image:
+            services[name] = replace(service, previous=definition.arn)
+    return replace(plan, services=services)
 
 
 def next_wave_back(plan: Plan, facts: Mapping[str, ServiceFacts]) -> tuple[PlannedService, ...]:

@@ -91,12 +91,29 @@ def _drive(world: World, *, approve: bool) -> None:
     world.push("v6")
     deploy("v6", stop=StopAt("Deploy wave", when="exited"))
     deploy("v6")
+    if not approve:
+        _change_infrastructure_during(world, "v2")
     lose_ending("complete")
     world.run({"action": "rollback"}, "back")
     # A recovery that cannot finish.
     world.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-deploy-wave", error="Broken"))
     lose_ending("record-failure")
     deploy("v6", stop=StopAt("Deploy wave"))
+
+
+def _change_infrastructure_during(world: World, crashing_tag: str) -> None:
+    """Deploy more memory to a service, with the code of before, while a deployment is about to go back."""
+    run = world.start({"imageTag": crashing_tag}, "beside-infrastructure")
+    ecs, name = world.aws.client("ecs"), "v3-backend-dev-api"
+    before = ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
+    keys = ("family", "containerDefinitions", "networkMode", "requiresCompatibilities", "cpu", "runtimePlatform")
+    before["containerDefinitions"][0]["image"] = world.snapshot().services["api"]["image"]
+    more = ecs.register_task_definition(**{key: before[key] for key in keys}, memory="1024")["taskDefinition"]
+    world.aws.wait_for(lambda: run.state == "Wait for rollout")
+    ecs.update_service(cluster="v3-backend-dev", service=name, taskDefinition=more["taskDefinitionArn"])
+    world.settle()
+    after = world.live.snapshot("v3-backend-dev")[name].task_definition
+    assert after == more["taskDefinitionArn"], "the way back undid an infrastructure deploy"
 
 
 def allowed_actions(step: Step) -> set[str]:

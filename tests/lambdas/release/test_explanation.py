@@ -181,7 +181,7 @@ RANKED: dict[str, tuple[list[Evidence], tuple[str, ...], list[str]]] = {
         (),
         ["exit-code", "exit-code"],
     ),
-    "known before unknown": ([Evidence("a", VERDICT), evidence(task(EXITED, 1))], (), ["exit-code", "unknown"]),
+    "known before timeout": ([Evidence("a", VERDICT), evidence(task(EXITED, 1))], (), ["exit-code", "timeout"]),
     "only events tell of placing": (
         [evidence(events=("(service api) was unable to place a task because no container instance met all",))],
         (),
@@ -202,7 +202,7 @@ RANKED: dict[str, tuple[list[Evidence], tuple[str, ...], list[str]]] = {
         (),
         ["health-check"],
     ),
-    "never more than five": ([Evidence(str(n), VERDICT) for n in range(9)], (), ["unknown"] * 5),
+    "never more than five": ([Evidence(str(n), VERDICT) for n in range(9)], (), ["timeout"] * 5),
 }
 
 
@@ -221,6 +221,13 @@ def test_a_service_that_somebody_else_deployed_is_told_as_such_whatever_its_task
     verdict = "somebody else deployed api:9 meanwhile"
     explanation = explain([Evidence("api", verdict, "main", stopped, superseded=True)])
     assert [(cause.cause, cause.evidence) for cause in explanation.causes] == [("superseded", (verdict,))]
+
+
+@pytest.mark.parametrize("verdict", ["not steady after 600 s: 1 of 2 tasks run", "not done after 900 s; stopped"])
+def test_what_took_too_long_without_a_failing_task_names_the_limit(verdict: str) -> None:
+    (cause,) = explain([Evidence("worker", verdict, "main")]).causes
+    assert (cause.cause, cause.evidence) == ("timeout", (verdict,))
+    assert "timeout_seconds" in cause.hint
 
 
 def test_an_alarm_is_named() -> None:

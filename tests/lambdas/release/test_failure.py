@@ -158,6 +158,14 @@ def test_an_explanation_of_an_older_version_is_cut_to_today_s_bounds() -> None:
 
 
 DONE: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "somebody else's change was overwritten": (
+        {"rollback": {"services": ["api"], "overwritten": {"api": "api:4"}}},
+        (
+            "Put back on their previous task definitions: api.",
+            "api ran api:4, which somebody else had deployed meanwhile: that change has to be made again.",
+            "Restored 1 parameters.",
+        ),
+    ),
     "it never began": ({}, ("Nothing was put back.",)),
     "services and all steady": (
         {"rollback": {"services": ["worker", "api"]}, "restored": {"status": "steady"}},

@@ -271,8 +271,10 @@ def test_two_of_one_moment_agree_who_is_newer() -> None:
         (Request(image_tag="v1"), Kind.DEPLOY),
         (Request(action="rollback"), Kind.ROLLBACK),
         (Request(action="rollback", takeover="arn"), Kind.RECOVERY),
+        (Request(image_tag="v1", dry_run=True), Kind.PLAN),
+        (Request(action="rollback", dry_run=True), Kind.PLAN),
     ],
-    ids=["deploy", "rollback", "recovery"],
+    ids=["deploy", "rollback", "recovery", "dry run", "dry run of a rollback"],
 )
 def test_a_request_makes_a_claim_of_its_kind(request_: Request, kind: Kind) -> None:
     assert claim_of(request_, "me", 900) == Claim("me", kind, 900)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdas.release.errors import ReleaseNotFound
-from lambdas.release.history import Release
+from lambdas.release.history import DeploymentRecord, Outcome, Release, Report, parse_timestamp
 from lambdas.release.plan import Plan, PlannedParameter
-from lambdas.release.planning import World, choose_release, plan_deploy, plan_recovery, plan_return
+from lambdas.release.planning import World, choose_release, plan_deploy, plan_recovery, plan_return, undone_meanwhile
 from lambdas.release.registry import MIGRATION
 from lambdas.release.request import Request
 from tests.lambdas.release.examples import (
@@ -281,3 +281,41 @@ NO_CHOICE: dict[str, tuple[Request, World, str]] = {
 def test_without_a_release_to_return_to_a_rollback_is_refused(request_: Request, world_: World, words: str) -> None:
     with pytest.raises(ReleaseNotFound, match=words):
         choose_release(request_, world_, None, None)
+
+
+ASKED_AT = parse_timestamp("2026-01-05T09:10:00Z")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ended_at", "expected"),
+    [
+        (Outcome.ROLLED_BACK, "2026-01-05T09:11:00Z", True),
+        (Outcome.STOPPED, "2026-01-05T09:11:00Z", True),
+        (Outcome.ROLLED_BACK, "2026-01-05T09:09:00Z", False),
+        (Outcome.DEPLOYED, "2026-01-05T09:11:00Z", False),
+        (Outcome.REJECTED, "2026-01-05T09:11:00Z", False),
+    ],
+)
+def test_a_rollback_whose_reason_went_away_while_it_waited_has_nothing_to_do(
+    outcome: Outcome, ended_at: str, expected: bool
+) -> None:
+    record = DeploymentRecord(
+        execution="e",
+        action="deploy",
+        outcome=outcome,
+        started_at="2026-01-05T09:08:00Z",
+        ended_at=ended_at,
+        requested_by=None,
+        reason=None,
+        release_id=None,
+        image_tag=None,
+        report=Report(outcome),
+    )
+    assert undone_meanwhile([record], ASKED_AT) is expected
+
+
+def test_a_recovery_leaves_an_infrastructure_change_that_runs_the_code_of_before() -> None:
+    changed = {**world(2).running, "api": running("api", 1, revision=7)}
+    plan = plan_recovery(RECOVERY, world(2, running=changed, journal=JOURNAL), POLICIES)
+    assert plan.services["api"].target == arn("api", 7)
+    assert plan.services["worker"].target == arn("worker", 1)
