@@ -54,9 +54,7 @@ def test_the_output_of_the_demo_is_real() -> None:
     assert shown
     answer = run_stepship("demo")
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    printed = [line.rstrip() for line in answer.stdout.splitlines()]
-    for line in shown[1].splitlines():
-        assert line.rstrip() in printed
+    assert shown[1] in answer.stdout
 
 
 @pytest.mark.parametrize("block", blocks("json"))
