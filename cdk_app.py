@@ -14,11 +14,12 @@ from statemachine.node import use_packaged_node
 
 use_packaged_node()
 
-import aws_cdk as cdk  # noqa: E402
-from cdk_nag import AwsSolutionsChecks  # noqa: E402
+# What is imported below starts Node: it must be ours, so it is chosen first.
+import aws_cdk as cdk  # noqa: E402 (Node is chosen first)
+from cdk_nag import AwsSolutionsChecks  # noqa: E402 (the same)
 
-import config  # noqa: E402
-from stacks.deployment_coordinator_stack import DeploymentCoordinatorStack  # noqa: E402
+import config  # noqa: E402 (the same)
+from stacks.deployment_coordinator_stack import DeploymentCoordinatorStack  # noqa: E402 (the same)
 
 
 def build(context: Mapping[str, Any] | None = None, *, folder: Path = config.FOLDER) -> cdk.App:

@@ -190,7 +190,7 @@ class CallRecorder:
 
         def acquire_from_full(quota: RetryQuota, capacity_amount: int) -> Any:
             if quota not in full:
-                quota._available_capacity = quota._max_capacity  # noqa: SLF001
+                quota._available_capacity = quota._max_capacity  # noqa: SLF001 (botocore has no way to refill)
                 full.add(quota)
             return acquire(quota, capacity_amount)
 

@@ -161,7 +161,7 @@ class Interpreter:
         self._publish(EventKind.EXECUTION_STARTED, execution=run.name, status=run.status, detail=run.status_change())
         return run
 
-    def stop(self, run: Run, error: str | None, cause: str | None, lambda_finishes: bool) -> None:  # noqa: FBT001
+    def stop(self, run: Run, error: str | None, cause: str | None, lambda_finishes: bool) -> None:  # noqa: FBT001 (Run.stop names it)
         """Abort a running execution here and now."""
         execution = self._executions[run.arn]
         env = execution.exec_worker.env
@@ -322,7 +322,7 @@ def _error_equals(decl: Any, env: Any) -> None:
     """
     error = env.stack[-1]
     terminal = any(error == StatesErrorName(typ=name) for name in _UNCATCHABLE)
-    if terminal and decl._STATE_ALL_ERROR in decl.error_names:  # noqa: SLF001
+    if terminal and decl._STATE_ALL_ERROR in decl.error_names:  # noqa: SLF001 (moto's own constant)
         env.stack.pop()
         env.stack.append(False)
         return
@@ -335,5 +335,5 @@ _moto_lambda_error: Callable[[Any, Any, Exception], Any] = StateTaskLambda._from
 def _lambda_error(state: Any, env: Any, ex: Exception) -> Any:
     """Name a path that is missing in the state's input as AWS does: States.Runtime."""
     if isinstance(ex, NoSuchJsonPathError):
-        return execute_state.ExecutionState._from_error(state, env, ex)  # noqa: SLF001
+        return execute_state.ExecutionState._from_error(state, env, ex)  # noqa: SLF001 (a seam)
     return _moto_lambda_error(state, env, ex)

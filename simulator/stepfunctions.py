@@ -76,7 +76,7 @@ class SimulatedStepFunctions(StepFunctionsParserBackend):
             if endpoint is None:
                 continue
             # The interpreter sets the event when the task ends, whatever its outcome.
-            if execution.status != "RUNNING" or endpoint._notify_event.is_set():  # noqa: SLF001
+            if execution.status != "RUNNING" or endpoint._notify_event.is_set():  # noqa: SLF001 (moto's own)
                 raise TaskTimedOut("Task Timed Out: 'Provided task does not exist anymore'")
             return
         raise InvalidToken("'Invalid token'")
@@ -87,19 +87,22 @@ def installed() -> Iterator[None]:
     """Hold the seams of the API for the ``with`` block."""
     describe: Callable[[Any], Any] = StepFunctionResponse.describe_execution
 
+    def parameter(response: Any, name: str) -> Any:
+        return response._get_param(name)  # noqa: SLF001 (moto's own way to read the request)
+
     def stop_execution(response: Any) -> ActionResult:
-        execution = response.stepfunction_backend.describe_execution(response._get_param("executionArn"))  # noqa: SLF001
-        error, cause = response._get_param("error"), response._get_param("cause")  # noqa: SLF001
+        execution = response.stepfunction_backend.describe_execution(parameter(response, "executionArn"))
+        error, cause = parameter(response, "error"), parameter(response, "cause")
         execution.stop(stop_date=None, error=error, cause=cause)
         return ActionResult({"stopDate": execution.stop_date})
 
     def send_task_failure(response: Any) -> EmptyResult:
-        token, error, cause = (response._get_param(name) for name in ("taskToken", "error", "cause"))  # noqa: SLF001
+        token, error, cause = (parameter(response, name) for name in ("taskToken", "error", "cause"))
         response.stepfunction_backend.send_task_failure(token, error=error, cause=cause)
         return EmptyResult()
 
     def describe_execution(response: Any) -> Any:
-        execution = response.stepfunction_backend.describe_execution(response._get_param("executionArn"))  # noqa: SLF001
+        execution = response.stepfunction_backend.describe_execution(parameter(response, "executionArn"))
         description = describe(response)
         if execution.stop_date is not None:
             description.result["stopDate"] = execution.stop_date

@@ -33,9 +33,9 @@ def demo() -> None:
 
     Exit code: 0 when every deployment ended as it should and the invariant holds, else 1.
     """
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415 (--help does not wait for it)
 
-    from stepship.demo import run_demo  # noqa: PLC0415
+    from stepship.demo import run_demo  # noqa: PLC0415 (--help does not wait for it)
 
     raise typer.Exit(0 if run_demo(Console()) else 1)
 
@@ -56,7 +56,7 @@ def simulate(
 
     Exit code: 0 when the expectations of the file and the invariant hold, 1 when not, 2 for a file that cannot be used.
     """
-    from stepship.simulate import run_simulation  # noqa: PLC0415
+    from stepship.simulate import run_simulation  # noqa: PLC0415 (--help does not wait for it)
 
     raise typer.Exit(run_simulation(scenario, as_json=as_json))
 

@@ -47,11 +47,6 @@ def short_image(image: str) -> str:
     return f"{name.rpartition('/')[2]}@sha256:{digest[:12]}" if at else image.rpartition("/")[2]
 
 
-def short_arn(arn: str) -> str:
-    """Return what comes after the last slash or colon that names something: ``v3-backend-dev-api:7``."""
-    return arn.rpartition("/")[2]
-
-
 def _verify_image(output: Json) -> str:
     image = output.get("image")
     if not image:

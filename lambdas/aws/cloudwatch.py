@@ -17,7 +17,10 @@ class Alarms(Gateway):
     service: ClassVar[str] = "cloudwatch"
 
     def states(self, names: Sequence[str]) -> dict[str, str]:
-        """Return name to OK, ALARM or INSUFFICIENT_DATA; an alarm that does not exist is missing."""
+        """Return name to OK, ALARM or INSUFFICIENT_DATA; an alarm that does not exist is missing.
+
+        No call is made for no names.
+        """
         found = {}
         for batch in batches(sorted(set(names)), ALARMS_LIMIT):
             answer = self.call(

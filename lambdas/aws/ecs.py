@@ -181,7 +181,6 @@ def _facts(cluster: str, described: Mapping[str, Any]) -> ServiceFacts:
     if "capacityProviderStrategy" in launch:
         # RunTask takes either of them; a service may show both.
         launch.pop("launchType", None)
-    alarms = (described.get("deploymentConfiguration") or {}).get("alarms") or {}
     return ServiceFacts(
         name=described["serviceName"],
         cluster=cluster,
@@ -196,7 +195,6 @@ def _facts(cluster: str, described: Mapping[str, Any]) -> ServiceFacts:
             for e in described.get("events", ())
             if e.get("createdAt")
         ),
-        alarms=tuple(alarms.get("alarmNames") or ()),
         network=described.get("networkConfiguration") or {},
         launch=launch,
     )
@@ -222,7 +220,6 @@ def _stopped(task: Mapping[str, Any]) -> StoppedTask:
         task=str(task.get("taskArn", "")).rsplit("/", 1)[-1],
         task_definition=task.get("taskDefinitionArn", ""),
         stopped_reason=task.get("stoppedReason") or "",
-        stop_code=task.get("stopCode") or "",
         stopped_at=stopped_at.timestamp() if stopped_at else 0.0,
         containers=tuple(
             StoppedContainer(c.get("name", ""), c.get("exitCode"), c.get("reason") or "")

@@ -44,7 +44,7 @@ def check_health(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         )
         for s in plan.in_order()
     }
-    alarms = firing(wiring.alarms.states(plan.rollout.alarms), plan.rollout.alarms) if plan.rollout.alarms else ()
+    alarms = firing(wiring.alarms.states(plan.rollout.alarms), plan.rollout.alarms)
     bad = [name for name, verdict in verdicts.items() if verdict.status in (Status.FAILED, Status.SUPERSEDED)]
     waiting = [name for name, verdict in verdicts.items() if verdict.status == Status.IN_PROGRESS]
     ends_at = since + plan.rollout.bake_seconds

@@ -26,7 +26,7 @@ def check_rollout(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     facts = wiring.ecs.services(planned)
     now = wiring.clock.now()
     verdicts = {s.name: judge_rollout(facts.get(s.name), _goal(call, s.name), now) for s in planned}
-    alarms = firing(wiring.alarms.states(plan.rollout.alarms), plan.rollout.alarms) if plan.rollout.alarms else ()
+    alarms = firing(wiring.alarms.states(plan.rollout.alarms), plan.rollout.alarms)
     status = Status.FAILED if alarms else judge_wave(verdicts)
     for name, verdict in verdicts.items():
         logger.info("rollout", service=name, status=verdict.status, reason=verdict.reason)

@@ -49,7 +49,6 @@ class StoppedTask:
     task: str
     task_definition: str
     stopped_reason: str = ""
-    stop_code: str = ""
     stopped_at: float = 0.0
     containers: tuple[StoppedContainer, ...] = ()
 

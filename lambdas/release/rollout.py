@@ -53,7 +53,6 @@ class ServiceFacts:
     pending: int = 0
     deployments: tuple[Deployment, ...] = ()
     events: tuple[Event, ...] = ()
-    alarms: tuple[str, ...] = ()
     network: Mapping[str, Any] = field(default_factory=dict)
     launch: Mapping[str, Any] = field(default_factory=dict)
 

@@ -42,7 +42,7 @@ def test_an_exception_becomes_its_class_name_message_and_stack(aws: SimulatedAws
 
 @pytest.mark.parametrize(
     ("handler", "error_type"),
-    [(lambda *_: object(), "Runtime.MarshalError"), (lambda *_: exit(3), "Runtime.ExitError")],  # noqa: PLR1722
+    [(lambda *_: object(), "Runtime.MarshalError"), (lambda *_: exit(3), "Runtime.ExitError")],  # noqa: PLR1722 (a handler may)
 )
 def test_the_runtime_s_own_errors(aws: SimulatedAws, handler: Any, error_type: str) -> None:
     aws.functions["fail"] = handler

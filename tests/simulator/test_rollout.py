@@ -23,7 +23,7 @@ class Host:
     has_health_check: bool = True
     transitions: list[tuple[str, str]] = field(default_factory=list)
 
-    def resolve(self, task_definition: str, at: float) -> TaskSpec:  # noqa: ARG002
+    def resolve(self, task_definition: str, at: float) -> TaskSpec:  # noqa: ARG002 (the protocol has it)
         main = ContainerSpec("app", f"image:{task_definition}", has_health_check=self.has_health_check)
         return TaskSpec(task_definition, main, self.images.get(task_definition, HEALTHY))
 

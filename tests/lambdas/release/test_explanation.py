@@ -265,9 +265,7 @@ texts = st.text(max_size=20) | st.builds(
 )
 tuples = st.lists(texts, max_size=20).map(tuple)
 containers = st.builds(StoppedContainer, texts, st.none() | st.sampled_from([0, 1, 137]), texts)
-stopped_tasks = st.builds(
-    StoppedTask, texts, texts, texts, texts, st.just(0.0), st.lists(containers, max_size=2).map(tuple)
-)
+stopped_tasks = st.builds(StoppedTask, texts, texts, texts, st.just(0.0), st.lists(containers, max_size=2).map(tuple))
 pieces = st.builds(
     Evidence, texts, texts, texts, st.lists(stopped_tasks, max_size=4).map(tuple), tuples, tuples, tuples
 )
