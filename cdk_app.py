@@ -44,7 +44,6 @@ def build(context: Mapping[str, Any] | None = None, *, folder: Path = config.FOL
         settings = config.load(name, folder)
         DeploymentCoordinatorStack(
             app,
-            f"{settings.app}-{settings.environment}-deployment-coordinator",
             settings=settings,
             env=cdk.Environment(account=account, region=region) if account else None,
         )

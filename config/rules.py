@@ -22,6 +22,20 @@ RETENTION_DAYS = (
 )
 """CloudWatch Logs API reference, ``PutRetentionPolicy``."""
 
+FARGATE_SIZES: dict[int, tuple[int, int, int]] = {
+    256: (512, 2048, 512),
+    512: (1024, 4096, 1024),
+    1024: (2048, 8192, 1024),
+    2048: (4096, 16_384, 1024),
+    4096: (8192, 30_720, 1024),
+    8192: (16_384, 61_440, 4096),
+    16_384: (32_768, 122_880, 8192),
+}
+"""CPU units to lowest, highest and step of the memory in MiB (ECS Developer Guide, "Task CPU and memory").
+
+256 units know 512, 1024 and 2048 MiB only; 1536, which the step allows too, is refused by ECS.
+"""
+
 YEAR_SECONDS = 365 * 24 * 3600
 """Step Functions quotas: an execution of a standard workflow runs for at most one year."""
 
@@ -83,6 +97,19 @@ PREFIX = r"[\w+=,.@/-]{2,400}"
 ecs_name = text(ECS_NAME, "an ECS name: letters, digits, - and _, at most 255", "v3-backend-dev-api")
 repository = text(REPOSITORY, "the name of an ECR repository, without registry and tag", "v3-backend")
 
+LOG_DAYS = Rule(
+    f"whole days, one of the values that CloudWatch Logs has: {', '.join(map(str, RETENTION_DAYS))}",
+    "30",
+    lambda value: value in RETENTION_DAYS,
+)
+FARGATE_CPU = Rule(
+    f"CPU units that Fargate has: {', '.join(map(str, FARGATE_SIZES))}", "256", lambda value: value in FARGATE_SIZES
+)
+FARGATE_MEMORY = at_least(512, "MiB", 512, at_most=122_880)
+WAVE = at_least(0, "a whole number", 1, at_most=99)
+TASKS = at_least(1, "a whole number of tasks", 2, at_most=1000)
+PERCENT = at_least(10, "a whole number of percent", 60, at_most=95)
+
 RULES: dict[str, Rule] = {
     "app": text(
         rf"(?!aws|ssm){NAME}",
@@ -122,11 +149,7 @@ RULES: dict[str, Rule] = {
     "[approval] required": YES_OR_NO,
     "[approval] timeout_seconds": at_least(1, "whole seconds", 3600),
     "[machine] timeout_seconds": at_least(1, "whole seconds", 14400),
-    "[machine] log_retention_days": Rule(
-        f"whole days, one of the values that CloudWatch Logs has: {', '.join(map(str, RETENTION_DAYS))}",
-        "30",
-        lambda value: value in RETENTION_DAYS,
-    ),
+    "[machine] log_retention_days": LOG_DAYS,
     "[permissions] clusters": texts(ECS_NAME, "a list of ECS cluster names, not ARNs", '["v3-backend-dev"]'),
     "[permissions] role_path": text(
         rf"/{PREFIX}",
@@ -137,13 +160,64 @@ RULES: dict[str, Rule] = {
     "[permissions] log_group_prefix": text(
         PREFIX, "the beginning of the names of log groups, without *", "/v3-backend/dev/"
     ),
+    "[migration] cpu": FARGATE_CPU,
+    "[migration] memory": FARGATE_MEMORY,
+    "[github] repository": text(
+        r"[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}", "owner/name of a GitHub repository", "example-org/v3-backend"
+    ),
+    "[bootstrap] creates_repository": YES_OR_NO,
+    "[bootstrap] creates_oidc_provider": YES_OR_NO,
+    "[bootstrap] keep_images": at_least(2, "a whole number of images", 200, at_most=10_000),
+    "[network] cidr": text(
+        r"(10|172|192)(\.\d{1,3}){3}/(1[6-9]|2[0-2])", "a private IPv4 range, /16 to /22", "10.20.0.0/16"
+    ),
+    "[network] availability_zones": at_least(2, "a whole number of zones", 2, at_most=3),
+    "[network] nat_gateways": at_least(0, "a whole number of NAT gateways", 1, at_most=3),
+    "[network] interface_endpoints": texts(
+        r"[a-z0-9-]+(\.[a-z0-9-]+)*",
+        "a list of AWS services as PrivateLink names them, without com.amazonaws.<region>",
+        '["ecr.api", "ecr.dkr", "logs"]',
+        not_empty=False,
+    ),
+    "[logs] retention_days": LOG_DAYS,
+    "[logs] archive_days": at_least(1, "whole days", 365, at_most=3653),
+    "[compute] container_insights": text("enhanced|enabled|disabled", "enhanced, enabled or disabled", "enhanced"),
+    "[compute] execute_command": YES_OR_NO,
+    "[compute] spot": YES_OR_NO,
+    "[compute] certificate_arn": text(
+        r"(arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[0-9a-f-]{36})?",
+        "the ARN of an ACM certificate in the stack's region, or empty for a private load balancer without one",
+        "",
+    ),
+    "[compute] deregistration_delay_seconds": at_least(0, "whole seconds", 20, at_most=3600),
+    "[compute] stop_timeout_seconds": at_least(2, "whole seconds", 30, at_most=120),
+    "[api] cpu": FARGATE_CPU,
+    "[api] memory": FARGATE_MEMORY,
+    "[api] wave": WAVE,
+    "[api] min_tasks": TASKS,
+    "[api] max_tasks": TASKS,
+    "[api] cpu_percent": PERCENT,
+    "[api] memory_percent": PERCENT,
+    "[api] requests_per_task": at_least(1, "a whole number of requests a minute", 1000),
+    "[worker] cpu": FARGATE_CPU,
+    "[worker] memory": FARGATE_MEMORY,
+    "[worker] wave": WAVE,
+    "[worker] min_tasks": TASKS,
+    "[worker] max_tasks": TASKS,
+    "[worker] cpu_percent": PERCENT,
+    "[worker] memory_percent": PERCENT,
+    "[worker] messages_per_task": at_least(1, "a whole number of jobs", 10),
+    "[scheduler] cpu": FARGATE_CPU,
+    "[scheduler] memory": FARGATE_MEMORY,
+    "[scheduler] wave": WAVE,
+    "[scheduler] interval_seconds": at_least(10, "whole seconds", 300, at_most=86_400),
     "[services.*] kind": text("migration", '"migration"; a service has no kind', "migration"),
     "[services.*] cluster": ecs_name,
     "[services.*] service": ecs_name,
     "[services.*] family": ecs_name,
     "[services.*] container": ecs_name,
     "[services.*] repository": repository,
-    "[services.*] wave": at_least(0, "a whole number", 1, at_most=99),
+    "[services.*] wave": WAVE,
     "[services.*] subnets": texts(r"subnet-[0-9a-f]{8,17}", "a list of subnet ids", '["subnet-0123456789abcdef0"]'),
     "[services.*] security_groups": texts(
         r"sg-[0-9a-f]{8,17}", "a list of security group ids", '["sg-0123456789abcdef0"]'
@@ -200,7 +274,29 @@ def contradictions(settings: EnvironmentConfig) -> Iterator[tuple[str, str, str]
         )
     if settings.ecr_push.enabled and not settings.ecr_push.tag_patterns:
         yield "[ecr_push] tag_patterns", "is empty, so no push would start anything", 'give tag_patterns = ["sha-*"]'
+    yield from _size_contradictions(settings)
     yield from _service_contradictions(settings)
+
+
+def _size_contradictions(settings: EnvironmentConfig) -> Iterator[tuple[str, str, str]]:
+    for section in ("api", "worker", "scheduler", "migration"):
+        task = getattr(settings, section)
+        lowest, highest, step = FARGATE_SIZES[task.cpu]
+        sizes = [size for size in range(lowest, highest + 1, step) if (task.cpu, size) != (256, 1536)]
+        if task.memory not in sizes:
+            near = min(sizes, key=lambda size: (abs(size - task.memory), size))
+            yield (
+                f"[{section}] memory",
+                f"is {task.memory}, which Fargate does not have with cpu = {task.cpu} ({lowest} to {highest} MiB)",
+                f"give {near}",
+            )
+    for section, scaled in (("api", settings.api), ("worker", settings.worker)):
+        if scaled.min_tasks > scaled.max_tasks:
+            fix = f"give {scaled.max_tasks} or less"
+            yield f"[{section}] min_tasks", f"is {scaled.min_tasks}, more than max_tasks = {scaled.max_tasks}", fix
+    zones = settings.network.availability_zones
+    if settings.network.nat_gateways > zones:
+        yield "[network] nat_gateways", f"is {settings.network.nat_gateways} for {zones} zones", f"give {zones} or less"
 
 
 def _service_contradictions(settings: EnvironmentConfig) -> Iterator[tuple[str, str, str]]:

@@ -9,6 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
+from config.platform import (
+    Api,
+    Bootstrap,
+    Compute,
+    GitHub,
+    Logs,
+    MigrationSettings,
+    Network,
+    Scheduler,
+    Worker,
+)
 from lambdas.release.policies import (
     ApprovalPolicy,
     CircuitBreakerPolicy,
@@ -167,10 +178,18 @@ class EnvironmentConfig:
     lock: LockPolicy
     rollout: RolloutPolicy
     circuit_breaker: CircuitBreakerPolicy
-    migration: MigrationPolicy
+    migration: MigrationSettings
     approval: ApprovalPolicy
     machine: Machine
     permissions: Permissions
+    github: GitHub
+    bootstrap: Bootstrap
+    network: Network
+    logs: Logs
+    compute: Compute
+    api: Api
+    worker: Worker
+    scheduler: Scheduler
     services: Mapping[str, Service | MigrationTask] = field(default_factory=dict)
 
     @property

@@ -10,10 +10,11 @@ from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from config import EnvironmentConfig
+from stacks.environment_stack import EnvironmentStack
 from statemachine.deployment import CodeDeployment
 
 
-class DeploymentCoordinatorStack(cdk.Stack):
+class DeploymentCoordinatorStack(EnvironmentStack):
     """The construct ``CodeDeployment``, and the registry of services that no other stack registers.
 
     The current tag and the current images are not here on purpose: a code deploy writes them, and what
@@ -21,26 +22,17 @@ class DeploymentCoordinatorStack(cdk.Stack):
 
     Parameters
     ----------
-    scope, id
-        The app, and the name of the stack.
-    settings
-        The environment.
-    **kwargs
-        As for ``aws_cdk.Stack``.
+    scope, settings, **kwargs
+        As for ``EnvironmentStack``.
     """
 
-    def __init__(self, scope: Construct, id: str, *, settings: EnvironmentConfig, **kwargs: Any) -> None:
-        super().__init__(
-            scope,
-            id,
-            description=f"Code deploys of {settings.app} to {settings.environment}",
-            termination_protection=settings.is_production,
-            **kwargs,
-        )
+    PART = "deployment-coordinator"
+    PURPOSE = "Code deploys"
+
+    def __init__(self, scope: Construct, *, settings: EnvironmentConfig, **kwargs: Any) -> None:
+        super().__init__(scope, settings=settings, **kwargs)
         self.deployment = CodeDeployment(self, "CodeDeployment", settings=settings)
         self._register_services(settings)
-        for key, value in tags(settings).items():
-            cdk.Tags.of(self).add(key, value)
         cdk.CfnOutput(self, "StateMachineArn", value=self.deployment.machine.state_machine_arn)
         cdk.CfnOutput(
             self,
@@ -58,13 +50,3 @@ class DeploymentCoordinatorStack(cdk.Stack):
                 description=f"Registers {name} for deployments",
                 string_value=json.dumps(service.registry_entry(), sort_keys=True),
             )
-
-
-def tags(settings: EnvironmentConfig) -> dict[str, str]:
-    """Return the tags that every resource of an environment carries."""
-    return {
-        "app": settings.app,
-        "environment": settings.environment,
-        "owner": settings.owner,
-        "cost-center": settings.cost_center,
-    }

@@ -210,12 +210,52 @@ def test_a_log_retention_that_cloudwatch_does_not_have_is_refused(tmp_path: Path
     assert found.startswith("[machine] log_retention_days is 15; give whole days, one of the values")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "memory = 512",
+            "memory = 4096",
+            "is 4096, which Fargate does not have with cpu = 256 (512 to 2048 MiB); give 2048",
+        ),
+        (
+            "memory = 512",
+            "memory = 1536",
+            "is 1536, which Fargate does not have with cpu = 256 (512 to 2048 MiB); give 1024",
+        ),
+        (
+            "memory = 512",
+            "memory = 600",
+            "is 600, which Fargate does not have with cpu = 256 (512 to 2048 MiB); give 512",
+        ),
+    ],
+)
+def test_a_size_that_fargate_does_not_have_is_refused_with_the_nearest(
+    old: str, new: str, expected: str, tmp_path: Path
+) -> None:
+    before, after = DEV.split("[api]")
+    (found,) = problems(tmp_path, f"{before}[api]{after.replace(old, new, 1)}")
+    assert found == f"[api] memory {expected}"
+
+
+def test_fewer_tasks_at_most_than_at_least_are_refused(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, DEV.replace("min_tasks = 1", "min_tasks = 5", 1))
+    assert found == "[api] min_tasks is 5, more than max_tasks = 2; give 2 or less"
+
+
+def test_more_nat_gateways_than_zones_are_refused(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, DEV.replace("nat_gateways = 1", "nat_gateways = 3"))
+    assert found == "[network] nat_gateways is 3 for 2 zones; give 2 or less"
+
+
 def test_a_missing_section_names_each_of_its_keys(tmp_path: Path) -> None:
     without = re.sub(r"\[migration\].*?\n\n", "", DEV, flags=re.DOTALL)
     found = problems(tmp_path, without)
     assert [line.split(" is missing")[0] for line in found] == [
         "[migration] timeout_seconds",
         "[migration] poll_seconds",
+        "[migration] cpu",
+        "[migration] memory",
     ]
 
 

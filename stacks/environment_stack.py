@@ -1,0 +1,105 @@
+"""What all stacks have in common: a name, tags, and how they find each other.
+
+Stacks of one environment find each other by names (``names.py``) and by SSM parameters, which the owner
+publishes and a reader resolves when CloudFormation deploys it. There are no exports, so no stack holds
+another one's resources fast: each can be changed and destroyed alone (docs/decisions/0008).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from config import EnvironmentConfig
+from stacks.names import Names
+
+
+class EnvironmentStack(cdk.Stack):
+    """A stack of one environment, named ``<app>-<environment>-<part>``.
+
+    Parameters
+    ----------
+    scope
+        The app.
+    settings
+        The environment.
+    **kwargs
+        As for ``aws_cdk.Stack``.
+
+    Attributes
+    ----------
+    PART
+        The last part of the name, such as ``network``.
+    PURPOSE
+        What it is for: begins the stack's description.
+    """
+
+    PART: str
+    PURPOSE: str
+
+    def __init__(self, scope: Construct, *, settings: EnvironmentConfig, **kwargs: Any) -> None:
+        self.settings = settings
+        self.names = Names(settings)
+        super().__init__(
+            scope,
+            self.names.stack(self.PART),
+            description=f"{self.PURPOSE} of {settings.app} in {settings.environment}",
+            termination_protection=settings.is_production,
+            **kwargs,
+        )
+        for key, value in tags(settings).items():
+            cdk.Tags.of(self).add(key, value)
+
+    @property
+    def availability_zones(self) -> list[str]:
+        """The zones of whatever region the stack is deployed to, without a look-up at synth."""
+        return [cdk.Fn.select(zone, cdk.Fn.get_azs()) for zone in range(self.settings.network.availability_zones)]
+
+    @property
+    def removal_policy(self) -> cdk.RemovalPolicy:
+        """What becomes of data when its stack goes: production keeps it."""
+        return cdk.RemovalPolicy.RETAIN if self.settings.is_production else cdk.RemovalPolicy.DESTROY
+
+    def publish(self, name: str, value: str, description: str) -> None:
+        """Publish a value for other stacks as an SSM parameter.
+
+        Parameters
+        ----------
+        name
+            One of the parameters of ``Names``.
+        value, description
+            The value, an attribute of a resource most often, and what it is.
+        """
+        ssm.StringParameter(
+            self,
+            f"Parameter{name.removeprefix(self.names.parameter_path).title().replace('/', '')}",
+            parameter_name=name,
+            string_value=value,
+            description=description,
+        )
+
+    def read(self, name: str) -> str:
+        """Return the value that another stack has published, resolved when this stack is deployed.
+
+        Raises
+        ------
+        CloudFormation's "Unable to fetch parameters", when the other stack was not deployed before.
+        """
+        return ssm.StringParameter.value_for_string_parameter(self, name)
+
+    def read_list(self, name: str, count: int) -> list[str]:
+        """Return the values of a parameter that holds ``count`` values with commas between."""
+        return [cdk.Fn.select(each, cdk.Fn.split(",", self.read(name))) for each in range(count)]
+
+
+def tags(settings: EnvironmentConfig) -> dict[str, str]:
+    """Return the tags that every resource of an environment carries."""
+    return {
+        "app": settings.app,
+        "environment": settings.environment,
+        "owner": settings.owner,
+        "cost-center": settings.cost_center,
+    }

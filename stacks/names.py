@@ -1,0 +1,149 @@
+"""The names by which the stacks of one environment find each other. No CDK in here: names are text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from config import EnvironmentConfig
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names and parameters of one environment; the names of the deployer itself are in ``Identity``."""
+
+    settings: EnvironmentConfig
+
+    @property
+    def prefix(self) -> str:
+        """Beginning of every name: ``v3-backend-dev``."""
+        return f"{self.settings.app}-{self.settings.environment}"
+
+    def stack(self, part: str) -> str:
+        """Return the name of a stack: ``v3-backend-dev-network``."""
+        return f"{self.prefix}-{part}"
+
+    # What the services are called: the deployer's functions are limited to these.
+
+    @property
+    def cluster(self) -> str:
+        """The ECS cluster, and beginning of the names of services and families: ``v3-backend-dev``."""
+        return self.prefix
+
+    def service(self, name: str) -> str:
+        """Return the name of an ECS service, and of its task definition family: ``v3-backend-dev-api``."""
+        return f"{self.prefix}-{name}"
+
+    def container(self, name: str) -> str:
+        """Return the name of a service's container: ``v3-backend-api``."""
+        return f"{self.settings.app}-{name}"
+
+    @property
+    def repository(self) -> str:
+        """The ECR repository, shared by the environments of an account: ``v3-backend``."""
+        return self.settings.image.repositories[0]
+
+    @property
+    def role_path(self) -> str:
+        """IAM path of the roles that tasks carry; the deployer may pass these alone."""
+        return self.settings.permissions.role_path
+
+    def log_group(self, name: str) -> str:
+        """Return the log group of a service: ``/v3-backend/dev/api``."""
+        return f"{self.settings.permissions.log_group_prefix}{name}"
+
+    @property
+    def subgraph_keys(self) -> str:
+        """The secret with the API keys of the subgraphs: ``v3-backend/dev/thegraph``."""
+        return f"{self.settings.permissions.secret_prefix}thegraph"
+
+    @property
+    def pools_table(self) -> str:
+        """The table that the worker fills and the API reads."""
+        return f"{self.prefix}-pools"
+
+    @property
+    def jobs_queue(self) -> str:
+        """The queue between scheduler and worker; ``-dead`` holds the jobs that failed."""
+        return f"{self.prefix}-jobs"
+
+    def alarm(self, name: str) -> str:
+        """Return the name of an alarm: ``v3-backend-dev-api-5xx``."""
+        return f"{self.prefix}-{name}"
+
+    # Roles of the workflows.
+
+    @property
+    def code_role(self) -> str:
+        """The role of the workflow that deploys code."""
+        return f"{self.prefix}-github-code"
+
+    @property
+    def infra_role(self) -> str:
+        """The role of the workflow that deploys infrastructure."""
+        return f"{self.prefix}-github-infra"
+
+    # Parameters by which a stack hands over what only AWS can name.
+
+    @property
+    def parameter_path(self) -> str:
+        """Beginning of all parameters: ``/v3-backend/dev/``."""
+        return f"/{self.settings.app}/{self.settings.environment}/"
+
+    @property
+    def vpc_id(self) -> str:
+        """Published by the network."""
+        return f"{self.parameter_path}network/vpcId"
+
+    @property
+    def public_subnet_ids(self) -> str:
+        """Published by the network; one per zone, with commas between."""
+        return f"{self.parameter_path}network/publicSubnetIds"
+
+    @property
+    def private_subnet_ids(self) -> str:
+        """Published by the network; one per zone, with commas between."""
+        return f"{self.parameter_path}network/privateSubnetIds"
+
+    @property
+    def load_balancer_name(self) -> str:
+        """Published by compute-shared: the ``app/name/id`` that metrics and scaling know it by."""
+        return f"{self.parameter_path}compute/loadBalancerFullName"
+
+    @property
+    def load_balancer_address(self) -> str:
+        """Published by compute-shared: its DNS name."""
+        return f"{self.parameter_path}compute/loadBalancerAddress"
+
+    @property
+    def listener_arn(self) -> str:
+        """Published by compute-shared: the listener to which the API adds its rule."""
+        return f"{self.parameter_path}compute/listenerArn"
+
+    @property
+    def api_security_group(self) -> str:
+        """Published by compute-shared: lets the load balancer in on the API's port."""
+        return f"{self.parameter_path}compute/apiSecurityGroupId"
+
+    @property
+    def task_security_group(self) -> str:
+        """Published by compute-shared: lets nobody in; worker, scheduler and migration have it."""
+        return f"{self.parameter_path}compute/taskSecurityGroupId"
+
+    @property
+    def namespace_id(self) -> str:
+        """Published by compute-shared: the Cloud Map namespace ``<environment>.<app>.internal``."""
+        return f"{self.parameter_path}compute/namespaceId"
+
+    @property
+    def namespace_arn(self) -> str:
+        """Published by compute-shared: the same as an ARN."""
+        return f"{self.parameter_path}compute/namespaceArn"
+
+    @property
+    def namespace(self) -> str:
+        """Name of the Cloud Map namespace, known without a look-up."""
+        return f"{self.settings.environment}.{self.settings.app}.internal"
+
+
+API_PORT = 8080
+"""Where the API's container listens, in the image and in its placeholder."""
