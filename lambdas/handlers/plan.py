@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 
 from aws_lambda_powertools import Logger
 
@@ -35,7 +36,8 @@ from lambdas.release.preflight import (
     require,
 )
 from lambdas.release.registry import MIGRATION, Registry, parse_registry
-from lambdas.release.task_definition import TaskDefinition
+from lambdas.release.request import Request
+from lambdas.release.task_definition import TaskDefinition, is_revision_of
 from lambdas.wiring import Wiring
 
 RECENT = 10
@@ -61,6 +63,14 @@ def plan(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     definitions = {
         s.name: wiring.ecs.task_definition(facts[s.name].task_definition) for s in registry.services if s.name in facts
     }
+    # What new revisions are made from: what runs, or the registered family where a placeholder runs instead.
+    bases = {
+        s.name: definitions[s.name]
+        if is_revision_of(facts[s.name].task_definition, s.family)
+        else wiring.ecs.task_definition(s.family)
+        for s in registry.services
+        if s.name in facts
+    }
     may_interrupt = request.force or not request.is_deploy
     checks = [
         c for s in registry.services for c in check_service(s.name, facts.get(s.name), may_interrupt=may_interrupt)
@@ -69,10 +79,12 @@ def plan(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         c
         for s in registry.services
         if s.name in facts
-        for c in check_task_definition(s.name, s.family, s.container, definitions[s.name])
+        for c in check_task_definition(s.name, s.family, s.container, bases[s.name])
     ]
+    alarms = wiring.alarms.states(wiring.policy(CircuitBreakerPolicy).alarms) if request.is_deploy else {}
     if request.is_deploy:
-        checks += _deploy_checks(registry, definitions, wiring, migrate=request.run_migration)
+        checks += _deploy_checks(request, registry, bases, wiring)
+        checks += check_alarms(wiring.policy(CircuitBreakerPolicy).alarms, alarms, forced=request.force)
     require(checks)
 
     running = {
@@ -87,7 +99,8 @@ def plan(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         live=wiring.releases.live(),
         journal=journal,
     )
-    made, more = _decide(call, wiring, world)
+    silent = [name for name, state in alarms.items() if state != "ALARM"]
+    made, more = _decide(call, wiring, world, replace(wiring.policy(CircuitBreakerPolicy), alarms=tuple(silent)))
     require(more)
     result: Json = encode(made)
     checks += more
@@ -105,11 +118,13 @@ def _journal(call: Invocation, wiring: Wiring) -> Plan | None:
     return decode(Plan, json.loads(journal)) if journal else None
 
 
-def _decide(call: Invocation, wiring: Wiring, world: World) -> tuple[Plan, tuple[Check, ...]]:
+def _decide(
+    call: Invocation, wiring: Wiring, world: World, circuit_breaker: CircuitBreakerPolicy
+) -> tuple[Plan, tuple[Check, ...]]:
     request = call.request
     policies = Policies(
         wiring.policy(RolloutPolicy),
-        wiring.policy(CircuitBreakerPolicy),
+        circuit_breaker,
         wiring.policy(MigrationPolicy),
         wiring.policy(ApprovalPolicy),
     )
@@ -144,12 +159,12 @@ def _return_checks(made: Plan, world: World, wiring: Wiring) -> list[Check]:
 
 
 def _deploy_checks(
-    registry: Registry, definitions: dict[str, TaskDefinition | None], wiring: Wiring, *, migrate: bool
+    request: Request, registry: Registry, definitions: dict[str, TaskDefinition | None], wiring: Wiring
 ) -> list[Check]:
     """Check everything that the new tasks will need, each thing looked up once."""
     subjects = {name: found for name, found in definitions.items() if found}
     checks: list[Check] = []
-    if registry.migration and migrate:
+    if registry.migration and request.run_migration:
         task = registry.migration
         found = wiring.ecs.task_definition(task.family)
         checks += check_task_definition(MIGRATION, task.family, task.container, found)
@@ -163,9 +178,6 @@ def _deploy_checks(
         checks += check_found(subject, "role exists", definition.role_arns, roles)
         checks += check_found(subject, "log group exists", definition.log_groups, groups)
         checks += check_found(subject, "secret exists", definition.secret_references, secrets)
-    alarms = wiring.policy(CircuitBreakerPolicy).alarms
-    if alarms:
-        checks += check_alarms(alarms, wiring.alarms.states(alarms))
     return checks
 
 

@@ -7,7 +7,7 @@ from aws_lambda_powertools import Logger
 from lambdas.observability import Handler, Invocation, Json
 from lambdas.release.errors import AwsError
 from lambdas.release.plan import PlannedService
-from lambdas.release.task_definition import TaskDefinition, same_content, with_image
+from lambdas.release.task_definition import TaskDefinition, is_revision_of, same_content, with_image
 from lambdas.wiring import Wiring
 
 
@@ -61,7 +61,8 @@ class _Registrar:
         if service.target is None:
             newest = self.ecs.task_definition(service.family)
             # Most often the newest revision is the one that runs: one look-up serves for both.
-            base = newest if newest and newest.arn == service.previous else self.describe(service.previous)
+            runs = service.previous if is_revision_of(service.previous, service.family) else service.family
+            base = newest if newest and runs in {newest.arn, service.family} else self.describe(runs)
             arn = self.register(base, newest, service.container, service.image or "")
             logger.info("task definition", service=service.name, task_definition=arn)
             return arn

@@ -114,18 +114,22 @@ def check_found(subject: str, check: str, wanted: Sequence[str], found: dict[str
     return tuple(checks)
 
 
-def check_alarms(names: Sequence[str], states: dict[str, str]) -> tuple[Check, ...]:
-    """Check that no alarm fires already: ECS would ignore it for the whole rollout, and we could not tell.
+def check_alarms(names: Sequence[str], states: dict[str, str], *, forced: bool) -> tuple[Check, ...]:
+    """Check that no alarm fires already: it could not tell whether this deployment made it fire.
 
-    Source: ECS Developer Guide, "How CloudWatch alarms detect Amazon ECS deployment failures".
+    ECS ignores such an alarm for the whole rollout (ECS Developer Guide, "How CloudWatch alarms detect Amazon
+    ECS deployment failures"). A forced deploy does the same: the fix for what the alarm says has to get in.
     """
     checks = []
     for name in names:
         state = states.get(name)
         if state is None:
             checks.append(ng(name, "alarm", "there is no such alarm; mend [circuit_breaker] alarms"))
+        elif state == "ALARM" and forced:
+            checks.append(skip(name, "alarm", "it is firing already, so it does not judge this forced deployment"))
         elif state == "ALARM":
-            checks.append(ng(name, "alarm", "it is firing already; let it recover first"))
+            fix = 'let it recover, or give "force": true when this deployment is to mend it'
+            checks.append(ng(name, "alarm", f"it is firing already; {fix}"))
         else:
             checks.append(ok(name, "alarm", state))
     return tuple(checks)

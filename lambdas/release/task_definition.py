@@ -102,6 +102,15 @@ def _creates_group(options: Mapping[str, str]) -> bool:
     return str(options.get("awslogs-create-group", "")).lower() == "true"
 
 
+def is_revision_of(arn: str, family: str) -> bool:
+    """Whether an ARN, ``…:task-definition/<family>:<revision>``, is of that family.
+
+    A service that runs another family than the one it registered runs a stand-in: the placeholder from before
+    the first code deploy. New revisions are then made from the family's own newest one.
+    """
+    return arn.rsplit("/", 1)[-1].rpartition(":")[0] == family
+
+
 def with_image(definition: TaskDefinition, container: str, image: str, accepted: Iterable[str]) -> dict[str, Any]:
     """Return the RegisterTaskDefinition request for the definition with one image changed.
 

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 import config
 from simulator.faults import CallAction, CallFault
 from simulator.images import HEALTHY, ImageBehavior
+from simulator.platform import PLACEHOLDER
 from simulator.world import World
 from tests.lambdas.handlers.flow import Flow, Json, footprint, writes
 
@@ -44,6 +45,22 @@ def change_definition(world: World, service: str, change: Callable[[Json], None]
     if service != "migration":
         ecs.update_service(cluster=world.platform.cluster, service=name, taskDefinition=arn)
         world.aws.clock.sleep(300)
+
+
+def run_placeholder(world: World, service: str) -> str:
+    """Let a service run a placeholder of another family, as before the first code deploy; returns its ARN."""
+    ecs, name = world.aws.client("ecs"), f"{world.platform.cluster}-{service}"
+    arn = ecs.register_task_definition(
+        family=f"{name}-placeholder",
+        containerDefinitions=[{"name": world.platform.container(service), "image": PLACEHOLDER, "command": ["wait"]}],
+        requiresCompatibilities=["FARGATE"],
+        networkMode="awsvpc",
+        cpu="256",
+        memory="512",
+    )["taskDefinition"]["taskDefinitionArn"]
+    ecs.update_service(cluster=world.platform.cluster, service=name, taskDefinition=arn)
+    world.aws.clock.sleep(300)
+    return str(arn)
 
 
 def with_alarms(*names: str) -> World:

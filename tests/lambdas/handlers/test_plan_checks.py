@@ -7,16 +7,19 @@ import json
 import pytest
 
 from simulator.faults import CallAction, CallFault
+from simulator.images import ImageBehavior
 from simulator.world import World
-from tests.lambdas.handlers.flow import Json
+from tests.lambdas.handlers.flow import Flow, Json
 from tests.lambdas.handlers.surroundings import (
     DEPLOY,
     ROLLBACK,
     at_plan,
     change_definition,
     deployed,
+    push,
     put_alarm,
     refused,
+    run_placeholder,
     with_alarms,
 )
 
@@ -168,6 +171,15 @@ def test_an_alarm_that_does_not_fire_is_good(state: str) -> None:
     assert plan["rollout"]["alarms"] == ["errors"]
 
 
+def test_a_forced_deploy_may_mend_what_an_alarm_says_and_is_judged_by_the_others() -> None:
+    with with_alarms("errors", "latency") as world:
+        put_alarm(world, "errors", "ALARM")
+        put_alarm(world, "latency", "OK")
+        plan = at_plan(world, {**DEPLOY, "force": True}).call()
+    assert plan["rollout"]["alarms"] == ["latency"]
+    assert next(check for check in plan["checks"] if check["subject"] == "errors")["result"] == "SKIP"
+
+
 def test_everything_that_is_not_good_is_listed_at_once(world: World) -> None:
     flow = at_plan(world)
     world.aws.client("logs").delete_log_group(logGroupName="/v3-backend/dev/api")
@@ -196,3 +208,22 @@ def test_no_value_of_an_environment_variable_is_in_the_plan(world: World) -> Non
         lambda new: new["containerDefinitions"][0].update(environment=[{"name": "PASSWORD", "value": "canary"}]),
     )
     assert "canary" not in json.dumps(at_plan(world, {**DEPLOY, "dryRun": True}).call())
+
+
+def test_the_registered_family_is_checked_where_a_placeholder_runs(world: World) -> None:
+    run_placeholder(world, "api")
+    flow = at_plan(world)
+    ecs = world.aws.client("ecs")
+    ecs.deregister_task_definition(taskDefinition="v3-backend-dev-api:1")
+    assert "NG api: task definition — v3-backend-dev-api has no active revision" in refused(flow)
+
+
+def test_a_failing_first_deploy_returns_to_the_placeholder() -> None:
+    with World(recovery=False) as world:
+        placeholder = run_placeholder(world, "api")
+        push(world, "bad", ImageBehavior(outcome="crash"))
+        assert Flow(world, {"imageTag": "bad"}, "one").run_to_end() == "RolledBack"
+        (api,) = world.aws.client("ecs").describe_services(cluster="v3-backend-dev", services=["v3-backend-dev-api"])[
+            "services"
+        ]
+    assert api["taskDefinition"] == placeholder

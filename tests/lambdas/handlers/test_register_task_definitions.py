@@ -5,7 +5,7 @@ from typing import Any
 from simulator.faults import CallAction, CallFault
 from simulator.world import World
 from tests.lambdas.handlers.flow import Flow, Json, footprint, writes
-from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, change_definition, deployed
+from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, change_definition, deployed, run_placeholder
 
 HERE = "Register task definitions"
 SIDECAR = {
@@ -37,6 +37,16 @@ def test_each_service_gets_a_revision_with_the_new_image(world: World) -> None:
         assert arn.endswith(":2")
         definition, _ = described(world, arn)
         assert definition["containerDefinitions"][0]["image"] == image
+
+
+def test_what_runs_before_the_first_deploy_is_no_model_for_the_application(world: World) -> None:
+    run_placeholder(world, "api")
+    flow = at_register(world)
+    new, _ = described(world, flow.call()["taskDefinitions"]["api"])
+    assert new["family"] == "v3-backend-dev-api"
+    assert "command" not in new["containerDefinitions"][0]
+    assert new["containerDefinitions"][0]["secrets"], "the registered family's own"
+    assert new["containerDefinitions"][0]["image"] == flow.state["plan"]["services"]["api"]["image"]
 
 
 def test_everything_but_the_image_is_kept_sidecars_and_tags_too(world: World) -> None:

@@ -70,7 +70,13 @@ def test_what_may_not_be_looked_up_is_skipped_and_what_is_not_there_is_not_good(
 
 def test_an_alarm_has_to_exist_and_be_quiet() -> None:
     states = {"a": "OK", "b": "ALARM", "c": "INSUFFICIENT_DATA"}
-    assert [check.result for check in check_alarms(["a", "b", "c", "d"], states)] == [OK, NG, OK, NG]
+    assert [check.result for check in check_alarms(["a", "b", "c", "d"], states, forced=False)] == [OK, NG, OK, NG]
+
+
+def test_a_forced_deploy_goes_past_an_alarm_that_fires_already_but_not_past_one_that_does_not_exist() -> None:
+    firing, missing = check_alarms(["a", "b"], {"a": "ALARM"}, forced=True)
+    assert str(firing) == "SKIP a: alarm — it is firing already, so it does not judge this forced deployment"
+    assert missing.result == NG
 
 
 def test_one_check_that_is_not_good_refuses_and_all_of_them_are_named() -> None:

@@ -10,7 +10,14 @@ from botocore.validate import ParamValidator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lambdas.release.task_definition import READ_ONLY, LogTarget, TaskDefinition, same_content, with_image
+from lambdas.release.task_definition import (
+    READ_ONLY,
+    LogTarget,
+    TaskDefinition,
+    is_revision_of,
+    same_content,
+    with_image,
+)
 from tests.lambdas.release.examples import URI, arn, pinned
 
 MODEL = botocore.session.get_session().get_service_model("ecs")
@@ -252,3 +259,16 @@ def test_a_definition_says_what_its_tasks_need_each_once() -> None:
     assert definition.log_groups == ("/v3-backend/dev/api",)
     assert definition.image(CONTAINER) == f"{URI}:v1"
     assert definition.image("sidecar") == "proxy"
+
+
+@pytest.mark.parametrize(
+    ("revision", "expected"),
+    [
+        ("arn:aws:ecs:eu-west-1:123456789012:task-definition/v3-backend-dev-api:17", True),
+        ("v3-backend-dev-api:17", True),
+        ("arn:aws:ecs:eu-west-1:123456789012:task-definition/v3-backend-dev-api-placeholder:1", False),
+        ("arn:aws:ecs:eu-west-1:123456789012:task-definition/other-v3-backend-dev-api:1", False),
+    ],
+)
+def test_a_revision_belongs_to_the_family_that_its_arn_names(revision: str, expected: bool) -> None:
+    assert is_revision_of(revision, "v3-backend-dev-api") is expected
