@@ -85,7 +85,7 @@ class Compute:
     Attributes
     ----------
     container_insights
-        ``enhanced``, ``enabled`` or ``disabled``.
+        ``enhanced`` or ``enabled``; the worker is scaled by what it measures.
     execute_command
         Whether a person may open a shell in a running task (ECS Exec).
     spot

@@ -181,7 +181,7 @@ RULES: dict[str, Rule] = {
     ),
     "[logs] retention_days": LOG_DAYS,
     "[logs] archive_days": at_least(1, "whole days", 365, at_most=3653),
-    "[compute] container_insights": text("enhanced|enabled|disabled", "enhanced, enabled or disabled", "enhanced"),
+    "[compute] container_insights": text("enhanced|enabled", "enhanced or enabled: the worker scales by it", "enhanced"),
     "[compute] execute_command": YES_OR_NO,
     "[compute] spot": YES_OR_NO,
     "[compute] certificate_arn": text(

@@ -7,9 +7,11 @@ another one's resources fast: each can be changed and destroyed alone (docs/deci
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
@@ -93,6 +95,19 @@ class EnvironmentStack(cdk.Stack):
     def read_list(self, name: str, count: int) -> list[str]:
         """Return the values of a parameter that holds ``count`` values with commas between."""
         return [cdk.Fn.select(each, cdk.Fn.split(",", self.read(name))) for each in range(count)]
+
+    @cached_property
+    def vpc(self) -> ec2.IVpc:
+        """The environment's VPC with its private subnets, as the network's stack has published them."""
+        zones = self.settings.network.availability_zones
+        return ec2.Vpc.from_vpc_attributes(
+            self,
+            "Vpc",
+            vpc_id=self.read(self.names.vpc_id),
+            vpc_cidr_block=self.settings.network.cidr,
+            availability_zones=self.availability_zones,
+            private_subnet_ids=self.read_list(self.names.private_subnet_ids, zones),
+        )
 
 
 def tags(settings: EnvironmentConfig) -> dict[str, str]:

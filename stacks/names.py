@@ -57,6 +57,11 @@ class Names:
         return f"{self.settings.permissions.secret_prefix}thegraph"
 
     @property
+    def subgraph_keys_arn(self) -> str:
+        """Published by compute-shared: the secret's whole ARN, which a reference to one of its keys needs."""
+        return f"{self.parameter_path}compute/subgraphKeysArn"
+
+    @property
     def pools_table(self) -> str:
         """The table that the worker fills and the API reads."""
         return f"{self.prefix}-pools"
@@ -120,6 +125,11 @@ class Names:
         return f"{self.parameter_path}compute/listenerArn"
 
     @property
+    def load_balancer_security_group(self) -> str:
+        """Published by compute-shared: the load balancer's own group."""
+        return f"{self.parameter_path}compute/loadBalancerSecurityGroupId"
+
+    @property
     def api_security_group(self) -> str:
         """Published by compute-shared: lets the load balancer in on the API's port."""
         return f"{self.parameter_path}compute/apiSecurityGroupId"
@@ -143,6 +153,11 @@ class Names:
     def namespace(self) -> str:
         """Name of the Cloud Map namespace, known without a look-up."""
         return f"{self.settings.environment}.{self.settings.app}.internal"
+
+    @property
+    def exec_log_group(self) -> str:
+        """What people typed into running tasks (ECS Exec); outside the prefix that the deployer may read."""
+        return f"/aws/ecs/{self.prefix}/exec"
 
 
 API_PORT = 8080

@@ -1,0 +1,154 @@
+"""The worker: takes jobs from its queue, scaled by how many wait for each of its tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_applicationautoscaling as appscaling
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from config import EnvironmentConfig
+from stacks.environment_stack import EnvironmentStack
+from stacks.service import COOLDOWN, SLOWLY, Service
+from stacks.task import Workload
+from statemachine.nag import acknowledge
+from statemachine.permissions import Grant
+
+VISIBILITY = cdk.Duration.minutes(2)
+"""How long a job is hidden from other tasks: several times what one takes."""
+
+MAX_RECEIVES = 3
+OLDEST_JOB = cdk.Duration.minutes(15)
+
+
+class WorkerServiceStack(EnvironmentStack):
+    """The service ``worker`` with its queue of jobs and the alarm on it.
+
+    Parameters
+    ----------
+    scope, settings, **kwargs
+        As for ``EnvironmentStack``.
+    """
+
+    PART = "worker-service"
+    PURPOSE = "The worker"
+
+    def __init__(self, scope: Construct, *, settings: EnvironmentConfig, **kwargs: Any) -> None:
+        super().__init__(scope, settings=settings, **kwargs)
+        self.queue = self._queue()
+        service = Service(
+            self,
+            "Worker",
+            Workload(
+                "worker",
+                settings.worker,
+                environment={"POOLS_TABLE": self.names.pools_table, "JOBS_QUEUE_URL": self.queue.queue_url},
+                grants=self._grants(),
+                uses_subgraph=True,
+            ),
+            security_group_id=self.read(self.names.task_security_group),
+            alarms=[self._age_alarm()],
+        )
+        self._scale(service)
+
+    def _queue(self) -> sqs.Queue:
+        dead = sqs.Queue(
+            self,
+            "DeadJobs",
+            queue_name=f"{self.names.jobs_queue}-dead",
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=cdk.Duration.days(14),
+        )
+        acknowledge(dead, "AwsSolutions-SQS3", "This is the dead-letter queue itself.")
+        return sqs.Queue(
+            self,
+            "Jobs",
+            queue_name=self.names.jobs_queue,
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            visibility_timeout=VISIBILITY,
+            dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=MAX_RECEIVES),
+        )
+
+    def _age_alarm(self) -> cloudwatch.Alarm:
+        """Fire while jobs wait too long; unlike a count of dead jobs, it recovers by itself."""
+        return cloudwatch.Alarm(
+            self,
+            "OldJobs",
+            alarm_name=self.names.alarm("worker-queue-age"),
+            alarm_description="Jobs wait too long. A rollout during which this fires is rolled back.",
+            metric=self.queue.metric_approximate_age_of_oldest_message(
+                statistic="Maximum", period=cdk.Duration.minutes(1)
+            ),
+            threshold=OLDEST_JOB.to_seconds(),
+            evaluation_periods=3,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            # An empty queue has no oldest message.
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+
+    def _scale(self, service: Service) -> None:
+        """Track the jobs per running task.
+
+        Source: ECS Developer Guide and Application Auto Scaling User Guide, "target tracking with metric
+        math". Worked example: 130 jobs wait, 2 tasks run, 20 are wanted per task: 65 > 20, so the count
+        goes towards 130 / 20, 7 tasks.
+        """
+        count = service.scale(self.settings.worker)
+        target = count.node.find_child("Target")
+        assert isinstance(target, appscaling.ScalableTarget)  # noqa: S101 (find_child knows no types)
+        policy = appscaling.CfnScalingPolicy
+        queue = {"QueueName": self.queue.queue_name}
+        service_name = {"ClusterName": self.names.cluster, "ServiceName": self.names.service("worker")}
+        policy(
+            self,
+            "JobsPerTask",
+            policy_name=f"{self.names.service('worker')}-jobs-per-task",
+            policy_type="TargetTrackingScaling",
+            scaling_target_id=target.scalable_target_id,
+            target_tracking_scaling_policy_configuration=policy.TargetTrackingScalingPolicyConfigurationProperty(
+                target_value=self.settings.worker.messages_per_task,
+                scale_out_cooldown=COOLDOWN.to_seconds(),
+                scale_in_cooldown=SLOWLY.to_seconds(),
+                # The CDK's own policy takes no metric math.
+                customized_metric_specification=policy.CustomizedMetricSpecificationProperty(
+                    metrics=[
+                        _metric("waiting", "AWS/SQS", "ApproximateNumberOfMessagesVisible", queue),
+                        _metric("running", "ECS/ContainerInsights", "RunningTaskCount", service_name),
+                        policy.TargetTrackingMetricDataQueryProperty(
+                            id="perTask", expression="waiting / IF(running > 0, running, 1)", return_data=True
+                        ),
+                    ]
+                ),
+            ),
+        )
+
+    def _grants(self) -> list[Grant]:
+        table = self.format_arn(service="dynamodb", resource="table", resource_name=self.names.pools_table)
+        jobs = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility")
+        return [Grant(jobs, (self.queue.queue_arn,)), Grant(("dynamodb:BatchWriteItem",), (table,))]
+
+
+def _metric(
+    id: str, namespace: str, name: str, dimensions: dict[str, str]
+) -> appscaling.CfnScalingPolicy.TargetTrackingMetricDataQueryProperty:
+    policy = appscaling.CfnScalingPolicy
+    return policy.TargetTrackingMetricDataQueryProperty(
+        id=id,
+        return_data=False,
+        metric_stat=policy.TargetTrackingMetricStatProperty(
+            stat="Average",
+            metric=policy.TargetTrackingMetricProperty(
+                namespace=namespace,
+                metric_name=name,
+                dimensions=[
+                    policy.TargetTrackingMetricDimensionProperty(name=key, value=value)
+                    for key, value in dimensions.items()
+                ],
+            ),
+        ),
+    )
