@@ -19,7 +19,7 @@ import aws_cdk as cdk  # noqa: E402 (Node is chosen first)
 from cdk_nag import AwsSolutionsChecks  # noqa: E402 (the same)
 
 import config  # noqa: E402 (the same)
-from stacks.deployment_coordinator_stack import DeploymentCoordinatorStack  # noqa: E402 (the same)
+from stacks.stages import add_stacks  # noqa: E402 (the same)
 
 
 def build(context: Mapping[str, Any] | None = None, *, folder: Path = config.FOLDER) -> cdk.App:
@@ -28,7 +28,8 @@ def build(context: Mapping[str, Any] | None = None, *, folder: Path = config.FOL
     Parameters
     ----------
     context
-        As after ``cdk -c``; ``environment`` chooses one environment.
+        As after ``cdk -c``: ``environment`` chooses one environment, ``imageUri`` or ``imageTag`` the image of
+        the services (``stacks/image.py``).
     folder
         Where the config files are.
 
@@ -36,17 +37,15 @@ def build(context: Mapping[str, Any] | None = None, *, folder: Path = config.FOL
     ------
     config.ConfigError
         A config file cannot be used.
+    stacks.image.ImageError
+        The context names no image.
     """
     app = cdk.App(context=dict(context or {}))
     chosen = app.node.try_get_context("environment")
     account, region = os.environ.get("CDK_DEFAULT_ACCOUNT"), os.environ.get("CDK_DEFAULT_REGION")
     for name in [chosen] if chosen else config.environments(folder):
         settings = config.load(name, folder)
-        DeploymentCoordinatorStack(
-            app,
-            settings=settings,
-            env=cdk.Environment(account=account, region=region) if account else None,
-        )
+        add_stacks(app, settings, env=cdk.Environment(account=account, region=region) if account else None)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     return app
 

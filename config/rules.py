@@ -163,7 +163,9 @@ RULES: dict[str, Rule] = {
     "[migration] cpu": FARGATE_CPU,
     "[migration] memory": FARGATE_MEMORY,
     "[github] repository": text(
-        r"[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}", "owner/name of a GitHub repository", "example-org/v3-backend"
+        r"[A-Za-z0-9-]{1,39}(@\d+)?/[A-Za-z0-9._-]{1,100}(@\d+)?",
+        "owner/name of a GitHub repository, or owner@id/name@id for one with immutable subjects",
+        "example-org/v3-backend",
     ),
     "[bootstrap] creates_repository": YES_OR_NO,
     "[bootstrap] creates_oidc_provider": YES_OR_NO,

@@ -11,7 +11,7 @@ import config
 from lambdas.release.registry import MIGRATION
 from simulator.local_lambda import ACCOUNT, REGION
 
-PLACEHOLDER = "public.ecr.aws/docker/library/busybox:stable"
+PLACEHOLDER = "public.ecr.aws/docker/library/python:3.13-alpine"
 """What services run before the first release, as after the first infrastructure deploy."""
 
 
@@ -95,11 +95,28 @@ class Platform:
         secret = client("secretsmanager").create_secret(
             Name=f"{self.settings.permissions.secret_prefix}database", SecretString="never-shown"
         )["ARN"]
+        for alarm in self.settings.circuit_breaker.alarms:
+            self._create_alarm(alarm)
         for service in self.services:
             self._create_service(service, secret)
         if self.migration:
             self._register_family(MIGRATION, secret, health_check=False)
             self._publish(MIGRATION, {"kind": "migration", "subnets": ["subnet-1"], "securityGroups": ["sg-1"]})
+
+    def _create_alarm(self, name: str) -> None:
+        """Create an alarm that is quiet; what it measures does not matter, nothing in here is measured."""
+        client = self.client("cloudwatch")
+        client.put_metric_alarm(
+            AlarmName=name,
+            ComparisonOperator="GreaterThanThreshold",
+            EvaluationPeriods=1,
+            MetricName="Errors",
+            Namespace=self.settings.app,
+            Period=60,
+            Statistic="Sum",
+            Threshold=1.0,
+        )
+        client.set_alarm_state(AlarmName=name, StateValue="OK", StateReason="nothing is measured")
 
     def _register_family(self, name: str, secret: str, *, health_check: bool) -> str:
         client, family = self.client, f"{self.cluster}-{name}"

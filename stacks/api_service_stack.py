@@ -7,7 +7,6 @@ from typing import Any
 import aws_cdk as cdk
 from aws_cdk import aws_applicationautoscaling as appscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_servicediscovery as servicediscovery
@@ -40,6 +39,7 @@ class ApiServiceStack(EnvironmentStack):
         super().__init__(scope, settings=settings, **kwargs)
         targets = self._target_group()
         rule = self._listener_rule(targets)
+        namespace = self.read(self.names.namespace_id)
         service = Service(
             self,
             "Api",
@@ -60,8 +60,10 @@ class ApiServiceStack(EnvironmentStack):
                     self,
                     "Namespace",
                     namespace_name=self.names.namespace,
-                    namespace_id=self.read(self.names.namespace_id),
-                    namespace_arn=self.read(self.names.namespace_arn),
+                    namespace_id=namespace,
+                    namespace_arn=self.format_arn(
+                        service="servicediscovery", resource="namespace", resource_name=namespace
+                    ),
                 ),
                 dns_ttl=cdk.Duration.seconds(10),
             ),
@@ -90,22 +92,20 @@ class ApiServiceStack(EnvironmentStack):
             ),
         )
 
-    def _listener_rule(self, targets: elbv2.ApplicationTargetGroup) -> elbv2.ApplicationListenerRule:
+    def _listener_rule(self, targets: elbv2.ApplicationTargetGroup) -> elbv2.CfnListenerRule:
         """Take every path of the shared listener; another service would take its own with a lower number."""
-        return elbv2.ApplicationListenerRule(
+        rule = elbv2.CfnListenerRule
+        return rule(
             self,
             "Rule",
-            listener=elbv2.ApplicationListener.from_application_listener_attributes(
-                self,
-                "Listener",
-                listener_arn=self.read(self.names.listener_arn),
-                security_group=ec2.SecurityGroup.from_security_group_id(
-                    self, "LoadBalancerGroup", self.read(self.names.load_balancer_security_group), mutable=False
-                ),
-            ),
+            listener_arn=self.read(self.names.listener_arn),
             priority=1000,
-            conditions=[elbv2.ListenerCondition.path_patterns(["/*"])],
-            target_groups=[targets],
+            conditions=[
+                rule.RuleConditionProperty(
+                    field="path-pattern", path_pattern_config=rule.PathPatternConfigProperty(values=["/*"])
+                )
+            ],
+            actions=[rule.ActionProperty(type="forward", target_group_arn=targets.target_group_arn)],
         )
 
     def _errors_alarm(self, targets: elbv2.ApplicationTargetGroup) -> cloudwatch.Alarm:
@@ -131,9 +131,7 @@ class ApiServiceStack(EnvironmentStack):
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
 
-    def _scale(
-        self, service: Service, targets: elbv2.ApplicationTargetGroup, rule: elbv2.ApplicationListenerRule
-    ) -> None:
+    def _scale(self, service: Service, targets: elbv2.ApplicationTargetGroup, rule: elbv2.CfnListenerRule) -> None:
         """Scale by requests as well, which rise before the CPU does."""
         count = service.scale(self.settings.api)
         target = count.node.find_child("Target")

@@ -17,6 +17,7 @@ from constructs import Construct
 
 from config import EnvironmentConfig
 from stacks.names import Names
+from statemachine.nag import acknowledge
 
 
 class EnvironmentStack(cdk.Stack):
@@ -54,6 +55,9 @@ class EnvironmentStack(cdk.Stack):
         )
         for key, value in tags(settings).items():
             cdk.Tags.of(self).add(key, value)
+        acknowledge(
+            self, "Annotation::@aws-cdk/aws-ec2:noSubnetRouteTableId", "Only the network's stack writes routes."
+        )
 
     @property
     def availability_zones(self) -> list[str]:

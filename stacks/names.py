@@ -125,11 +125,6 @@ class Names:
         return f"{self.parameter_path}compute/listenerArn"
 
     @property
-    def load_balancer_security_group(self) -> str:
-        """Published by compute-shared: the load balancer's own group."""
-        return f"{self.parameter_path}compute/loadBalancerSecurityGroupId"
-
-    @property
     def api_security_group(self) -> str:
         """Published by compute-shared: lets the load balancer in on the API's port."""
         return f"{self.parameter_path}compute/apiSecurityGroupId"
@@ -143,11 +138,6 @@ class Names:
     def namespace_id(self) -> str:
         """Published by compute-shared: the Cloud Map namespace ``<environment>.<app>.internal``."""
         return f"{self.parameter_path}compute/namespaceId"
-
-    @property
-    def namespace_arn(self) -> str:
-        """Published by compute-shared: the same as an ARN."""
-        return f"{self.parameter_path}compute/namespaceArn"
 
     @property
     def namespace(self) -> str:

@@ -108,7 +108,7 @@ class TaskDefinitions(Construct):
             wildcard_reason="The log streams of this workload's own group.",
         )
         acknowledge_wildcards(self._execution_role, [write_logs])
-        self._task_role = self._role("TaskRole", "Is what the code may do", workload.grants)
+        self._task_role = self._role("TaskRole", "Is what the code may do", [*workload.grants, *self._exec_grants()])
         self.definition = self._application(image.uri)
         self.in_use = self.definition.task_definition_arn
         if image.is_pinned and workload.health_check:
@@ -242,6 +242,23 @@ class TaskDefinitions(Construct):
             Grant(
                 ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"), (repository,)
             ),
+        ]
+
+    def _exec_grants(self) -> list[Grant]:
+        """Allow ECS Exec to write down its sessions (ECS Developer Guide, "Logging for ECS Exec").
+
+        What opens them, ``ssmmessages``, the CDK adds with the service.
+        """
+        if not self._stack.settings.compute.execute_command or not self._workload.health_check:
+            return []
+        group = logs.LogGroup.from_log_group_name(self, "ExecLogs", self._stack.names.exec_log_group)
+        return [
+            Grant(
+                ("logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"),
+                (group.log_group_arn,),
+                wildcard_reason="The log streams of the group of ECS Exec.",
+            ),
+            Grant(("logs:DescribeLogGroups",), ("*",), wildcard_reason=NO_RESOURCE),
         ]
 
     def _role(self, id: str, purpose: str, grants: Sequence[Grant]) -> iam.Role:

@@ -52,12 +52,17 @@ def config_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def templates(config_folder: Path) -> dict[str, dict[str, Any]]:
-    """The templates of all coordinator stacks by environment; cdk-nag has passed, or this fails."""
+def app_templates(config_folder: Path) -> dict[str, dict[str, Any]]:
+    """The templates of all stacks of all environments by name; cdk-nag has passed, or this fails."""
     import cdk_app
 
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
     app = cdk_app.build({**flags, "aws:cdk:bundling-stacks": []}, folder=config_folder)
-    named = {stack.stack_name: stack.template for stack in app.synth().stacks}
+    return {stack.stack_name: stack.template for stack in app.synth().stacks}
+
+
+@pytest.fixture(scope="session")
+def templates(app_templates: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The templates of the coordinator stacks by environment."""
     environments = ("dev", "staging", "production")
-    return {each: named[f"v3-backend-{each}-deployment-coordinator"] for each in environments}
+    return {each: app_templates[f"v3-backend-{each}-deployment-coordinator"] for each in environments}

@@ -50,7 +50,7 @@ GENERATED = (
     "LICENSE",
     "cdk.context.json",
     "package-lock.json",
-    "requirements.lock",
+    "*requirements*.lock",
     "statemachine/deployment.asl.json",
 )
 

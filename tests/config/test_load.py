@@ -162,7 +162,7 @@ def test_every_key_of_a_committed_file_stands_below_a_comment(environment: str) 
             '[ecr_push] tag_patterns is empty, so no push would start anything; give tag_patterns = ["sha-*"]',
         ),
         (
-            "alarms = []",
+            'alarms = ["v3-backend-dev-api-5xx", "v3-backend-dev-worker-queue-age"]',
             'alarms = ["5xx", "5xx"]',
             "[circuit_breaker] alarms names something twice; delete the second one",
         ),
