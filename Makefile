@@ -12,6 +12,8 @@ NODE_READY := node_modules/.ready
 # checkov pins an old boto3, so it has an environment of its own.
 CHECKOV := $(VENV)/checkov
 CHECKOV_READY := $(CHECKOV)/.ready
+# The typed clients of the workload are generated, from schemas in the repository; nothing is done when nothing changed.
+CLIENTS = $(BIN)/python -m app.subgraph.prepare
 
 # jsii, and with it aws_cdk, starts this Node whatever else the machine has.
 export JSII_NODE := $(CURDIR)/$(BIN)/node
@@ -21,10 +23,10 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint synth bench asl lock clean
+.PHONY: help demo test lint synth image-check bench asl lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## deploy, fail and roll back on the embedded simulator: no AWS, no docker
 	@$(BIN)/stepship demo
@@ -32,10 +34,12 @@ demo: $(READY) ## deploy, fail and roll back on the embedded simulator: no AWS, 
 # `make synth` runs the CDK's own validation, 3 to 8 seconds for each app; the tests build many apps and leave it out.
 # The decisions have tests of their own, and are covered by these alone: tracing the simulator too would double its time.
 test: $(READY) ## run all tests; lambdas/release must be covered to the last branch
+	$(CLIENTS)
 	$(BIN)/python -m pytest -q -n 2 --cov=lambdas/release --cov-branch tests/lambdas/release
 	CDK_VALIDATION=false $(BIN)/python -m pytest -q -n 2 --dist worksteal tests --ignore=tests/lambdas/release
 
 lint: $(READY) $(NODE_READY) $(CHECKOV_READY) synth ## check style, types, the state machine and the templates
+	$(CLIENTS)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -52,6 +56,9 @@ synth: $(READY) $(NODE_READY) ## write the CloudFormation templates to cdk.out/,
 	rm -rf cdk.out
 	CDK_VALIDATION=true CDK_DISABLE_CLI_TELEMETRY=true AWS_EC2_METADATA_DISABLED=true \
 		node_modules/.bin/cdk synth --quiet --no-notices --output cdk.out
+
+image-check: $(READY) ## build the image without docker, as root; prove that no layer holds an API key
+	$(BIN)/python -m image.check
 
 bench: $(READY) ## measure what a deployment costs: states, calls, seconds
 	$(BIN)/python -m benchmarks

@@ -276,6 +276,7 @@ class ComputeSharedStack(EnvironmentStack):
             self,
             "Pools",
             table_name=self.names.pools_table,
+            time_to_live_attribute="expiresAt",
             partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
             sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,

@@ -30,7 +30,7 @@ class MigrationStack(EnvironmentStack):
     def __init__(self, scope: Construct, *, settings: EnvironmentConfig, **kwargs: Any) -> None:
         super().__init__(scope, settings=settings, **kwargs)
         table = self.format_arn(service="dynamodb", resource="table", resource_name=self.names.pools_table)
-        calls = ("GetItem", "PutItem", "UpdateItem", "Query", "Scan")
+        calls = ("GetItem", "PutItem", "UpdateItem", "Query")
         tasks = TaskDefinitions(
             self,
             "Migration",
