@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from config.schema import EnvironmentConfig, MigrationTask
+from lambdas.release.gates import check_time_zone, check_window
 
 MAX_NAME_LENGTH = 64
 LONGEST_STEP = "register-task-definitions"
@@ -148,6 +149,17 @@ RULES: dict[str, Rule] = {
     "[migration] poll_seconds": at_least(1, "whole seconds", 10),
     "[approval] required": YES_OR_NO,
     "[approval] timeout_seconds": at_least(1, "whole seconds", 3600),
+    "[approval] requester_may_approve": YES_OR_NO,
+    "[freeze] time_zone": Rule(
+        "a time zone of the IANA database",
+        '"Europe/Berlin"',
+        lambda value: isinstance(value, str) and check_time_zone(value),
+    ),
+    "[freeze] windows": Rule(
+        "a list of windows: every week, or once from one minute to another",
+        '["fri 16:00 - mon 08:00", "2026-12-19 12:00 - 2027-01-04 08:00"]',
+        lambda value: isinstance(value, str) and check_window(value) is None,
+    ),
     "[machine] timeout_seconds": at_least(1, "whole seconds", 14400),
     "[machine] log_retention_days": LOG_DAYS,
     "[permissions] clusters": texts(ECS_NAME, "a list of ECS cluster names, not ARNs", '["v3-backend-dev"]'),
@@ -183,7 +195,9 @@ RULES: dict[str, Rule] = {
     ),
     "[logs] retention_days": LOG_DAYS,
     "[logs] archive_days": at_least(1, "whole days", 365, at_most=3653),
-    "[compute] container_insights": text("enhanced|enabled", "enhanced or enabled: the worker scales by it", "enhanced"),
+    "[compute] container_insights": text(
+        "enhanced|enabled", "enhanced or enabled: the worker scales by it", "enhanced"
+    ),
     "[compute] execute_command": YES_OR_NO,
     "[compute] spot": YES_OR_NO,
     "[compute] certificate_arn": text(

@@ -23,6 +23,7 @@ from config.platform import (
 from lambdas.release.policies import (
     ApprovalPolicy,
     CircuitBreakerPolicy,
+    FreezePolicy,
     Identity,
     ImagePolicy,
     LockPolicy,
@@ -38,6 +39,7 @@ POLICIES: tuple[type[Policy], ...] = (
     CircuitBreakerPolicy,
     MigrationPolicy,
     ApprovalPolicy,
+    FreezePolicy,
 )
 """The sections that travel to the functions as environment variables."""
 
@@ -180,6 +182,7 @@ class EnvironmentConfig:
     circuit_breaker: CircuitBreakerPolicy
     migration: MigrationSettings
     approval: ApprovalPolicy
+    freeze: FreezePolicy
     machine: Machine
     permissions: Permissions
     github: GitHub

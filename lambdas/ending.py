@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger
 from lambdas.aws.executions import ExecutionFacts
 from lambdas.aws.releases_table import Ending
 from lambdas.observability import Invocation
+from lambdas.release.approval import read_approval
 from lambdas.release.document import decode, encode
 from lambdas.release.errors import StepshipError
 from lambdas.release.history import (
@@ -110,6 +111,7 @@ def _record(call: Invocation, state: Mapping[str, Any], report: Report, now: flo
     request = state.get("request") or {}
     raw = call.input if isinstance(call.input, dict) else {}
     plan = decode(Plan, state["plan"]) if "plan" in state else None
+    approval = read_approval(state.get("approval"))
     return DeploymentRecord(
         execution=call.execution,
         action=str(request.get("action") or shorten(raw.get("action", "deploy"))),
@@ -122,6 +124,9 @@ def _record(call: Invocation, state: Mapping[str, Any], report: Report, now: flo
         image_tag=(plan.image_tag if plan else None) or _text(request, raw, "imageTag"),
         report=report,
         durations=durations(call.started_at, state),
+        approved_by=approval.approved_by if approval else None,
+        approval_reason=approval.reason if approval else None,
+        override_freeze=_text(request, raw, "overrideFreeze"),
     )
 
 

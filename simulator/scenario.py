@@ -196,7 +196,7 @@ class _Play:
         client = self.world.aws.client("stepfunctions")
         token = self.world.table.approval_token(run.arn)
         if answer.approves:
-            client.send_task_success(taskToken=token, output='{"status": "approved", "by": "scenario"}')
+            client.send_task_success(taskToken=token, output='{"approvedBy": "person:scenario"}')
         else:
             client.send_task_failure(taskToken=token, error="ApprovalRejected", cause=answer.reason)
 

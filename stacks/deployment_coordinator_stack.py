@@ -40,6 +40,13 @@ class DeploymentCoordinatorStack(EnvironmentStack):
             value=self.deployment.alerts.topic_arn,
             description="Subscribe whoever is on call: a failed rollback is published here",
         )
+        if settings.approval.required:
+            cdk.CfnOutput(
+                self,
+                "ApprovalsTopicArn",
+                value=self.deployment.approvals.topic_arn,
+                description="Subscribe those who approve deployments: each question is published here",
+            )
 
     def _register_services(self, settings: EnvironmentConfig) -> None:
         for name, service in settings.services.items():

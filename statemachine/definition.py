@@ -38,6 +38,10 @@ SERVICE_ERRORS = [
 FUNCTION_DIED = ["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "States.Timeout"]
 
 
+BEFORE_THE_FIRST_WRITE = (errors.PlanStale, errors.ApprovalRejected, errors.LineStopped, errors.Frozen)
+"""What `Update image tag` refuses before it has written anything: there is nothing to roll back."""
+
+
 def names(*classes: type[errors.StepshipError]) -> list[str]:
     """Return the names under which Step Functions sees these errors."""
     return [error.__name__ for error in classes]
@@ -205,7 +209,7 @@ def deployment_flow(
     # The ways out of it. A state's error is kept under the key of its own, and no error goes nowhere.
     verify_image.add_catch(release_lock, result_path="$")
     _catch_all([acquire_lock, plan, wait_for_approval], release_lock)
-    update_image_tag.add_catch(release_lock, errors=names(errors.PlanStale), result_path="$.error")
+    update_image_tag.add_catch(release_lock, errors=names(*BEFORE_THE_FIRST_WRITE), result_path="$.error")
     for state in (update_image_tag, register, run_migration, deploy_wave, check_rollout, check_health, complete):
         state.add_catch(record_failure, errors=names(errors.LeaseLost), result_path="$.error")
     _catch_all(

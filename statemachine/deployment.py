@@ -64,6 +64,8 @@ class CodeDeployment(Construct):
         The lock and the releases.
     alerts
         The topic to which whoever is on call subscribes.
+    approvals
+        The topic to which those subscribe who approve deployments, where an approval is required.
     """
 
     def __init__(self, scope: Construct, id: str, *, settings: EnvironmentConfig) -> None:
@@ -81,6 +83,8 @@ class CodeDeployment(Construct):
         if settings.ecr_push.enabled:
             self._start_when_an_image_was_pushed()
         self._page_when_a_rollback_failed()
+        if settings.approval.required:
+            self.approvals = self._ask_for_approvals()
 
     # What the steps stand on.
 
@@ -269,6 +273,38 @@ class CodeDeployment(Construct):
             )
         )
 
+    def _ask_for_approvals(self) -> sns.Topic:
+        """Tell a topic of its own: who approves is seldom who is paged, and they may be many."""
+        topic = self._topic("Approvals", "deploy-approvals", "Approvals")
+        self._rule(
+            "ApprovalRequested",
+            "A person is asked whether a deployment may begin",
+            triggers.approval_requested_pattern(self._identity.app, self._identity.environment),
+        ).add_target(
+            targets.SnsTopic(
+                topic,
+                message=events.RuleTargetInput.from_object(
+                    {
+                        "question": f"May this release go to {self._identity.environment}?",
+                        **{
+                            key: events.EventField.from_path(f"$.detail.{key}")
+                            for key in ("release", "imageTag", "requestedBy", "reason", "execution")
+                        },
+                        "approve": f"stepship approve --env {self._identity.environment}",
+                        "reject": f"stepship reject --env {self._identity.environment} --reason ...",
+                    }
+                ),
+                dead_letter_queue=self._undelivered,
+                retry_attempts=DELIVERY_ATTEMPTS,
+                # Nobody's answer is a no by then.
+                max_event_age=cdk.Duration.seconds(
+                    max(60, min(self._settings.approval.timeout_seconds, LONGEST_DELIVERY.to_seconds()))
+                ),
+                authorize_using_role=True,
+            )
+        )
+        return topic
+
     def _rule(self, id: str, description: str, pattern: dict[str, Any]) -> events.Rule:
         return events.Rule(
             self,
@@ -280,11 +316,14 @@ class CodeDeployment(Construct):
         )
 
     def _alerts(self) -> sns.Topic:
+        return self._topic("Alerts", "deploy-alerts", "Deployments")
+
+    def _topic(self, id: str, name: str, what: str) -> sns.Topic:
         return sns.Topic(
             self,
-            "Alerts",
-            topic_name=f"{self._identity.app}-{self._identity.environment}-deploy-alerts",
-            display_name=f"Deployments of {self._identity.app} to {self._identity.environment}",
+            id,
+            topic_name=f"{self._identity.app}-{self._identity.environment}-{name}",
+            display_name=f"{what} of {self._identity.app} to {self._identity.environment}",
             enforce_ssl=True,
         )
 

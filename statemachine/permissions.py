@@ -297,6 +297,7 @@ PERMISSIONS: Mapping[Step, Callable[[World], list[Grant]]] = {
     ],
     steps.UPDATE_IMAGE_TAG: lambda world: [
         world.renew_lease(),
+        world.table("GetItem"),
         world.write_images(),
         world.services("DescribeServices"),
     ],

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from lambdas.release.policies import (
     ApprovalPolicy,
     CircuitBreakerPolicy,
+    FreezePolicy,
     Identity,
     ImagePolicy,
     LockPolicy,
@@ -69,9 +70,9 @@ class Step:
 
 VERIFY_IMAGE = Step("Verify image", "verify_image", 60, (ImagePolicy,))
 ACQUIRE_LOCK = Step("Acquire lock", "acquire_lock", 30, (LockPolicy,))
-PLAN = Step("Plan", "plan", 120, (RolloutPolicy, CircuitBreakerPolicy, MigrationPolicy, ApprovalPolicy))
+PLAN = Step("Plan", "plan", 120, (RolloutPolicy, CircuitBreakerPolicy, MigrationPolicy, ApprovalPolicy, FreezePolicy))
 REQUEST_APPROVAL = Step("Wait for approval", "request_approval", 30)
-UPDATE_IMAGE_TAG = Step("Update image tag", "update_image_tag", 60)
+UPDATE_IMAGE_TAG = Step("Update image tag", "update_image_tag", 60, (ApprovalPolicy, FreezePolicy))
 REGISTER_TASK_DEFINITIONS = Step("Register task definitions", "register_task_definitions", 120)
 RUN_MIGRATION = Step("Run migration", "run_migration", 60)
 DEPLOY_WAVE = Step("Deploy wave", "deploy_wave", 60)

@@ -39,6 +39,15 @@ def rollback_failed_pattern(machine_arn: str) -> dict[str, Any]:
     }
 
 
+def approval_requested_pattern(app: str, environment: str) -> dict[str, Any]:
+    """Match our own event that a person is asked (``lambdas/handlers/request_approval.py``)."""
+    return {
+        "source": ["stepship"],
+        "detail-type": ["ApprovalRequested"],
+        "detail": {"app": [app], "environment": [environment]},
+    }
+
+
 STOPPED_EXECUTION_PATHS = {"arn": "$.detail.executionArn", "status": "$.detail.status"}
 """What the input transformer takes out of the event."""
 

@@ -8,6 +8,7 @@ history  <start>#<execution name>     one record per deployment
 release  <release id>                 one verified release
 live     live                         which release is live
 approval <execution ARN>              the task token that an approval is waiting for
+line     line                         that somebody has stopped all deploys
 ======== ============================ ==========================================================
 """
 
@@ -20,11 +21,13 @@ from typing import Any, ClassVar
 from lambdas.aws.gateway import Gateway
 from lambdas.release.document import decode, encode
 from lambdas.release.errors import AwsError, LeaseLost, StepshipError, Throttled
+from lambdas.release.gates import StoppedLine
 from lambdas.release.history import DeploymentRecord, Release
 from lambdas.release.lock import Claim, Lock
 
 LOCK_KEY = {"pk": {"S": "lock"}, "sk": {"S": "lock"}}
 LIVE_KEY = {"pk": {"S": "live"}, "sk": {"S": "live"}}
+LINE_KEY = {"pk": {"S": "line"}, "sk": {"S": "line"}}
 CLAIMS = ("holder", "waitingDeploy", "waitingRollback", "newest")
 
 
@@ -227,6 +230,20 @@ class ReleasesTable(Gateway):
         document = self._document({"pk": {"S": "approval"}, "sk": {"S": execution}})
         return str(document["taskToken"]) if document else None
 
+    def line(self) -> StoppedLine | None:
+        """Return who has stopped all deploys; None while the line runs."""
+        document = self._document(LINE_KEY)
+        return decode(StoppedLine, document) if document else None
+
+    def stop_line(self, line: StoppedLine) -> None:
+        """Let no deploy pass until ``start_line``."""
+        item = {**LINE_KEY, "document": {"S": json.dumps(encode(line))}}
+        self.call("put_item", TableName=self.table, Item=item)
+
+    def start_line(self) -> None:
+        """Let deploys pass again; no effect on a line that runs."""
+        self.call("delete_item", TableName=self.table, Key=LINE_KEY)
+
     def _get(self, key: dict[str, Any]) -> dict[str, Any]:
         answer = self.call("get_item", TableName=self.table, Key=key, ConsistentRead=True)
         item: dict[str, Any] = answer.get("Item") or {}
@@ -293,6 +310,28 @@ class ReleasesTable(Gateway):
             codes = (str(reason.get("Code", "None")) for reason in cancelled)
             return {name: code for name, code in zip(items, codes, strict=True) if code != "None"}
         return None
+
+    def history_since(self, since: str) -> tuple[DeploymentRecord, ...]:
+        """Return the records of the deployments that started since then (ISO 8601, UTC), newest first."""
+        records: list[DeploymentRecord] = []
+        following: dict[str, Any] = {}
+        while True:
+            answer = self.call(
+                "query",
+                TableName=self.table,
+                KeyConditionExpression="pk = :pk AND sk >= :since",
+                ExpressionAttributeValues={":pk": {"S": "history"}, ":since": {"S": since}},
+                ScanIndexForward=False,
+                **following,
+            )
+            records += [decode(DeploymentRecord, json.loads(item["document"]["S"])) for item in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                return tuple(records)
+            following = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def releases(self, limit: int) -> tuple[Release, ...]:
+        """Return the newest verified releases first."""
+        return tuple(decode(Release, item) for item in self._newest("release", limit))
 
 
 def _history_key(execution: str, started_at: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from aws_lambda_powertools import Logger
 
+from lambdas.gatekeeper import pass_gates
 from lambdas.observability import Handler, Invocation, Json
 from lambdas.release.document import decode, encode
 from lambdas.release.history import release_id_of
@@ -52,11 +53,14 @@ def plan(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
 
     Raises
     ------
+    LineStopped, Frozen
+        A deploy is held back.
     PreflightFailed
         Lists every check that is NG.
     ReleaseNotFound, NoServices, InvalidRegistration
     """
     request = call.request
+    checks = pass_gates(call, wiring)
     journal = _journal(call, wiring)
     registry = parse_registry(wiring.parameters.below(wiring.identity.services_path)).select(request.services)
     facts = wiring.ecs.services(registry.services)
@@ -72,7 +76,7 @@ def plan(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         if s.name in facts
     }
     may_interrupt = request.force or not request.is_deploy
-    checks = [
+    checks += [
         c for s in registry.services for c in check_service(s.name, facts.get(s.name), may_interrupt=may_interrupt)
     ]
     checks += [

@@ -6,10 +6,13 @@ import json
 
 from aws_lambda_powertools import Logger
 
+from lambdas.gatekeeper import pass_gates
 from lambdas.observability import Handler, Invocation, Json
+from lambdas.release.approval import require_approval
 from lambdas.release.document import encode
 from lambdas.release.errors import PlanStale
 from lambdas.release.plan import Plan
+from lambdas.release.policies import ApprovalPolicy
 from lambdas.wiring import Wiring
 
 
@@ -18,12 +21,20 @@ def update_image_tag(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
 
     Raises
     ------
+    ApprovalRejected
+        The yes does not count; nothing was written.
+    LineStopped, Frozen
+        A deploy is held back now; nothing was written.
     PlanStale
         A service moved while a person was asked; nothing was written.
     LeaseLost
     """
     plan = call.plan
     if "approval" in call.state:
+        # Time has passed since the plan.
+        may_approve = wiring.policy(ApprovalPolicy).requester_may_approve
+        require_approval(call.state["approval"], call.request.requested_by, requester_may_approve=may_approve)
+        pass_gates(call, wiring)
         check_fresh(plan, wiring)
     # A recovery keeps the journal of the deployment that it puts back: it may be stopped too.
     call.renew_lease(wiring, journal=None if plan.recovers else json.dumps(encode(plan)))

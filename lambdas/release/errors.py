@@ -24,6 +24,8 @@ nothing there. So only the leaves below are raised, and the state machine names 
     │   ├── TakeoverRefused            the execution to take over from still runs
     │   ├── UnfinishedRollback         an earlier deployment could not be put back
     │   ├── PreflightFailed            at least one check of the plan is NG
+    │   ├── Frozen                     no deploy begins now; the message says until when
+    │   ├── LineStopped                somebody has stopped all deploys to the environment
     │   ├── PlanStale                  the world changed between the plan and the first write
     │   ├── ReleaseNotFound            the release to return to is not in the history
     │   └── ApprovalRejected           a person said no
@@ -116,6 +118,14 @@ class PreflightFailed(Refused):
     """At least one preflight check is NG; the message lists every check that is."""
 
 
+class Frozen(Refused):
+    """A freeze window of the config holds now."""
+
+
+class LineStopped(Refused):
+    """The stop-the-line switch of the environment is on."""
+
+
 class PlanStale(Refused):
     """A service changed between ``Plan`` and the first write."""
 
@@ -125,7 +135,7 @@ class ReleaseNotFound(Refused):
 
 
 class ApprovalRejected(Refused):
-    """A person rejected the deployment."""
+    """A person said no, or a yes that does not count: from nobody, or from who asked for the deployment."""
 
 
 class Failed(StepshipError):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lambdas.release.approval import rejection_message
 from lambdas.release.document import decode
 from lambdas.release.explanation import MAX_CAUSES, MAX_LOG_LINES, Explanation
 from lambdas.release.plan import Plan
@@ -58,7 +59,7 @@ def refused_approval(error: Mapping[str, Any], state: Mapping[str, Any]) -> Fail
     failure = replace(caught_failure(error, state), step="Wait for approval")
     if failure.error_type == "States.Timeout":
         return replace(failure, message=f"nobody answered within {approval['timeoutSeconds']} s")
-    return failure
+    return replace(failure, message=rejection_message(failure.message))
 
 
 def failed_verdict(state: Mapping[str, Any]) -> Failure | None:

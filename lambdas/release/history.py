@@ -76,6 +76,10 @@ class DeploymentRecord:
         ISO 8601, UTC, to the second.
     durations
         Step to seconds, in the order in which the steps ended.
+    approved_by, approval_reason
+        Who said yes, and what they said to it; None where nobody was asked.
+    override_freeze
+        Why a freeze window did not hold this deployment back.
     """
 
     execution: str
@@ -89,6 +93,9 @@ class DeploymentRecord:
     image_tag: str | None
     report: Report
     durations: Mapping[str, float] = field(default_factory=dict)
+    approved_by: str | None = None
+    approval_reason: str | None = None
+    override_freeze: str | None = None
 
 
 def timestamp(at: float) -> str:

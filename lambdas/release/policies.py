@@ -127,8 +127,32 @@ class MigrationPolicy(Policy):
 
 @dataclass(frozen=True)
 class ApprovalPolicy(Policy):
-    """``[approval]``: whether a person has to say yes, and for how long the question stands."""
+    """``[approval]``: whether a person has to say yes, and for how long the question stands.
+
+    Attributes
+    ----------
+    requester_may_approve
+        Whether that person may be the one who asked for the deployment.
+    """
 
     section: ClassVar[str] = "approval"
     required: bool
     timeout_seconds: int
+    requester_may_approve: bool
+
+
+@dataclass(frozen=True)
+class FreezePolicy(Policy):
+    """``[freeze]``: when no deploy begins (``gates.py``).
+
+    Attributes
+    ----------
+    time_zone
+        Such as ``Europe/Berlin``; all windows are meant in it.
+    windows
+        Such as ``fri 16:00 - mon 08:00``.
+    """
+
+    section: ClassVar[str] = "freeze"
+    time_zone: str
+    windows: tuple[str, ...]

@@ -35,6 +35,7 @@ class Request:
     requested_by: str | None = None
     reason: str | None = None
     takeover: str | None = None
+    override_freeze: str | None = None
 
     @property
     def is_deploy(self) -> bool:
@@ -56,18 +57,28 @@ def check_request(request: Request, environment: str) -> None:
             f"start the machine of {request.environment!r}, or leave the field out"
         )
     if request.is_deploy:
-        if request.image_tag is None and request.image_digest is None:
-            raise InvalidInput("imageTag: a deploy needs imageTag or imageDigest; give the tag that was pushed")
-        for field, value in (("releaseId", request.release_id), ("takeover", request.takeover)):
-            if value is not None:
-                raise InvalidInput(f'{field}: only a rollback takes it; leave it out, or say "action": "rollback"')
-        return
+        _check_deploy(request)
+    else:
+        _check_rollback(request)
+
+
+def _check_deploy(request: Request) -> None:
+    if request.image_tag is None and request.image_digest is None:
+        raise InvalidInput("imageTag: a deploy needs imageTag or imageDigest; give the tag that was pushed")
+    for field, value in (("releaseId", request.release_id), ("takeover", request.takeover)):
+        if value is not None:
+            raise InvalidInput(f'{field}: only a rollback takes it; leave it out, or say "action": "rollback"')
+
+
+def _check_rollback(request: Request) -> None:
     for field, value in (("imageTag", request.image_tag), ("imageDigest", request.image_digest)):
         if value is not None:
             raise InvalidInput(
                 f"{field}: a rollback takes releaseId, or nothing for the release before; "
                 'leave it out, or say "action": "deploy"'
             )
+    if request.override_freeze is not None:
+        raise InvalidInput("overrideFreeze: a rollback is never frozen; leave it out")
     if request.services:
         raise InvalidInput("services: a rollback returns every service of the release; leave it out")
     if request.takeover is not None and request.release_id is not None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lambdas.release.policies import (
     ApprovalPolicy,
     CircuitBreakerPolicy,
+    FreezePolicy,
     Identity,
     ImagePolicy,
     LockPolicy,
@@ -20,7 +21,7 @@ from lambdas.release.policies import (
 )
 from lambdas.settings import dump_identity, dump_policy, read_identity, read_policy, variable
 
-POLICIES = (ImagePolicy, LockPolicy, RolloutPolicy, CircuitBreakerPolicy, MigrationPolicy, ApprovalPolicy)
+POLICIES = (ImagePolicy, LockPolicy, RolloutPolicy, CircuitBreakerPolicy, MigrationPolicy, ApprovalPolicy, FreezePolicy)
 IDENTITY = Identity("v3-backend", "dev", "v3-backend-dev-releases")
 
 

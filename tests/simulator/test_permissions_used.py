@@ -64,7 +64,9 @@ def _drive(world: World, *, approve: bool) -> None:
             world.aws.clock.sleep(5)
             token = world.table.approval_token(run.arn)
             if token and not run.ended:
-                world.aws.client("stepfunctions").send_task_success(taskToken=token, output="{}")
+                world.aws.client("stepfunctions").send_task_success(
+                    taskToken=token, output='{"approvedBy": "somebody"}'
+                )
         world.settle()
 
     def lose_ending(handler: str) -> None:

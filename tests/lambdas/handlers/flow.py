@@ -104,7 +104,9 @@ class Flow:
     def step(self) -> None:
         """Do one state."""
         body = STATES[self.at]
-        if body["Type"] == "Task":
+        if self.at == "Wait for approval":
+            self.answer_approval()
+        elif body["Type"] == "Task":
             self._do_task(body)
         elif body["Type"] == "Wait":
             self.wait(_look_up(self.state, body["SecondsPath"]))

@@ -85,8 +85,8 @@ def test_evidence_that_may_not_be_read_fails_nothing(world: World, operation: st
     assert any("AccessDenied" in line for line in flow.state["health"]["explanation"]["missing"])
 
 
-def test_a_look_costs_one_call(world: World) -> None:
+def test_a_look_costs_one_call_and_one_for_all_alarms(world: World) -> None:
     flow = at_health(world)
     start = len(world.aws.calls)
     flow.call()
-    assert [call.operation for call in world.aws.calls[start:]] == ["DescribeServices"]
+    assert [call.operation for call in world.aws.calls[start:]] == ["DescribeServices", "DescribeAlarms"]

@@ -152,4 +152,4 @@ def test_25_services_are_described_ten_at_a_time() -> None:
         flow = Flow(world, DEPLOY).run_to(HERE)
         start = len(world.aws.calls)
         flow.call()
-        assert [call.operation for call in world.aws.calls[start:]] == ["DescribeServices"] * 3
+        assert [call.operation for call in world.aws.calls[start:]] == [*["DescribeServices"] * 3, "DescribeAlarms"]

@@ -158,6 +158,8 @@ def test_an_alarm_that_fires_or_does_not_exist_is_not_good(state: str | None, ex
         put_alarm(world, "latency", "OK")
         if state:
             put_alarm(world, "errors", state)
+        else:
+            world.aws.client("cloudwatch").delete_alarms(AlarmNames=["errors"])
         message = refused(at_plan(world))
     assert expected in message
     assert "latency" not in message

@@ -86,7 +86,7 @@ POLICIES = Policies(
     RolloutPolicy(600, 10, 60, 15, 900),
     CircuitBreakerPolicy(3, ("v3-backend-dev-5xx",)),
     MigrationPolicy(300, 5),
-    ApprovalPolicy(required=False, timeout_seconds=3600),
+    ApprovalPolicy(required=False, timeout_seconds=3600, requester_may_approve=False),
 )
 
 

@@ -82,7 +82,8 @@ def test_the_policies_of_the_environment_are_in_the_plan() -> None:
     assert (rollout.timeout_seconds, rollout.poll_seconds, rollout.rollback_timeout_seconds) == (600, 10, 900)
     assert (rollout.bake_seconds, rollout.bake_poll_seconds) == (60, 15)
     assert (rollout.failed_tasks_limit, rollout.alarms) == (3, ("v3-backend-dev-5xx",))
-    careful = replace(POLICIES, approval=ApprovalPolicy(required=True, timeout_seconds=7200))
+    policy = ApprovalPolicy(required=True, timeout_seconds=7200, requester_may_approve=False)
+    careful = replace(POLICIES, approval=policy)
     approval = plan_deploy(Request(image_tag="v2"), image(2), world(), careful, NEW_ID).approval
     assert (approval.required, approval.timeout_seconds) == (True, 7200)
 

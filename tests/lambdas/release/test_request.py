@@ -20,6 +20,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a deploy that takes over": ({"image_tag": "v1", "takeover": "arn"}, "takeover", "only a rollback takes it"),
     "a rollback to a tag": (ROLLBACK | {"image_tag": "v1"}, "imageTag", "a rollback takes releaseId"),
     "a rollback to a digest": (ROLLBACK | {"image_digest": "sha256:0"}, "imageDigest", "a rollback takes releaseId"),
+    "a frozen rollback": (ROLLBACK | {"override_freeze": "urgent"}, "overrideFreeze", "a rollback is never frozen"),
     "a rollback of some": (ROLLBACK | {"services": ("api",)}, "services", "leave it out"),
     "a takeover to a release": (ROLLBACK | {"takeover": "arn", "release_id": "r-1"}, "takeover", "leave out releaseId"),
 }
