@@ -234,6 +234,10 @@ class World:
             wildcard_reason="Executions of this one state machine; their names are not known here.",
         )
 
+    def answer_questions(self) -> Grant:
+        """Allow ending a question for approval; who knows its token is told by the table."""
+        return Grant(("states:SendTaskFailure",), ("*",), wildcard_reason=NO_RESOURCE)
+
     def put_events(self) -> Grant:
         """Allow our own events on the default bus."""
         return Grant(
@@ -277,6 +281,8 @@ PERMISSIONS: Mapping[Step, Callable[[World], list[Grant]]] = {
         # The whole item is swapped, so that a race is lost cleanly.
         world.table("GetItem", "PutItem"),
         world.read_executions(),
+        # A rollback ends an open question about a deploy.
+        world.answer_questions(),
     ],
     steps.PLAN: lambda world: [
         world.read_registry(),

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from lambdas.aws.gateway import Gateway
-from lambdas.release.errors import StepshipError
+from lambdas.release.errors import ApprovalRejected, StepshipError
 
 
 class _NoExecution(StepshipError):
     """There is no such execution (any more); stays inside this module."""
+
+
+class _NotOpen(StepshipError):
+    """The question was answered, or its time is over; stays inside this module."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,18 @@ class Executions(Gateway):
             ended_at=ended.timestamp() if ended else None,
             request=request if isinstance(request, dict) else {},
         )
+
+    def refuse(self, task_token: str, who: str, reason: str) -> bool:
+        """Answer an open question for approval with no; False when it is not open any more."""
+        known = {"TaskTimedOut": _NotOpen, "TaskDoesNotExist": _NotOpen, "InvalidToken": _NotOpen}
+        cause = json.dumps({"rejectedBy": who, "reason": reason})
+        try:
+            self.call(
+                "send_task_failure", known=known, taskToken=task_token, error=ApprovalRejected.__name__, cause=cause
+            )
+        except _NotOpen:
+            return False
+        return True
 
     def is_running(self, arn: str) -> bool:
         """Whether the execution may still take a step; PENDING_REDRIVE may not by itself."""

@@ -6,7 +6,7 @@ from aws_lambda_powertools import Logger
 
 from lambdas.observability import LEASE_MARGIN_SECONDS, Handler, Invocation, Json
 from lambdas.release.errors import Throttled
-from lambdas.release.lock import LockDecision, LockTry, claim_of, decide_lock
+from lambdas.release.lock import Kind, LockDecision, LockStatus, LockTry, claim_of, decide_lock
 from lambdas.release.policies import LockPolicy
 from lambdas.wiring import Wiring
 
@@ -47,8 +47,17 @@ def acquire_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         )
         if decision.lock is None or wiring.releases.swap_lock(lock, decision.lock):
             logger.info("lock", status=decision.status, reason=decision.reason)
+            if decision.status == LockStatus.BUSY and claim.kind == Kind.ROLLBACK and lock.holder:
+                _end_open_question(lock.holder.execution, call, wiring, logger)
             return _result(decision, lock.token)
     raise Throttled(f"the lock item changed {TRIES} times while it was read")
+
+
+def _end_open_question(holder: str, call: Invocation, wiring: Wiring, logger: Logger) -> None:
+    """Let a rollback not wait for a person who is asked about a deploy: nothing of that deploy was written yet."""
+    token = wiring.releases.approval_token(holder)
+    if token and wiring.executions.refuse(token, call.execution, "a rollback goes before an unanswered question"):
+        logger.info("question ended", execution=holder)
 
 
 def _result(decision: LockDecision, token: int) -> Json:

@@ -93,7 +93,11 @@ def _drive(world: World, *, approve: bool) -> None:
     world.push("v6")
     deploy("v6", stop=StopAt("Deploy wave", when="exited"))
     deploy("v6")
-    if not approve:
+    if approve:
+        asked = world.start({"imageTag": "v1"}, "asked")
+        world.aws.wait_for(lambda: asked.state == "Wait for approval")
+        world.aws.clock.sleep(5)
+    else:
         _change_infrastructure_during(world, "v2")
     lose_ending("complete")
     world.run({"action": "rollback"}, "back")
