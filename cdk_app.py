@@ -29,7 +29,7 @@ def build(context: Mapping[str, Any] | None = None, *, folder: Path = config.FOL
     ----------
     context
         As after ``cdk -c``: ``environment`` chooses one environment, ``imageUri`` or ``imageTag`` the image of
-        the services (``stacks/image.py``).
+        the services (``stacks/image.py``), ``config`` another folder of config files.
     folder
         Where the config files are.
 
@@ -37,11 +37,15 @@ def build(context: Mapping[str, Any] | None = None, *, folder: Path = config.FOL
     ------
     config.ConfigError
         A config file cannot be used.
-    stacks.image.ImageError
-        The context names no image.
+    ValueError
+        The context names no environment, or no image (``stacks.image.ImageError``).
     """
     app = cdk.App(context=dict(context or {}))
+    folder = Path(app.node.try_get_context("config") or folder)
     chosen = app.node.try_get_context("environment")
+    if chosen == "":
+        known = ", ".join(config.environments(folder))
+        raise ValueError(f"context environment: is empty; give one of {known}, or leave it out for all")
     account, region = os.environ.get("CDK_DEFAULT_ACCOUNT"), os.environ.get("CDK_DEFAULT_REGION")
     for name in [chosen] if chosen else config.environments(folder):
         settings = config.load(name, folder)

@@ -8,14 +8,28 @@ from lambdas.release.policies import MigrationPolicy
 
 
 @dataclass(frozen=True)
+class Platform:
+    """``[platform]``: whether there is one.
+
+    Attributes
+    ----------
+    enabled
+        False for a team with a cluster of its own: the app then has the deployment coordinator alone, and the
+        sections that size the platform do not matter.
+    """
+
+    enabled: bool
+
+
+@dataclass(frozen=True)
 class GitHub:
     """``[github]``: whose workflows may assume the roles of this environment.
 
     Attributes
     ----------
     repository
-        ``owner/name``. The code role trusts its GitHub environment ``<environment>``, the infrastructure
-        role ``<environment>-infra``, so each can ask reviewers of its own.
+        ``owner/name``; empty for no workflow roles. The code role trusts its GitHub environment
+        ``<environment>``, the infrastructure role ``<environment>-infra``: each can ask reviewers of its own.
     """
 
     repository: str

@@ -6,6 +6,7 @@ right type. ``[section] key`` is how a problem names its place.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -86,6 +87,15 @@ def texts(pattern: str, what: str, example: str, *, not_empty: bool = True) -> R
 def _matches(pattern: str) -> Callable[[object], bool]:
     compiled = re.compile(pattern)
     return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
+
+
+def _is_private(text: str) -> bool:
+    """Whether a text is a private IPv4 network in which every zone has room."""
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError:
+        return False
+    return network.is_private and 16 <= network.prefixlen <= 22  # noqa: PLR2004 (the limits that the rule names)
 
 
 YES_OR_NO = Rule("true or false", "true")
@@ -174,19 +184,22 @@ RULES: dict[str, Rule] = {
     ),
     "[migration] cpu": FARGATE_CPU,
     "[migration] memory": FARGATE_MEMORY,
+    "[platform] enabled": YES_OR_NO,
     "[github] repository": text(
-        r"[A-Za-z0-9-]{1,39}(@\d+)?/[A-Za-z0-9._-]{1,100}(@\d+)?",
-        "owner/name of a GitHub repository, or owner@id/name@id for one with immutable subjects",
+        r"([A-Za-z0-9-]{1,39}(@\d+)?/[A-Za-z0-9._-]{1,100}(@\d+)?)?",
+        "owner/name of a GitHub repository, owner@id/name@id for one with immutable subjects, or empty for none",
         "example-org/v3-backend",
     ),
     "[bootstrap] creates_repository": YES_OR_NO,
     "[bootstrap] creates_oidc_provider": YES_OR_NO,
     "[bootstrap] keep_images": at_least(2, "a whole number of images", 200, at_most=10_000),
-    "[network] cidr": text(
-        r"(10|172|192)(\.\d{1,3}){3}/(1[6-9]|2[0-2])", "a private IPv4 range, /16 to /22", "10.20.0.0/16"
+    "[network] cidr": Rule(
+        "a private IPv4 range, /16 to /22",
+        '"10.20.0.0/16"',
+        lambda value: isinstance(value, str) and _is_private(value),
     ),
     "[network] availability_zones": at_least(2, "a whole number of zones", 2, at_most=3),
-    "[network] nat_gateways": at_least(0, "a whole number of NAT gateways", 1, at_most=3),
+    "[network] nat_gateways": at_least(1, "a whole number of NAT gateways", 1, at_most=3),
     "[network] interface_endpoints": texts(
         r"[a-z0-9-]+(\.[a-z0-9-]+)*",
         "a list of AWS services as PrivateLink names them, without com.amazonaws.<region>",
@@ -206,7 +219,7 @@ RULES: dict[str, Rule] = {
         "",
     ),
     "[compute] deregistration_delay_seconds": at_least(0, "whole seconds", 20, at_most=3600),
-    "[compute] stop_timeout_seconds": at_least(2, "whole seconds", 30, at_most=120),
+    "[compute] stop_timeout_seconds": at_least(15, "whole seconds", 30, at_most=120),
     "[api] cpu": FARGATE_CPU,
     "[api] memory": FARGATE_MEMORY,
     "[api] wave": WAVE,
@@ -291,7 +304,38 @@ def contradictions(settings: EnvironmentConfig) -> Iterator[tuple[str, str, str]
     if settings.ecr_push.enabled and not settings.ecr_push.tag_patterns:
         yield "[ecr_push] tag_patterns", "is empty, so no push would start anything", 'give tag_patterns = ["sha-*"]'
     yield from _size_contradictions(settings)
+    if settings.platform.enabled:
+        yield from _platform_contradictions(settings)
     yield from _service_contradictions(settings)
+
+
+PLATFORM_WORKLOADS = ("api", "worker", "scheduler", "migration")
+
+
+def _platform_contradictions(settings: EnvironmentConfig) -> Iterator[tuple[str, str, str]]:
+    """Yield what the deployer may not touch of the platform that stands beside it: its names follow from the app's."""
+    prefix, path = f"{settings.app}-{settings.environment}", f"{settings.app}/{settings.environment}/"
+    permissions = settings.permissions
+    if prefix not in permissions.clusters:
+        yield "[permissions] clusters", f'lacks "{prefix}", the cluster of the platform', f'add "{prefix}"'
+    for key, value, wanted in (
+        ("role_path", permissions.role_path, f"/{path}"),
+        ("secret_prefix", permissions.secret_prefix, path),
+        ("log_group_prefix", permissions.log_group_prefix, f"/{path}"),
+    ):
+        if value != wanted:
+            yield f"[permissions] {key}", f'is "{value}", and the platform uses "{wanted}"', f'give "{wanted}"'
+    for alarm in settings.circuit_breaker.alarms:
+        if not alarm.startswith(f"{prefix}-"):
+            fix = f"give those of {prefix}, or none"
+            yield "[circuit_breaker] alarms", f'names "{alarm}", which is no alarm of this environment', fix
+    for name in settings.services:
+        if name in PLATFORM_WORKLOADS:
+            yield (
+                f"[services.{name}]",
+                "registers what the platform's own stack registers",
+                "delete it, or say [platform] enabled = false",
+            )
 
 
 def _size_contradictions(settings: EnvironmentConfig) -> Iterator[tuple[str, str, str]]:

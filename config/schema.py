@@ -17,6 +17,7 @@ from config.platform import (
     Logs,
     MigrationSettings,
     Network,
+    Platform,
     Scheduler,
     Worker,
 )
@@ -185,6 +186,7 @@ class EnvironmentConfig:
     freeze: FreezePolicy
     machine: Machine
     permissions: Permissions
+    platform: Platform
     github: GitHub
     bootstrap: Bootstrap
     network: Network

@@ -51,7 +51,7 @@ class ApiServiceStack(EnvironmentStack):
                 uses_subgraph=True,
             ),
             security_group_id=self.read(self.names.api_security_group),
-            alarms=[self._errors_alarm(targets)],
+            alarms=self._alarms(targets),
             # As long as the container's own health check may take: 15 s and 3 times 10 s, and some air.
             health_check_grace=cdk.Duration.seconds(60),
             cloud_map=ecs.CloudMapOptions(
@@ -108,19 +108,38 @@ class ApiServiceStack(EnvironmentStack):
             actions=[rule.ActionProperty(type="forward", target_group_arn=targets.target_group_arn)],
         )
 
-    def _errors_alarm(self, targets: elbv2.ApplicationTargetGroup) -> cloudwatch.Alarm:
+    def _alarms(self, targets: elbv2.ApplicationTargetGroup) -> list[cloudwatch.Alarm]:
+        """Watch what the tasks answer, and what the load balancer answers for tasks that it cannot reach."""
+        balancer = {"LoadBalancer": self.read(self.names.load_balancer_name)}
+        return [
+            self._errors_alarm(
+                "Errors",
+                "api-5xx",
+                "The API answers with server errors.",
+                "HTTPCode_Target_5XX_Count",
+                {**balancer, "TargetGroup": targets.target_group_full_name},
+            ),
+            self._errors_alarm(
+                "Unreachable",
+                "api-unreachable",
+                "The load balancer gets no answer from the API (502, 503, 504).",
+                "HTTPCode_ELB_5XX_Count",
+                balancer,
+            ),
+        ]
+
+    def _errors_alarm(
+        self, id: str, name: str, description: str, metric: str, dimensions: dict[str, str]
+    ) -> cloudwatch.Alarm:
         return cloudwatch.Alarm(
             self,
-            "Errors",
-            alarm_name=self.names.alarm("api-5xx"),
-            alarm_description="The API answers with server errors. A rollout during which this fires is rolled back.",
+            id,
+            alarm_name=self.names.alarm(name),
+            alarm_description=f"{description} A rollout during which this fires is rolled back.",
             metric=cloudwatch.Metric(
                 namespace="AWS/ApplicationELB",
-                metric_name="HTTPCode_Target_5XX_Count",
-                dimensions_map={
-                    "LoadBalancer": self.read(self.names.load_balancer_name),
-                    "TargetGroup": targets.target_group_full_name,
-                },
+                metric_name=metric,
+                dimensions_map=dimensions,
                 statistic="Sum",
                 period=cdk.Duration.minutes(1),
             ),

@@ -53,11 +53,13 @@ class BootstrapStack(EnvironmentStack):
         super().__init__(scope, settings=settings, **kwargs)
         if settings.bootstrap.creates_repository:
             self._repository()
-        provider = self._provider_arn()
-        self._workflow_role("Code", self.names.code_role, provider, settings.environment, self._code_grants())
-        self._workflow_role(
-            "Infra", self.names.infra_role, provider, f"{settings.environment}-infra", self._infra_grants()
-        )
+        # Without a repository nobody is trusted: an example's name would be somebody's.
+        if settings.github.repository:
+            provider = self._provider_arn()
+            self._workflow_role("Code", self.names.code_role, provider, settings.environment, self._code_grants())
+            self._workflow_role(
+                "Infra", self.names.infra_role, provider, f"{settings.environment}-infra", self._infra_grants()
+            )
         SeededParameters(
             self,
             "DeploymentParameters",
@@ -101,7 +103,7 @@ class BootstrapStack(EnvironmentStack):
                 ),
             ],
             # Images are the releases: no stack's end may take them along.
-            removal_policy=cdk.RemovalPolicy.RETAIN,
+            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
 
     # Who may come from GitHub.
@@ -116,7 +118,7 @@ class BootstrapStack(EnvironmentStack):
                 url=f"https://{GITHUB}",
                 client_ids=[AUDIENCE],
                 # The roles of all environments in the account trust it.
-                removal_policy=cdk.RemovalPolicy.RETAIN,
+                removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
             ).oidc_provider_arn
         return self.format_arn(service="iam", region="", resource="oidc-provider", resource_name=GITHUB)
 

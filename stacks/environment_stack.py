@@ -66,8 +66,13 @@ class EnvironmentStack(cdk.Stack):
 
     @property
     def removal_policy(self) -> cdk.RemovalPolicy:
-        """What becomes of data when its stack goes: production keeps it."""
-        return cdk.RemovalPolicy.RETAIN if self.settings.is_production else cdk.RemovalPolicy.DESTROY
+        """What becomes of data when its stack goes: production keeps it, unless it was never wholly made.
+
+        ``RETAIN`` would also keep what a failed first deploy has made, and its name would be in the second one's way.
+        """
+        return (
+            cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if self.settings.is_production else cdk.RemovalPolicy.DESTROY
+        )
 
     def publish(self, name: str, value: str, description: str) -> None:
         """Publish a value for other stacks as an SSM parameter.

@@ -44,7 +44,7 @@ class LogBucket(s3.Bucket):
                     transitions=list(transitions) or None,
                 )
             ],
-            removal_policy=cdk.RemovalPolicy.RETAIN,
+            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         acknowledge(
             self,

@@ -16,7 +16,8 @@ from statemachine.permissions import Grant
 class SchedulerServiceStack(EnvironmentStack):
     """The service ``scheduler``: never two tasks at once, so it does not scale and is not started ahead.
 
-    It has no alarm of its own: what it fails to do shows in the worker's queue.
+    It has no alarm: one on jobs that do not come would fire before the first code deploy too, and hold that back.
+    What it fails to do shows on the dashboard, as a queue into which nothing is sent.
 
     Parameters
     ----------

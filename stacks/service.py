@@ -9,13 +9,15 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from config.platform import ScaledTask
 from stacks.environment_stack import EnvironmentStack
 from stacks.task import TaskDefinitions, Workload
-from statemachine.nag import acknowledge
+from statemachine.nag import acknowledge, acknowledge_wildcards
+from statemachine.permissions import Grant
 
 COOLDOWN = cdk.Duration.seconds(60)
 """Between two steps of autoscaling outwards; inwards is five times as slow, because starting costs more than idling."""
@@ -80,7 +82,13 @@ class Service(Construct):
             self,
             "Service",
             cluster=ecs.Cluster.from_cluster_attributes(
-                self, "Cluster", cluster_name=stack.names.cluster, vpc=network, security_groups=[]
+                self,
+                "Cluster",
+                cluster_name=stack.names.cluster,
+                vpc=network,
+                security_groups=[],
+                # Without it the CDK would let the tasks write to every log group.
+                execute_command_configuration=self._exec_logging() if compute.execute_command else None,
             ),
             service_name=stack.names.service(workload.name),
             task_definition=self.tasks.definition,
@@ -113,13 +121,15 @@ class Service(Construct):
         resource = self.service.node.default_child
         assert isinstance(resource, ecs.CfnService)  # noqa: S101 (default_child knows no types)
         resource.task_definition = self.tasks.in_use
+        # The first task must find all that its start needs to be allowed.
+        self.service.node.add_dependency(self.tasks.execution_role)
         for alarm in alarms:
             self.service.node.add_dependency(alarm)
         if compute.execute_command:
             acknowledge(
                 self.tasks,
                 "AwsSolutions-IAM5[Resource::*]",
-                "ECS Exec: ssmmessages has no resources (Service Authorization Reference).",
+                "ECS Exec: ssmmessages and logs:DescribeLogGroups have no resources (Service Authorization Reference).",
             )
         self._register()
 
@@ -140,6 +150,15 @@ class Service(Construct):
             scale_in_cooldown=SLOWLY,
         )
         return count
+
+    def _exec_logging(self) -> ecs.ExecuteCommandConfiguration:
+        group = logs.LogGroup.from_log_group_name(self, "ExecLogs", self._stack.names.exec_log_group)
+        streams = Grant(("logs:PutLogEvents",), (group.log_group_arn,), wildcard_reason="The log streams of ECS Exec.")
+        acknowledge_wildcards(self.tasks, [streams])  # the CDK grants them, with all that a session needs
+        return ecs.ExecuteCommandConfiguration(
+            logging=ecs.ExecuteCommandLogging.OVERRIDE,
+            log_configuration=ecs.ExecuteCommandLogConfiguration(cloud_watch_log_group=group),
+        )
 
     def _register(self) -> None:
         """Join deployments; after the service, so that no deployment finds a service that is not there."""

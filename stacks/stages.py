@@ -37,7 +37,7 @@ time. The coordinator needs nobody: a team with a cluster of its own deploys it 
 
 
 def add_stacks(app: cdk.App, settings: EnvironmentConfig, **kwargs: Any) -> list[EnvironmentStack]:
-    """Add all stacks of an environment to the app.
+    """Add all stacks of an environment to the app; the coordinator's alone where the platform is not enabled.
 
     Parameters
     ----------
@@ -48,6 +48,8 @@ def add_stacks(app: cdk.App, settings: EnvironmentConfig, **kwargs: Any) -> list
     """
     made: dict[type[EnvironmentStack], EnvironmentStack] = {}
     for kind, needed in NEEDS.items():
+        if not settings.platform.enabled and kind is not DeploymentCoordinatorStack:
+            continue
         made[kind] = kind(app, settings=settings, **kwargs)
         for each in needed:
             made[kind].add_stack_dependency(made[each], reason=f"{kind.PART} needs {each.PART}")

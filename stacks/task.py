@@ -90,6 +90,8 @@ class TaskDefinitions(Construct):
         ARN of what the service runs: the placeholder, or ``definition``.
     container
         The name of the container in both.
+    execution_role
+        What ECS starts both with.
     """
 
     def __init__(self, scope: Construct, id: str, workload: Workload) -> None:
@@ -100,15 +102,15 @@ class TaskDefinitions(Construct):
         image = resolve(self, workload.name)
         self.container = stack.names.container(workload.name)
         self._log_group = logs.LogGroup.from_log_group_name(self, "Logs", stack.names.log_group(workload.name))
-        self._execution_role = self._role("ExecutionRole", "Starts the tasks", self._start_grants())
+        self.execution_role = self._role("ExecutionRole", "Starts the tasks", self._start_grants())
         # The log driver itself grants these, on what `acknowledge_wildcards` then answers for.
         write_logs = Grant(
             ("logs:CreateLogStream", "logs:PutLogEvents"),
             (self._log_group.log_group_arn,),
             wildcard_reason="The log streams of this workload's own group.",
         )
-        acknowledge_wildcards(self._execution_role, [write_logs])
-        self._task_role = self._role("TaskRole", "Is what the code may do", [*workload.grants, *self._exec_grants()])
+        acknowledge_wildcards(self.execution_role, [write_logs])
+        self._task_role = self._role("TaskRole", "Is what the code may do", workload.grants)
         self.definition = self._application(image.uri)
         self.in_use = self.definition.task_definition_arn
         if image.is_pinned and workload.health_check:
@@ -181,7 +183,7 @@ class TaskDefinitions(Construct):
             family=family,
             cpu=size.cpu,
             memory_limit_mib=size.memory,
-            execution_role=self._execution_role,
+            execution_role=self.execution_role,
             task_role=task_role or self._task_role,
             runtime_platform=ecs.RuntimePlatform(
                 cpu_architecture=ecs.CpuArchitecture.ARM64,
@@ -242,23 +244,6 @@ class TaskDefinitions(Construct):
             Grant(
                 ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"), (repository,)
             ),
-        ]
-
-    def _exec_grants(self) -> list[Grant]:
-        """Allow ECS Exec to write down its sessions (ECS Developer Guide, "Logging for ECS Exec").
-
-        What opens them, ``ssmmessages``, the CDK adds with the service.
-        """
-        if not self._stack.settings.compute.execute_command or not self._workload.health_check:
-            return []
-        group = logs.LogGroup.from_log_group_name(self, "ExecLogs", self._stack.names.exec_log_group)
-        return [
-            Grant(
-                ("logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"),
-                (group.log_group_arn,),
-                wildcard_reason="The log streams of the group of ECS Exec.",
-            ),
-            Grant(("logs:DescribeLogGroups",), ("*",), wildcard_reason=NO_RESOURCE),
         ]
 
     def _role(self, id: str, purpose: str, grants: Sequence[Grant]) -> iam.Role:

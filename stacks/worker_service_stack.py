@@ -17,11 +17,13 @@ from stacks.task import Workload
 from statemachine.nag import acknowledge
 from statemachine.permissions import Grant
 
-VISIBILITY = cdk.Duration.minutes(2)
+VISIBILITY = cdk.Duration.minutes(1)
 """How long a job is hidden from other tasks: several times what one takes."""
 
 MAX_RECEIVES = 3
-OLDEST_JOB = cdk.Duration.minutes(15)
+"""A job that fails is a dead one after 3 x 1 minute: within the bake of a release that cannot do it."""
+
+OLDEST_JOB = cdk.Duration.minutes(5)
 
 
 class WorkerServiceStack(EnvironmentStack):
@@ -50,12 +52,12 @@ class WorkerServiceStack(EnvironmentStack):
                 uses_subgraph=True,
             ),
             security_group_id=self.read(self.names.task_security_group),
-            alarms=[self._age_alarm()],
+            alarms=[self._age_alarm(), self._dead_jobs_alarm()],
         )
         self._scale(service)
 
     def _queue(self) -> sqs.Queue:
-        dead = sqs.Queue(
+        self.dead_jobs = dead = sqs.Queue(
             self,
             "DeadJobs",
             queue_name=f"{self.names.jobs_queue}-dead",
@@ -75,7 +77,7 @@ class WorkerServiceStack(EnvironmentStack):
         )
 
     def _age_alarm(self) -> cloudwatch.Alarm:
-        """Fire while jobs wait too long; unlike a count of dead jobs, it recovers by itself."""
+        """Fire while jobs wait too long: the worker takes none, or too few."""
         return cloudwatch.Alarm(
             self,
             "OldJobs",
@@ -88,6 +90,25 @@ class WorkerServiceStack(EnvironmentStack):
             evaluation_periods=3,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
             # An empty queue has no oldest message.
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+
+    def _dead_jobs_alarm(self) -> cloudwatch.Alarm:
+        """Fire while jobs die, and not because some have died once: it has to recover by itself."""
+        waiting = self.dead_jobs.metric_approximate_number_of_messages_visible(
+            statistic="Maximum", period=cdk.Duration.minutes(1)
+        )
+        return cloudwatch.Alarm(
+            self,
+            "DyingJobs",
+            alarm_name=self.names.alarm("worker-dead-jobs"),
+            alarm_description="Jobs fail for good. A rollout during which this fires is rolled back.",
+            metric=cloudwatch.MathExpression(
+                expression="DIFF(dead)", using_metrics={"dead": waiting}, period=cdk.Duration.minutes(1)
+            ),
+            threshold=0,
+            evaluation_periods=1,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
 

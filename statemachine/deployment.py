@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aws_cdk as cdk
-from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
@@ -16,7 +14,6 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
-from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
@@ -27,6 +24,7 @@ from statemachine.definition import deployment_flow
 from statemachine.nag import acknowledge, acknowledge_wildcards
 from statemachine.permissions import NO_RESOURCE, PERMISSIONS, Grant, World
 from statemachine.steps import STEPS, Step, machine_name
+from statemachine.undelivered import UndeliveredEvents
 
 MEMORY_MB = 256
 """Half the default of the tools and twice Lambda's minimum: the CPU comes with the memory, and at 128 MB a
@@ -78,8 +76,9 @@ class CodeDeployment(Construct):
         self.functions: Mapping[Step, lambda_.Function] = {step: self._function(step) for step in STEPS}
         self.machine = self._machine()
         self.alerts = self._alerts()
-        self._undelivered = self._dead_letter_queue()
+        self._undelivered = UndeliveredEvents(self, "Events", alerts=self.alerts).queue
         self._start_when_an_execution_stopped()
+        self._start_when_a_stack_was_taken_back()
         if settings.ecr_push.enabled:
             self._start_when_an_image_was_pushed()
         self._page_when_a_rollback_failed()
@@ -212,6 +211,23 @@ class CodeDeployment(Construct):
             LONGEST_DELIVERY,
         )
 
+    def _start_when_a_stack_was_taken_back(self) -> None:
+        """Repair what a failed infrastructure deploy takes along: it must not move code either."""
+        stack = cdk.Stack.of(self)
+        prefix = stack.format_arn(
+            service="cloudformation",
+            resource="stack",
+            resource_name=f"{self._identity.app}-{self._identity.environment}-",
+        )
+        self._start_by_rule(
+            "StackTakenBack",
+            "Services that a failed infrastructure deploy took back return to the live release",
+            triggers.reverted_stack_pattern(prefix),
+            triggers.REVERTED_STACK_PATHS,
+            triggers.REVERTED_STACK_INPUT,
+            LONGEST_DELIVERY,
+        )
+
     def _start_when_an_image_was_pushed(self) -> None:
         self._start_by_rule(
             "ImagePushed",
@@ -327,39 +343,6 @@ class CodeDeployment(Construct):
             enforce_ssl=True,
         )
 
-    def _dead_letter_queue(self) -> sqs.Queue:
-        """Keep events that could not be delivered, and say so: a queue that nobody reads is no safety."""
-        queue = sqs.Queue(
-            self,
-            "Undelivered",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            retention_period=cdk.Duration.days(14),
-        )
-        acknowledge(queue, "AwsSolutions-SQS3", "This is the dead-letter queue itself, of EventBridge targets.")
-        alarm = cloudwatch.Alarm(
-            self,
-            "UndeliveredAlarm",
-            alarm_description="An event that should have started or reported a deployment was not delivered",
-            metric=queue.metric_approximate_number_of_messages_visible(
-                statistic="Maximum", period=cdk.Duration.minutes(1)
-            ),
-            threshold=1,
-            evaluation_periods=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-        )
-        alarm.add_alarm_action(cloudwatch_actions.SnsAction(self.alerts))
-        self.alerts.add_to_resource_policy(
-            iam.PolicyStatement(
-                actions=["sns:Publish"],
-                resources=[self.alerts.topic_arn],
-                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-                conditions={"ArnEquals": {"aws:SourceArn": alarm.alarm_arn}},
-            )
-        )
-        return queue
-
     def _role(self, scope: Construct, service: str, description: str, grants: Sequence[Grant]) -> iam.Role:
         """Create a role that may do what is granted and nothing else, and answer cdk-nag for its wildcards.
 
@@ -386,4 +369,6 @@ class CodeDeployment(Construct):
 
     @property
     def _removal_policy(self) -> cdk.RemovalPolicy:
-        return cdk.RemovalPolicy.RETAIN if self._settings.is_production else cdk.RemovalPolicy.DESTROY
+        # Not what a failed first deploy has made: its name would be in the second one's way.
+        kept = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+        return kept if self._settings.is_production else cdk.RemovalPolicy.DESTROY

@@ -39,6 +39,33 @@ def rollback_failed_pattern(machine_arn: str) -> dict[str, Any]:
     }
 
 
+def reverted_stack_pattern(stack_prefix: str) -> dict[str, Any]:
+    """Match a stack whose update failed and was taken back, of those whose ARN begins so.
+
+    CloudFormation then deploys again what *its* last good update had, which is older than what code deploys have
+    brought since. Source: CloudFormation User Guide, "Managing events with CloudFormation and Amazon EventBridge".
+    """
+    return {
+        "source": ["aws.cloudformation"],
+        "detail-type": ["CloudFormation Stack Status Change"],
+        "detail": {
+            "stack-id": [{"prefix": stack_prefix}],
+            "status-details": {"status": ["UPDATE_ROLLBACK_COMPLETE"]},
+        },
+    }
+
+
+REVERTED_STACK_PATHS = {"stack": "$.detail.stack-id"}
+
+REVERTED_STACK_INPUT = {
+    "action": "rollback",
+    "releaseId": "live",
+    "requestedBy": "eventbridge:reverted-stack",
+    "reason": "CloudFormation took an update back: <stack>",
+}
+"""What the rule starts the machine with: services that are not on the live release return to it."""
+
+
 def approval_requested_pattern(app: str, environment: str) -> dict[str, Any]:
     """Match our own event that a person is asked (``lambdas/handlers/request_approval.py``)."""
     return {

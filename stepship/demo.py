@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from rich.console import Console
 from rich.text import Text
+
+from stepship.host import is_watched
 
 PACE = 0.003
 """Real seconds per virtual second: some fifteen virtual minutes take some two and a half seconds of waiting."""
@@ -18,13 +19,6 @@ INTRODUCTION = (
     "Three services, one migration, one state machine. AWS is simulated, time is virtual;",
     "state machine and handlers are the ones that run in AWS.",
 )
-
-
-def is_watched(console: Console) -> bool:
-    """Whether a person looks at a terminal: no pipe, no CI job."""
-    return (
-        console.is_terminal and not console.is_dumb_terminal and os.environ.get("CI", "").lower() in ("", "0", "false")
-    )
 
 
 def run_demo(console: Console) -> bool:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -19,31 +18,12 @@ from simulator.events import Event, EventKind
 from simulator.runs import Run
 from simulator.scenario import Scenario, ScenarioResult, Step
 from simulator.world import World
-from stepship.explanation_text import explanation_lines
-from stepship.progress import END_STATES, Mark, Progress, Row
-from stepship.summary import ServiceLine, about, duration, history_rows, service_lines, totals, why
+from stepship.progress import END_STATES, Progress
+from stepship.rich_lines import OUTCOME_STYLES, end_line, panel, row_line
+from stepship.summary import ServiceLine, about, history_rows, service_lines, totals, why
 
 FRAME_SECONDS = 0.03
-TITLE_WIDTH = 30
 SERVICE_INDENT = "      "
-
-MARKS = {
-    Mark.RUNNING: ("●", "cyan"),
-    Mark.DONE: ("✓", "green"),
-    Mark.FAILED: ("✗", "red"),
-    Mark.STOPPED: ("■", "yellow"),
-}
-OUTCOME_STYLES = {"succeeded": "bold green", "superseded": "bold blue", "failed": "bold red"}
-PART_STYLES = {
-    "message": ("", ""),
-    "cause": ("", "bold red"),
-    "evidence": ("   ", ""),
-    "hint": ("   → ", "italic"),
-    "heading": ("\n", "bold"),
-    "log": ("   │ ", "yellow"),
-    "missing": ("   ", "dim"),
-    "done": ("   ✓ ", "green"),
-}
 
 
 class LiveView:
@@ -100,9 +80,9 @@ class LiveView:
                 )
         closed = progress.on(event)
         if closed is not None:
-            self._print(_row_line(closed, progress, name_width=self._names))
+            self._print(row_line(closed, progress, name_width=self._names))
         if event.kind == EventKind.EXECUTION_ENDED:
-            self._print(_end_line(progress, name_width=self._names))
+            self._print(end_line(progress, name_width=self._names))
         if closed is not None or time.monotonic() - self._drawn_at > FRAME_SECONDS:
             self._draw()
 
@@ -116,7 +96,7 @@ class LiveView:
         for run in runs:
             found = why(run, runs, records)
             if found:
-                self.console.print(Padding(_panel(*found), (0, 0, 0, 3)))
+                self.console.print(Padding(panel(*found), (0, 0, 0, 3)))
 
     def close(self) -> None:
         """Give the terminal back; safe to call again."""
@@ -159,45 +139,10 @@ class LiveView:
 
     def _frame(self) -> RenderableType:
         running = [each for each in self._progress.values() if each.row is not None]
-        lines: list[RenderableType] = [
-            _row_line(each.row, each, name_width=self._names) for each in running if each.row
-        ]
+        lines: list[RenderableType] = [row_line(each.row, each, name_width=self._names) for each in running if each.row]
         if self._world is not None:
             lines.append(_services(service_lines(self._world)))
         return Group(*lines)
-
-
-def _row_line(row: Row, progress: Progress, *, name_width: int) -> Text:
-    """``  ├─ ✓ Deploy wave                  0 s  api``."""
-    sign, style = MARKS[row.mark]
-    indent = "├─ " if row.depth == 0 else "│  └─ "
-    title = f"{row.title:<{TITLE_WIDTH - 3 * row.depth}}"
-    line = _begin_line(progress, name_width)
-    line.append(indent, "dim")
-    line.append(f"{sign} ", style)
-    line.append(title, "bold" if row.mark is not Mark.DONE else "")
-    line.append(f"{duration(row.seconds(progress.now)):>11}  ", "dim")
-    line.append(row.note, "red" if row.mark is Mark.FAILED else "dim")
-    return line
-
-
-def _begin_line(progress: Progress, name_width: int) -> Text:
-    """Begin with the execution's name where several run at once."""
-    line = Text("   ", no_wrap=True, overflow="ellipsis")
-    if name_width:
-        line.append(f"{progress.name:<{name_width}}", "cyan")
-    return line
-
-
-def _end_line(progress: Progress, *, name_width: int) -> Text:
-    style = OUTCOME_STYLES.get(END_STATES.get(progress.outcome, ""), "bold yellow")
-    line = _begin_line(progress, name_width)
-    line.append("└─ ", "dim")
-    line.append(f"{progress.outcome:<{TITLE_WIDTH + 2}}", style)
-    line.append(f"{duration(progress.seconds):>11}  ", "dim")
-    if progress.outcome == "Stopped":
-        line.append(f"{progress.status}: not one state further", "yellow")
-    return line
 
 
 def _services(lines: Sequence[ServiceLine]) -> Table:
@@ -225,15 +170,6 @@ def _versions(line: ServiceLine) -> Text:
         text.append(f":{revision} ", "dim")
         text.append("▰" * running + "▱" * max(0, desired - running), style)
     return text
-
-
-def _panel(title: str, report: object) -> Panel:
-    text = Text()
-    for part, line in explanation_lines(report):  # type: ignore[arg-type]  # a report is a mapping
-        indent, style = PART_STYLES[part]
-        text.append(f"{indent}{line}\n", style)
-    text.rstrip()
-    return Panel(text, title=title, title_align="left", border_style="red", padding=(0, 1))
 
 
 def _history(result: ScenarioResult) -> Table:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lambdas.release.approval import rejection_message
+
 Json = Mapping[str, Any]
 
 
@@ -33,11 +35,11 @@ def failed(state: str, output: Json) -> bool:
 
 
 def error_note(error: str | None, cause: str | None) -> str:
-    """Say why a function failed: the exception's class and its message."""
+    """Say why a function failed, the exception's class and its message, or who said no to an approval."""
     try:
         message = str(json.loads(cause or "")["errorMessage"])
     except (ValueError, KeyError, TypeError):
-        message = cause or ""
+        return f"{error}: {rejection_message(cause or '')}"
     return f"{error}: {message.partition(': ')[2] or message}"
 
 

@@ -9,21 +9,10 @@ from simulator.events import Event, EventKind
 from simulator.runs import Run
 from simulator.scenario import Scenario, ScenarioResult, Step
 from simulator.world import World
-from stepship.explanation_text import explanation_lines
-from stepship.progress import Mark, Progress, Row
-from stepship.summary import about, duration, history_rows, service_lines, totals, why
-
-SIGNS = {Mark.RUNNING: "..", Mark.DONE: "ok", Mark.FAILED: "FAILED", Mark.STOPPED: "STOPPED"}
-INDENTS = {
-    "message": "    ",
-    "cause": "    ",
-    "evidence": "       ",
-    "hint": "       -> ",
-    "heading": "    ",
-    "log": "       | ",
-    "missing": "       ",
-    "done": "       - ",
-}
+from stepship.durations import clock
+from stepship.plain_lines import explanation, row_line
+from stepship.progress import Progress
+from stepship.summary import about, history_rows, service_lines, totals, why
 
 
 class PlainView:
@@ -60,9 +49,9 @@ class PlainView:
         progress = self._progress.setdefault(event.execution, Progress(event.execution))
         closed = progress.on(event)
         if closed is not None:
-            self._write(_row_line(closed, progress))
+            self._write(row_line(closed, progress))
         if event.kind == EventKind.EXECUTION_ENDED:
-            self._write(f"  {_minutes(progress.seconds)} {progress.name}: {progress.outcome} ({progress.status})")
+            self._write(f"  {clock(progress.seconds)} {progress.name}: {progress.outcome} ({progress.status})")
 
     def rest(self, runs: Sequence[Run]) -> None:
         """Write the services as they are, and explain what failed."""
@@ -77,8 +66,8 @@ class PlainView:
             if found:
                 title, report = found
                 self._write(f"  {title}")
-                for part, text in explanation_lines(report):
-                    self._write(INDENTS[part] + text)
+                for text in explanation(report):
+                    self._write(text)
 
     def close(self) -> None:
         """Do nothing: nothing is held."""
@@ -103,15 +92,3 @@ class PlainView:
         calls = sum(sum(each["apiCalls"].values()) for each in result.document["deployments"])
         spent = time.monotonic() - self._began_at
         self._write(totals(len(result.runs), calls, result.document["virtualSeconds"], spent))
-
-
-def _row_line(row: Row, progress: Progress) -> str:
-    ended = (row.ended_at or progress.now) - progress.started_at
-    lasted = duration(row.seconds(progress.now))
-    note = f": {row.note}" if row.note else ""
-    return f"  {_minutes(ended)} {progress.name}: {row.title} {SIGNS[row.mark]} ({lasted}){note}"
-
-
-def _minutes(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes:02d}:{rest:02d}"

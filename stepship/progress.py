@@ -6,6 +6,7 @@ A poll loop is one row (``Check rollout x4``), a decision is none, and the check
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -90,6 +91,10 @@ class Progress:
         Name of the end state, ``Stopped`` when it was stopped; empty while it runs.
     row
         The row that has not ended yet.
+    state
+        The execution's state, as the last step left it that has been seen.
+    entered
+        The state that it entered last, decisions left out.
     """
 
     name: str
@@ -99,6 +104,8 @@ class Progress:
     outcome: str = ""
     rows: list[Row] = field(default_factory=list)
     row: Row | None = None
+    state: Mapping[str, Any] = field(default_factory=dict)
+    entered: str = ""
     _error: str = ""
 
     @property
@@ -129,6 +136,7 @@ class Progress:
     def _enter(self, state: str, at: float) -> Row | None:
         if state.endswith("?"):
             return None
+        self.entered = state
         if state in END_STATES:
             self.outcome = state
             return self._close(at)
@@ -154,9 +162,10 @@ class Progress:
             row.mark, row.note = Mark.FAILED, self._error
             self._error = ""
             return
-        output: Any = json.loads(str(event.detail.get("output") or "{}"))
-        if not isinstance(output, dict):
+        output = _parse(str(event.detail.get("output") or "{}"))
+        if not output:
             return
+        self.state = output
         row.note = note(event.state, output)
         row.mark = Mark.FAILED if failed(event.state, output) else Mark.RUNNING
 
@@ -176,3 +185,12 @@ class Progress:
         if self.row is not None:
             self.row.mark = Mark.STOPPED
         return self._close(event.at)
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """Read a state's output; AWS cuts off what is too long for its history."""
+    try:
+        output = json.loads(text)
+    except ValueError:
+        return {}
+    return output if isinstance(output, dict) else {}

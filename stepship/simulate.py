@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from simulator.scenario import ScenarioError, read_scenario, run_scenario
-from stepship.demo import PACE, is_watched
+from stepship.demo import PACE
+from stepship.host import is_watched
 from stepship.live_view import LiveView
 from stepship.plain_view import PlainView
 

@@ -13,6 +13,7 @@ from simulator.runs import Run
 from simulator.scenario_file import Step
 from simulator.scenario_result import report_of
 from simulator.world import World
+from stepship.durations import duration
 
 FAILED = frozenset({Outcome.REJECTED, Outcome.ROLLED_BACK, Outcome.ROLLBACK_FAILED})
 
@@ -103,12 +104,6 @@ def totals(executions: int, calls: int, virtual_seconds: float, real_seconds: fl
         f"{executions} execution{'s' if executions != 1 else ''}, {calls} AWS calls: "
         f"{duration(virtual_seconds)} of virtual time in {real_seconds:.1f} s"
     )
-
-
-def duration(seconds: float) -> str:
-    """``0 s``, ``40 s``, ``3 min 1 s``."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _tag(world: World, service: str, arn: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +41,14 @@ security_groups = ["sg-0123456789abcdef0"]
 
 @pytest.fixture(scope="session")
 def config_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The committed config files, with services of its own in dev: a team that brings its cluster."""
+    """The committed config files with a GitHub repository, and ``own``: a team that brings its cluster."""
     folder = tmp_path_factory.mktemp("config")
     for file in (ROOT / "config").glob("*.toml"):
-        shutil.copy(file, folder)
-    with (folder / "dev.toml").open("a", encoding="utf-8") as dev:
-        dev.write(SERVICES)
+        text = file.read_text(encoding="utf-8").replace('repository = ""', 'repository = "example-org/v3-backend"')
+        (folder / file.name).write_text(text, encoding="utf-8")
+    own = (ROOT / "config" / "dev.toml").read_text(encoding="utf-8").replace('"dev"', '"own"', 1)
+    own = own.replace("enabled = true\n\n[github]", "enabled = false\n\n[github]")
+    (folder / "own.toml").write_text(own + SERVICES, encoding="utf-8")
     return folder
 
 
@@ -64,5 +65,5 @@ def app_templates(config_folder: Path) -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="session")
 def templates(app_templates: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The templates of the coordinator stacks by environment."""
-    environments = ("dev", "staging", "production")
+    environments = ("dev", "staging", "production", "own")
     return {each: app_templates[f"v3-backend-{each}-deployment-coordinator"] for each in environments}

@@ -15,6 +15,7 @@ from lambdas.release.history import release_id_of
 from lambdas.release.image import ReleaseImage
 from lambdas.release.plan import Plan
 from lambdas.release.planning import (
+    LIVE,
     Policies,
     RunningService,
     World,
@@ -139,7 +140,8 @@ def _decide(
         return plan_recovery(request, world, policies), ()
     if not request.release_id and undone_meanwhile(wiring.releases.history(RECENT), call.started_at):
         return plan_recovery(request, world, policies), ()
-    wanted = wiring.releases.release(request.release_id) if request.release_id else None
+    named = request.release_id if request.release_id != LIVE else None
+    wanted = wiring.releases.release(named) if named else None
     before = wiring.releases.release_before(world.live.release_id) if world.live and not request.release_id else None
     made = plan_return(request, choose_release(request, world, wanted, before), world, policies)
     return made, tuple(_return_checks(made, world, wiring))

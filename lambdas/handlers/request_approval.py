@@ -30,9 +30,10 @@ def request_approval(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
             "environment": wiring.identity.environment,
             "execution": call.execution,
             "release": plan.release_id,
-            "imageTag": plan.image_tag,
-            "requestedBy": call.request.requested_by,
-            "reason": call.request.reason,
+            # Text in any case: an input transformer makes no message of a null.
+            "imageTag": plan.image_tag or "",
+            "requestedBy": call.request.requested_by or "",
+            "reason": call.request.reason or "",
         },
     )
     return {"status": "asked"}

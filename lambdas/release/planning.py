@@ -31,6 +31,9 @@ from lambdas.release.registry import MIGRATION, Registry, Service
 from lambdas.release.request import Request
 from lambdas.release.rollout import ServiceFacts
 
+LIVE = "live"
+"""As ``releaseId``: whatever release is live. A repair, and nothing to do where all services are on it."""
+
 
 @dataclass(frozen=True)
 class RunningService:
@@ -193,14 +196,17 @@ def choose_release(request: Request, world: World, wanted: Release | None, befor
     Returns
     -------
     Release
-        ``releaseId``; else the live release when some service is not on it (a repair); else the one before.
+        ``releaseId``, which may be ``live``; else the live release when some service is not on it (a repair);
+        else the one before.
 
     Raises
     ------
     ReleaseNotFound
         Names what is missing.
     """
-    if request.release_id is not None:
+    if request.release_id == LIVE and world.live is not None:
+        return world.live
+    if request.release_id not in (None, LIVE):
         if wanted is None:
             raise ReleaseNotFound(f"releaseId: the history has no verified release {request.release_id}")
         return wanted

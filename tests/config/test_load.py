@@ -13,7 +13,9 @@ from lambdas.settings import read_policy
 from statemachine.steps import STEPS
 from tests.conftest import SERVICES
 
-DEV = (config.FOLDER / "dev.toml").read_text(encoding="utf-8")
+PLATFORM = (config.FOLDER / "dev.toml").read_text(encoding="utf-8")
+DEV = PLATFORM.replace("enabled = true\n\n[github]", "enabled = false\n\n[github]")
+"""Without the platform, whose names would have to agree with what a test changes."""
 
 
 def problems(folder: Path, text: str, name: str = "dev") -> list[str]:
@@ -162,8 +164,8 @@ def test_every_key_of_a_committed_file_stands_below_a_comment(environment: str) 
             '[ecr_push] tag_patterns is empty, so no push would start anything; give tag_patterns = ["sha-*"]',
         ),
         (
-            'alarms = ["v3-backend-dev-api-5xx", "v3-backend-dev-worker-queue-age"]',
-            'alarms = ["5xx", "5xx"]',
+            '"v3-backend-dev-api-unreachable"',
+            '"v3-backend-dev-api-5xx"',
             "[circuit_breaker] alarms names something twice; delete the second one",
         ),
         (
@@ -246,6 +248,42 @@ def test_fewer_tasks_at_most_than_at_least_are_refused(tmp_path: Path) -> None:
 def test_more_nat_gateways_than_zones_are_refused(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, DEV.replace("nat_gateways = 1", "nat_gateways = 3"))
     assert found == "[network] nat_gateways is 3 for 2 zones; give 2 or less"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "fix"),
+    [
+        ('app = "v3-backend"', 'app = "shop"', "[permissions] clusters", 'add "shop-dev"'),
+        ('clusters = ["v3-backend-dev"]', 'clusters = ["other"]', "[permissions] clusters", 'add "v3-backend-dev"'),
+        ('"/v3-backend/dev/"', '"/v3-backend/staging/"', "[permissions] role_path", 'give "/v3-backend/dev/"'),
+        ('"v3-backend/dev/"', '"v3-backend/"', "[permissions] secret_prefix", 'give "v3-backend/dev/"'),
+        (
+            "v3-backend-dev-api-5xx",
+            "v3-backend-staging-api-5xx",
+            "[circuit_breaker] alarms",
+            "give those of v3-backend-dev",
+        ),
+        (
+            "[scheduler]",
+            SERVICES.split("[services.migration]")[0] + "[scheduler]",
+            "[services.api]",
+            "delete it, or say",
+        ),
+    ],
+)
+def test_the_deployer_must_be_allowed_what_the_platform_is_called(
+    old: str, new: str, key: str, fix: str, tmp_path: Path
+) -> None:
+    assert old in PLATFORM
+    first = problems(tmp_path, PLATFORM.replace(old, new, 1))[0]
+    assert first.startswith(key)
+    assert fix in first
+
+
+@pytest.mark.parametrize("cidr", ["172.200.0.0/16", "10.999.0.0/16", "10.0.0.0/8", "10.20.0.1/16", "nothing"])
+def test_a_network_that_is_not_private_or_none_at_all_is_refused(cidr: str, tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, DEV.replace("10.20.0.0/16", cidr))
+    assert found.startswith(f'[network] cidr is "{cidr}"; give a private IPv4 range')
 
 
 def test_a_missing_section_names_each_of_its_keys(tmp_path: Path) -> None:

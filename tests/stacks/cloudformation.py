@@ -253,10 +253,11 @@ def _alarm(client: Callable[[str], Any], properties: Json, _: Physical | None) -
         ComparisonOperator=properties["ComparisonOperator"],
         EvaluationPeriods=properties["EvaluationPeriods"],
         Threshold=float(properties["Threshold"]),
-        MetricName=properties["MetricName"],
-        Namespace=properties["Namespace"],
-        Statistic=properties["Statistic"],
-        Period=properties["Period"],
+        # What it measures does not matter here, and may be metric math.
+        MetricName=properties.get("MetricName", "Math"),
+        Namespace=properties.get("Namespace", "Math"),
+        Statistic=properties.get("Statistic", "Sum"),
+        Period=properties.get("Period", 60),
     )
     client("cloudwatch").set_alarm_state(AlarmName=properties["AlarmName"], StateValue="OK", StateReason="quiet")
     return str(properties["AlarmName"])

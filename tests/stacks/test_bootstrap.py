@@ -68,7 +68,7 @@ def test_what_an_account_has_once_is_created_where_the_config_says(
 def test_what_all_environments_share_outlives_the_stack(templates: dict[str, Template]) -> None:
     shared = ("AWS::ECR::Repository", "AWS::IAM::OIDCProvider")
     found = [each for each in templates["dev"]["Resources"].values() if each["Type"] in shared]
-    assert [each["DeletionPolicy"] for each in found] == ["Retain", "Retain"]
+    assert [each["DeletionPolicy"] for each in found] == ["RetainExceptOnCreate", "RetainExceptOnCreate"]
 
 
 def test_images_are_scanned_when_they_are_pushed(templates: dict[str, Template]) -> None:
@@ -192,3 +192,17 @@ def test_all_deployment_parameters_are_seeded_and_none_is_owned(
         },
     }
     assert not resources(templates[environment], "AWS::SSM::Parameter")
+
+
+def test_nobody_is_trusted_until_a_repository_is_named() -> None:
+    import aws_cdk as cdk
+
+    import config
+    from stacks.bootstrap_stack import BootstrapStack
+
+    app = cdk.App()
+    BootstrapStack(app, settings=config.load("dev"))
+    template = app.synth().get_stack_by_name("v3-backend-dev-bootstrap").template
+    kinds = [each["Type"] for each in template["Resources"].values()]
+    assert "AWS::IAM::OIDCProvider" not in kinds
+    assert "sts:AssumeRoleWithWebIdentity" not in str(template)

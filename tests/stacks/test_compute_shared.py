@@ -289,7 +289,7 @@ def test_the_table_can_be_put_back_to_any_second_and_production_cannot_lose_it(
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     is_production = environment == "production"
     assert properties["DeletionProtectionEnabled"] is is_production
-    assert table["DeletionPolicy"] == ("Retain" if is_production else "Delete")
+    assert table["DeletionPolicy"] == ("RetainExceptOnCreate" if is_production else "Delete")
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -38,8 +38,8 @@ def test_every_resource_says_whose_it_is(environment: str, templates: dict[str, 
 
 
 def test_own_services_are_registered_by_this_one_stack(templates: dict[str, dict[str, Any]]) -> None:
-    assert parameters(templates["dev"]) == {
-        "/v3-backend/dev/services/api": {
+    assert parameters(templates["own"]) == {
+        "/v3-backend/own/services/api": {
             "cluster": "v3-backend-dev",
             "service": "v3-backend-dev-api",
             "family": "v3-backend-dev-api",
@@ -47,7 +47,7 @@ def test_own_services_are_registered_by_this_one_stack(templates: dict[str, dict
             "repository": "v3-backend",
             "wave": 1,
         },
-        "/v3-backend/dev/services/migration": {
+        "/v3-backend/own/services/migration": {
             "kind": "migration",
             "cluster": "v3-backend-dev",
             "family": "v3-backend-dev-migration",

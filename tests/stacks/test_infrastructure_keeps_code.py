@@ -16,6 +16,7 @@ import config
 from simulator.images import ImageBehavior
 from simulator.world import World
 from stacks.image import PLACEHOLDER_IMAGE, SERVICES, WORKLOADS
+from statemachine.triggers import REVERTED_STACK_INPUT
 from tests.stacks.cloudformation import CloudFormation, Json
 
 STACKS = ("bootstrap", "compute-shared", "api-service", "worker-service", "scheduler-service", "migration")
@@ -184,6 +185,24 @@ def test_a_rollback_works_after_infrastructure_has_changed(account: Account) -> 
     account.deploy_infrastructure(memory=1024)
     assert account.world.run({"action": "rollback"}, "back").state == "Deployed"
     assert account.running == dict.fromkeys(SERVICES, "v1")
+
+
+def test_what_a_failed_infrastructure_deploy_took_back_returns_to_the_live_release(account: Account) -> None:
+    account.deploy_infrastructure()
+    ecs = account.world.aws.client("ecs")
+    name = "v3-backend-dev-api"
+    placeholder = ecs.describe_services(cluster="v3-backend-dev", services=[name])["services"][0]["taskDefinition"]
+    account.deploy_code("v1")
+    account.deploy_code("v2")
+    # The update failed: CloudFormation returns to what *its* last good update had.
+    ecs.update_service(cluster="v3-backend-dev", service=name, taskDefinition=placeholder)
+    account.world.aws.clock.sleep(600)
+    assert account.running["api"] == "placeholder"
+    request = {key: value.replace("<stack>", "arn") for key, value in REVERTED_STACK_INPUT.items()}
+    assert account.world.run(request, "repair").state == "Deployed"
+    assert account.running == dict.fromkeys(SERVICES, "v2")
+    assert account.world.run(request, "again").state == "NothingToDo"
+    assert account.running == dict.fromkeys(SERVICES, "v2")
 
 
 def test_an_image_in_the_context_is_deployed_for_an_emergency(account: Account) -> None:

@@ -189,4 +189,4 @@ def test_a_function_that_dies_does_not_hold_the_stack_for_an_hour(template: Temp
 
 def test_the_stack_can_be_created_again(template: Template) -> None:
     ours = {name: each for name, each in template["Resources"].items() if name.startswith("DeploymentParameters")}
-    assert not [name for name, each in ours.items() if each.get("DeletionPolicy") == "Retain"]
+    assert not [name for name, each in ours.items() if each.get("DeletionPolicy") == "RetainExceptOnCreate"]

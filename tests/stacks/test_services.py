@@ -49,24 +49,31 @@ def test_a_service_heals_itself_and_keeps_serving_while_it_is_deployed(
 
 
 @pytest.mark.parametrize("environment", config.environments())
-@pytest.mark.parametrize(("service", "alarm"), [("api", "api-5xx"), ("worker", "worker-queue-age")])
-def test_an_alarm_rolls_a_rollout_back_by_ecs_and_by_stepship(
-    environment: str, service: str, alarm: str, app_templates: dict[str, Json]
+@pytest.mark.parametrize(
+    ("service", "names"),
+    [
+        ("api", {"api-5xx", "api-unreachable"}),
+        ("worker", {"worker-queue-age", "worker-dead-jobs"}),
+        ("scheduler", set()),
+    ],
+)
+def test_alarms_roll_a_rollout_back_by_ecs_and_by_stepship(
+    environment: str, service: str, names: set[str], app_templates: dict[str, Json]
 ) -> None:
     template = stack(app_templates, environment, service)
     (found,) = resources(template, "AWS::ECS::Service")
-    ((logical, metric),) = (
-        (name, each["Properties"])
+    alarms = {
+        name: each["Properties"]
         for name, each in template["Resources"].items()
         if each["Type"] == "AWS::CloudWatch::Alarm"
-    )
-    assert found["DeploymentConfiguration"]["Alarms"] == {
-        "AlarmNames": [{"Ref": logical}],
-        "Enable": True,
-        "Rollback": True,
     }
-    assert metric["AlarmName"] == f"v3-backend-{environment}-{alarm}"
-    assert metric["AlarmName"] in config.load(environment).circuit_breaker.alarms
+    assert {each["AlarmName"] for each in alarms.values()} == {f"v3-backend-{environment}-{name}" for name in names}
+    assert {each["AlarmName"] for each in alarms.values()} <= set(config.load(environment).circuit_breaker.alarms)
+    # An alarm without data must not hold the first deploy back.
+    assert all(each["TreatMissingData"] == "notBreaching" for each in alarms.values())
+    watched = found["DeploymentConfiguration"].get("Alarms", {})
+    assert {each["Ref"] for each in watched.get("AlarmNames", ())} == set(alarms)
+    assert not alarms or (watched["Enable"], watched["Rollback"]) == (True, True)
 
 
 @pytest.mark.parametrize(("environment", "service"), [*EVERYWHERE, *((e, "migration") for e in config.environments())])

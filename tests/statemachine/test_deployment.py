@@ -99,7 +99,7 @@ def test_the_table_is_encrypted_backed_up_and_on_demand(dev: dict[str, Any]) -> 
 
 def test_production_keeps_its_table_and_its_logs(dev: dict[str, Any], production: dict[str, Any]) -> None:
     for kind in ("AWS::DynamoDB::Table", "AWS::Logs::LogGroup"):
-        assert {each["DeletionPolicy"] for each in of_type(production, kind).values()} == {"Retain"}
+        assert {each["DeletionPolicy"] for each in of_type(production, kind).values()} == {"RetainExceptOnCreate"}
         assert {each["DeletionPolicy"] for each in of_type(dev, kind).values()} == {"Delete"}
     assert the_one(production, "AWS::DynamoDB::Table")["Properties"]["DeletionProtectionEnabled"] is True
 

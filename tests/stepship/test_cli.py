@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stepship.cli import app
+from stepship.options import prefer_aws_region
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = "description: d\nimages: {v1: {}}\nmigration: false\nsteps: [{deploy: v1}]\n"
@@ -50,6 +51,33 @@ def test_each_command_has_an_example(command: str) -> None:
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0
     assert f"Example: stepship {command}" in re.sub(r"\x1b\[[0-9;]*m", "", result.output)
+
+
+@pytest.mark.parametrize(
+    ("environ", "region"),
+    [
+        ({"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, "eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "us-east-1"}, "us-east-1"),
+        ({"AWS_REGION": ""}, None),
+    ],
+)
+def test_the_region_is_that_of_the_aws_cli(environ: dict[str, str], region: str | None) -> None:
+    prefer_aws_region(environ)
+    assert environ.get("AWS_DEFAULT_REGION") == region
+
+
+def test_without_a_region_one_line_says_what_to_set(tmp_path: Path) -> None:
+    script = "from stepship.cli import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", script, "watch", "--env", "dev", "--app", "shop"],
+        env={"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "stepship: no AWS region: set AWS_REGION, or a profile with a region in AWS_PROFILE\n"
 
 
 def test_json_is_the_only_thing_on_stdout(scenario: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from simulator.scenario import FOLDER, run_scenario
-from stepship.demo import is_watched
+from stepship.host import is_watched
 from stepship.live_view import LiveView
 
 

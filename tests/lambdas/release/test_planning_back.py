@@ -246,6 +246,20 @@ CHOICES: dict[str, tuple[Request, World, Release | None, Release | None, Release
         release(1),
         release(2),
     ),
+    "whatever is live: a service is not on it": (
+        Request(action="rollback", release_id="live"),
+        world(2, running={**world(2).running, "api": running("api", 1)}),
+        None,
+        release(1),
+        release(2),
+    ),
+    "whatever is live: all services are on it": (
+        Request(action="rollback", release_id="live"),
+        world(2),
+        None,
+        release(1),
+        release(2),
+    ),
     "no repair: infrastructure made another revision": (
         ROLLBACK,
         world(2, running={name: running(name, 2, revision=9) for name in WAVES}),
@@ -273,6 +287,11 @@ def test_a_rollback_chooses_its_release(
 NO_CHOICE: dict[str, tuple[Request, World, str]] = {
     "not in the history": (TO_V1, world(2), f"^releaseId: the history has no verified release {release(1).release_id}"),
     "nothing was ever verified": (ROLLBACK, world(1, live=None), "^rollback: no release was verified yet"),
+    "nothing is live": (
+        Request(action="rollback", release_id="live"),
+        world(1, live=None),
+        "^rollback: no release was verified yet",
+    ),
     "the first release": (ROLLBACK, world(1), f"^rollback: {release(1).release_id} is the first verified release"),
 }
 

@@ -1,0 +1,121 @@
+"""``stepship plan``: what a deploy would do, as the machine itself plans it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from lambdas.release.history import Outcome
+from lambdas.release.preflight import Result
+from stepship.attaching import names
+from stepship.commands.deploy import DeployWish
+from stepship.durations import duration
+from stepship.errors import wrong_usage
+from stepship.finishing import execution_document, follow_to_end, next_steps, tell, tell_github
+from stepship.session import Session
+from stepship.starting import make_request, start
+from stepship.tags import Tags, read_tags
+
+STYLES = {Result.NG: "bold red", Result.SKIP: "yellow", Result.OK: "green"}
+ORDER = (Result.NG, Result.SKIP, Result.OK)
+
+
+def plan(session: Session, wish: DeployWish, *, show_all: bool) -> int:
+    """Start a dry run and show its plan; returns the exit code.
+
+    Parameters
+    ----------
+    show_all
+        Show the checks that passed too.
+    """
+    if not wish.tag and not wish.digest:
+        raise wrong_usage("give the TAG to plan, or --digest")
+    output, target = session.output, session.target
+    fields = {**wish.fields(), "dryRun": True, "requestedBy": session.requested_by(wish.requested_by)}
+    request = make_request(session, **fields)
+    name = names("plan", target.environment, wish.digest or str(wish.tag), None, session.host.now())
+    followed = follow_to_end(session, start(session.machine, name, request).arn, action="plan")
+    end = followed.ending
+    made = end.report.get("plan") or {}
+    expected = session.expected_seconds("deploy") if made else None
+    tell(session, end)
+    failed = failed_checks(end.report)
+    for line in failed:
+        output.say(Text(f"  {line}", STYLES[Result.NG]))
+    if end.outcome == Outcome.PLANNED:
+        show_plan(session, made, expected, show_all=show_all)
+    for step in next_steps(end, target):
+        output.say(step)
+    tell_github(session, end, followed.progress)
+    document = execution_document(session, end, followed.progress)
+    document["report"] = {key: value for key, value in end.report.items() if key != "plan"}
+    output.document({**document, "plan": made or None, "failedChecks": failed, "expectedSeconds": expected})
+    return end.exit_code
+
+
+def failed_checks(report: Mapping[str, Any]) -> list[str]:
+    """Take apart the message of a failed preflight: ``2 of 9 checks: NG api: …; NG worker: …``."""
+    if report.get("errorType") != "PreflightFailed":
+        return []
+    _, _, listed = str(report.get("message") or "").partition(": ")
+    first, *others = listed.split("; NG ")
+    return [first, *(f"NG {each}" for each in others)]
+
+
+def show_plan(session: Session, made: Mapping[str, Any], expected: float | None, *, show_all: bool) -> None:
+    """Show checks, services, and what else would happen."""
+    output = session.output
+    tags = session.or_none(lambda: read_tags(session.table)) or Tags({})
+    output.say()
+    _show_checks(session, made.get("checks", ()), show_all=show_all)
+    output.say()
+    output.table(
+        ("Wave", "Service", "Tasks", "Runs", "Would run", "Task definition"),
+        [_row(each, tags, made) for each in _in_order(made)],
+        right=("Tasks",),
+    )
+    output.say()
+    migration, approval, rollout = made["migration"], made["approval"], made["rollout"]
+    first = f"{migration['family']}, at most {duration(migration['timeoutSeconds'])}"
+    output.say(f"  migration  {first if migration['needed'] else 'none'}")
+    asked = f"a person has to say yes within {duration(approval['timeoutSeconds'])}"
+    output.say(f"  approval   {asked if approval['required'] else 'none'}")
+    output.say(f"  watched    {duration(rollout['bakeSeconds'])} after the last wave")
+    if expected:
+        output.say(f"  takes      {duration(expected)}, as the last ones did")
+
+
+def _show_checks(session: Session, checks: Sequence[Mapping[str, str]], *, show_all: bool) -> None:
+    ordered = sorted(checks, key=lambda each: ORDER.index(Result(each["result"])))
+    shown = [each for each in ordered if show_all or each["result"] != Result.OK]
+    for each in shown:
+        line = Text(f"  {each['result']:<4} ", STYLES[Result(each["result"])])
+        line.append(f"{each['subject']}: {each['check']}", "default")
+        line.append(f" ({each['detail']})" if each["detail"] else "", "dim")
+        session.output.say(line)
+    passed = sum(each["result"] == Result.OK for each in checks)
+    hidden = "" if show_all else "; --all lists them"
+    session.output.say(f"  {passed} of {len(checks)} checks are OK{hidden}")
+
+
+def _in_order(made: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [made["services"][name] for wave in made["waves"] for name in wave]
+
+
+def _row(each: Mapping[str, Any], tags: Tags, made: Mapping[str, Any]) -> list[str | Text]:
+    before, after = each.get("previousImage"), each.get("image")
+    definition = each["previous"].rpartition("/")[2]
+    if before == after and not made.get("force"):
+        change = f"{definition} stays"
+    else:
+        change = f"{each['family']}:new from {definition}" if each.get("target") is None else str(each["target"])
+    return [
+        str(each["wave"]),
+        each["name"],
+        str(each["desired"]),
+        tags.name(before),
+        tags.name(after, made.get("imageTag")),
+        change,
+    ]

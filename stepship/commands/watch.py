@@ -1,0 +1,45 @@
+"""``stepship watch``: pick up what runs. A CLI that was killed, closed or detached has changed nothing about it."""
+
+from __future__ import annotations
+
+from stepship.durations import duration
+from stepship.finding import running
+from stepship.finishing import finish, follow_to_end
+from stepship.outcomes import ending
+from stepship.session import Session
+
+
+def watch(session: Session, execution: str | None, timeout_seconds: float | None) -> int:
+    """Follow the execution; returns the exit code that its deploy would have had."""
+    found = running(session, execution)
+    if found is None:
+        return _nothing_runs(session)
+    if found.is_running:
+        passed = duration(session.host.now() - found.started_at)
+        session.output.say(f"{found.name} has been running for {passed}")
+    action = str(found.input.get("action", "deploy"))
+    return finish(session, follow_to_end(session, found.arn, action=action, timeout_seconds=timeout_seconds))
+
+
+def _nothing_runs(session: Session) -> int:
+    output, environment = session.output, session.target.environment
+    newest = session.machine.recent()
+    last = session.machine.describe(newest[0].arn) if newest else None
+    if last is None:
+        output.say(f"Nothing runs in {environment}, and nothing has run yet")
+        output.document({"environment": environment, "execution": None, "exitCode": 0})
+        return 0
+    end = ending(last)
+    output.say(f"Nothing runs in {environment}. The last one was {last.name}: {end.headline}")
+    output.document(
+        {
+            "environment": environment,
+            "execution": last.arn,
+            "name": last.name,
+            "status": last.status,
+            "outcome": end.outcome,
+            "report": dict(end.report),
+            "exitCode": 0,
+        }
+    )
+    return 0

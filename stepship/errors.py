@@ -1,0 +1,77 @@
+"""What goes wrong before, beside and after a deployment, in one line that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lambdas.release.errors import AccessDenied, StepshipError
+
+FAILED, WRONG_USAGE = 1, 2
+
+IAM_PREFIXES = {"stepfunctions": "states"}
+"""Where boto3 and IAM call a service by different names."""
+
+NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
+SIGNED_OUT = frozenset({"SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError"})
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+REFUSED = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "AuthFailure"})
+
+
+class CommandError(Exception):
+    """A command cannot go on; the text says why and what to do.
+
+    Attributes
+    ----------
+    exit_code
+        1, or 2 when it was asked wrongly.
+    """
+
+    def __init__(self, text: str, exit_code: int = FAILED) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+def wrong_usage(text: str) -> CommandError:
+    """Return the error of a command that was asked wrongly."""
+    return CommandError(text, WRONG_USAGE)
+
+
+def aws_error(error: StepshipError) -> CommandError:
+    """Say what AWS, or the way to it, refused: for the person who typed the command, not for a function's role.
+
+    Parameters
+    ----------
+    error
+        What a gateway raised; its cause is botocore's own error.
+    """
+    cause = error.__cause__
+    kind = type(cause).__name__
+    call, _, text = str(error).partition(": ")
+    if kind == "NoRegionError":
+        return CommandError("no AWS region: set AWS_REGION, or a profile with a region in AWS_PROFILE")
+    if kind in NO_CREDENTIALS:
+        return CommandError("no AWS credentials: set AWS_PROFILE, or sign in with `aws login` or `aws configure`")
+    if kind in SIGNED_OUT:
+        return CommandError(f"the AWS sign-in is over: sign in again, as with `aws sso login` ({cause})")
+    if kind == "ProfileNotFound":
+        return CommandError(f"{cause}: correct AWS_PROFILE")
+    if kind == "EndpointConnectionError":
+        return CommandError(f"{cause}: check the network, AWS_REGION and AWS_ENDPOINT_URL")
+    response: Mapping[str, Any] = getattr(cause, "response", {})
+    code = str(response.get("Error", {}).get("Code", ""))
+    if code in EXPIRED:
+        return CommandError("the AWS credentials have expired: renew them")
+    if code in REFUSED:
+        return CommandError(f"AWS does not accept the credentials ({code}): set others")
+    if isinstance(error, AccessDenied):
+        said = response.get("Error", {}).get("Message") or text
+        return CommandError(f"these credentials lack {iam_action(call)}: {said}")
+    return CommandError(str(error))
+
+
+def iam_action(call: str) -> str:
+    """Return ``states:DescribeExecution`` for ``stepfunctions:describe_execution``."""
+    service, _, operation = call.partition(":")
+    name = "".join(word.capitalize() for word in operation.split("_"))
+    return f"{IAM_PREFIXES.get(service, service)}:{name}"
