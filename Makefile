@@ -12,6 +12,9 @@ NODE_READY := node_modules/.ready
 # checkov pins an old boto3, so it has an environment of its own.
 CHECKOV := $(VENV)/checkov
 CHECKOV_READY := $(CHECKOV)/.ready
+# So has the emulator: it pins another botocore.
+E2E := $(VENV)/e2e
+E2E_READY := $(E2E)/.ready
 # The typed clients of the workload are generated, from schemas in the repository; nothing is done when nothing changed.
 CLIENTS = $(BIN)/python -m app.subgraph.prepare
 
@@ -23,10 +26,10 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint synth image-check bench asl lock clean
+.PHONY: help demo test e2e lint synth image-check bench asl lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## deploy, fail and roll back on the embedded simulator: no AWS, no docker
 	@$(BIN)/stepship demo
@@ -37,6 +40,11 @@ test: $(READY) ## run all tests; lambdas/release must be covered to the last bra
 	$(CLIENTS)
 	$(BIN)/python -m pytest -q -n 2 --cov=lambdas/release --cov-branch tests/lambdas/release
 	CDK_VALIDATION=false $(BIN)/python -m pytest -q -n 2 --dist worksteal tests --ignore=tests/lambdas/release
+
+# The variable goes to pytest without a shell between, so that whoever ends make reaches pytest.
+e2e: export STEPSHIP_E2E = 1
+e2e: $(READY) $(NODE_READY) $(E2E_READY) ## cdk deploy, code deploys and stepship against an emulated AWS
+	$(BIN)/python -m pytest -q -x tests/e2e
 
 lint: $(READY) $(NODE_READY) $(CHECKOV_READY) synth ## check style, types, the state machine and the templates
 	$(CLIENTS)
@@ -72,6 +80,8 @@ lock: $(READY) ## resolve the dependencies again: requirements.lock, package-loc
 	mv requirements.lock.new requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url tools/checkov/requirements.in --output-file tools/checkov/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url tests/e2e/requirements.in --output-file tests/e2e/requirements.lock
 	$(BIN)/npm install --package-lock-only
 
 clean: ## remove everything that a target made
@@ -98,6 +108,12 @@ $(READY): requirements.lock pyproject.toml
 $(NODE_READY): package.json package-lock.json .npmrc | $(READY)
 	@echo "setting up node_modules/"
 	@$(BIN)/npm ci --loglevel=error
+	@touch $@
+
+$(E2E_READY): tests/e2e/requirements.lock | $(READY)
+	@echo "setting up $(E2E)/"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(E2E)
+	@$(BIN)/uv pip install --quiet --python $(E2E)/bin/python --require-hashes --requirement tests/e2e/requirements.lock
 	@touch $@
 
 $(CHECKOV_READY): tools/checkov/requirements.lock | $(READY)
