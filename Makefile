@@ -26,7 +26,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test e2e lint synth image-check bench asl lock clean
+.PHONY: help demo test e2e emulator lint synth image-check bench asl lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ test: $(READY) ## run all tests; lambdas/release must be covered to the last bra
 e2e: export STEPSHIP_E2E = 1
 e2e: $(READY) $(NODE_READY) $(E2E_READY) ## cdk deploy, code deploys and stepship against an emulated AWS
 	$(BIN)/python -m pytest -q -x tests/e2e
+
+emulator: $(READY) $(NODE_READY) $(E2E_READY) ## an emulated AWS with all stacks, to play with stepship in; Ctrl-C ends it
+	@$(BIN)/python -m tests.e2e.playground
 
 lint: $(READY) $(NODE_READY) $(CHECKOV_READY) synth ## check style, types, the state machine and the templates
 	$(CLIENTS)

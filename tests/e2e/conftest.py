@@ -6,8 +6,6 @@ Only ``make e2e`` runs these tests: they need the emulator's environment, and mi
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ import pytest
 import config
 from tests.e2e.cloud import Cloud
 from tests.e2e.emulator import Emulator
+from tests.e2e.infrastructure import ENVIRONMENT, LATER, NOW, config_folder
 from tests.e2e.observation import Observer
 
 RUNS = os.environ.get("STEPSHIP_E2E") == "1"
@@ -29,16 +28,7 @@ if RUNS:
 else:
     collect_ignore_glob = ["test_*.py"]
 
-ENVIRONMENT = "dev"
 BEGIN = time.monotonic()
-
-Changes = dict[tuple[str, str], str]
-
-NOW: Changes = {("rollout", "bake_seconds"): "2", ("rollout", "bake_poll_seconds"): "2"}
-"""The one time in dev.toml that is measured by the functions' own clock, which the emulator cannot speed up."""
-
-LATER: Changes = {**NOW, ("api", "memory"): "1024", ("approval", "required"): "true"}
-"""Infrastructure that changes after code was deployed, and a rule that did not hold before."""
 
 
 class Chapters:
@@ -78,18 +68,6 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def now_and_later(workplace: Path) -> tuple[Path, Path]:
     """Two folders with the committed config, changed in a few values of dev."""
     return config_folder(workplace / "config-now", NOW), config_folder(workplace / "config-later", LATER)
-
-
-def config_folder(folder: Path, changes: Changes) -> Path:
-    shutil.copytree(config.FOLDER, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    file = folder / f"{ENVIRONMENT}.toml"
-    text = file.read_text(encoding="utf-8")
-    for (section, key), value in changes.items():
-        pattern = rf"(?m)(^\[{section}\]\n(?:(?!\[).*\n)*?{key} = ).*$"
-        text, count = re.subn(pattern, rf"\g<1>{value}", text)
-        assert count == 1, f"{file.name} has no [{section}] {key}"
-    file.write_text(text, encoding="utf-8")
-    return folder
 
 
 @pytest.fixture(scope="session")

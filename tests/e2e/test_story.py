@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from tests.e2e.cloud import ACCOUNT, EXECUTION_SECONDS, REGION, Cloud, Json, wait_until
+from tests.e2e.infrastructure import deploy_stacks, synthesise
 from tests.e2e.observation import SERVICES, WORKLOADS, Observer
 
 PLACEHOLDER = "public.ecr.aws/docker/library/python:3.13-alpine"
@@ -52,16 +53,6 @@ STACKS = (
     *("bootstrap", "network", "compute-shared", "api-service", "worker-service", "scheduler-service", "migration"),
     *("deployment-coordinator", "log-forwarder", "monitoring"),
 )
-
-
-def synthesise(cloud: Cloud, config_folder: Path, output: Path) -> None:
-    context = ("--context", f"environment={cloud.settings.environment}", "--context", f"config={config_folder}")
-    cloud.cdk("synth", "--quiet", *context, "--output", str(output))
-
-
-def deploy_stacks(cloud: Cloud, app: Path, *stacks: str) -> str:
-    options = ("--require-approval", "never", "--concurrency", "2", "--progress", "events")
-    return cloud.cdk("deploy", *stacks, "--app", str(app), *options)
 
 
 def test_cdk_bootstraps_the_account(cloud: Cloud, workplace: Path, now_and_later: tuple[Path, Path]) -> None:

@@ -1,0 +1,45 @@
+"""The stacks of dev in the emulated account: from which config, and how the CDK deploys them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import config
+from tests.e2e.cloud import Cloud
+
+ENVIRONMENT = "dev"
+
+Changes = dict[tuple[str, str], str]
+
+NOW: Changes = {("rollout", "bake_seconds"): "2", ("rollout", "bake_poll_seconds"): "2"}
+"""The one time in dev.toml that is measured by the functions' own clock, which the emulator cannot speed up."""
+
+LATER: Changes = {**NOW, ("api", "memory"): "1024", ("approval", "required"): "true"}
+"""Infrastructure that changes after code was deployed, and a rule that did not hold before."""
+
+
+def config_folder(folder: Path, changes: Changes) -> Path:
+    """Copy the committed config and change it; returns the folder."""
+    shutil.copytree(config.FOLDER, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    file = folder / f"{ENVIRONMENT}.toml"
+    text = file.read_text(encoding="utf-8")
+    for (section, key), value in changes.items():
+        pattern = rf"(?m)(^\[{section}\]\n(?:(?!\[).*\n)*?{key} = ).*$"
+        text, count = re.subn(pattern, rf"\g<1>{value}", text)
+        assert count == 1, f"{file.name} has no [{section}] {key}"
+    file.write_text(text, encoding="utf-8")
+    return folder
+
+
+def synthesise(cloud: Cloud, config_folder: Path, output: Path) -> None:
+    """Write the templates of the environment, once."""
+    context = ("--context", f"environment={cloud.settings.environment}", "--context", f"config={config_folder}")
+    cloud.cdk("synth", "--quiet", *context, "--output", str(output))
+
+
+def deploy_stacks(cloud: Cloud, app: Path, *stacks: str) -> str:
+    """Deploy stacks that were synthesised before; returns what the CDK prints."""
+    options = ("--require-approval", "never", "--concurrency", "2", "--progress", "events")
+    return cloud.cdk("deploy", *stacks, "--app", str(app), *options)
