@@ -11,6 +11,7 @@ TARGETS = {
     "lint": step("ci.yml", "lint", "Lint"),
     "test": step("ci.yml", "test", "Test"),
     "demo": step("ci.yml", "demo", "Deploy, fail and roll back in the simulator"),
+    "e2e": step("ci.yml", "e2e", "Deploy into an emulated AWS"),
     "synth": step("ci.yml", "synth", "Synthesise"),
     "image-check": step("ci.yml", "image", "Check the image"),
     ".venv/.ready node_modules/.ready": step("ci.yml", "scan", "Install"),
