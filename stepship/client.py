@@ -20,6 +20,9 @@ RECENT = 20
 PAGE = 100
 """Events of a page that carry the execution's state, some 20 KiB each."""
 
+STATE_PAGES = 5
+"""Pages of the newest events that a look reads with the state: a deployment of a quarter of an hour, in one look."""
+
 MAX_CAUSE = 32_768
 """Characters of StopExecution's ``cause`` (Step Functions API Reference)."""
 
@@ -217,6 +220,11 @@ class Machine(Gateway):
             return []
         page = self._events(arn, min(missing, PAGE), with_state=True)
         found = {event["id"]: event for event in page["events"]}
+        for _ in range(STATE_PAGES - 1):
+            if not page.get("nextToken") or min(found) <= after + 1:
+                break
+            page = self._events(arn, PAGE, with_state=True, token=page["nextToken"])
+            found.update({event["id"]: event for event in page["events"]})
         newest, following = max(found, default=0), ""
         while page.get("nextToken") and min(found) > after + 1:
             # A token belongs to the arguments that it was made for, so the older events are asked for from the top.

@@ -141,6 +141,9 @@ class Progress:
             self.outcome = state
             return self._close(at)
         step = LOOPS.get(state, state)
+        if state == "Roll back" and self.row is not None and self.row.step not in ("Roll back", "Check rollback"):
+            # Only a step that failed leads here, also one whose result was not read.
+            self.row.mark = Mark.FAILED
         closed = None
         if self.row is None or self.row.step != step:
             closed = self._close(at)
@@ -164,6 +167,8 @@ class Progress:
             return
         output = _parse(str(event.detail.get("output") or "{}"))
         if not output:
+            # What an earlier visit said is no longer true.
+            row.note = ""
             return
         self.state = output
         row.note = note(event.state, output)

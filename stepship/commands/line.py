@@ -16,6 +16,12 @@ def stop_line(session: Session, reason: str) -> int:
     said = one_line(reason)
     if not said:
         raise wrong_usage("say why: it is what everybody reads whose deploy is refused")
+    before = session.table.line()
+    if before is not None:
+        raise wrong_usage(
+            f"{before.by} has stopped this line already: {before.reason}; "
+            "start it first, once you know that this is over, or both reasons would end with one start"
+        )
     line = StoppedLine(session.caller.arn, said, session.host.now())
     session.table.stop_line(line)
     output, target = session.output, session.target

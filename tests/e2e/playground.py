@@ -31,7 +31,7 @@ IMAGES: dict[str, tuple[str, Behavior]] = {
 TRY = """
 Ready. In another terminal, in this folder:
 
-  export AWS_ENDPOINT_URL={url} AWS_REGION={region}
+  export AWS_ENDPOINT_URL={url} AWS_REGION={region} AWS_DEFAULT_REGION={region}
   export AWS_ACCESS_KEY_ID={account} AWS_SECRET_ACCESS_KEY=emulated STEPSHIP_ENV={environment}
 
   .venv/bin/stepship status
@@ -41,6 +41,7 @@ Ready. In another terminal, in this folder:
   .venv/bin/stepship plan v2
   .venv/bin/stepship history
   .venv/bin/stepship rollback
+  .venv/e2e/bin/aws stepfunctions start-execution --state-machine-arn {machine} --input '{{"imageTag": "v1"}}'
 
 Ctrl-C here ends it.
 """
@@ -73,7 +74,11 @@ def main() -> None:
                     say(f"        pushed {tag}: {what}")
                 ended = cloud.deploy(imageTag="v1", reason="the first release")
                 say(f"{time.monotonic() - begin:4.0f} s  v1: {ended['status']}")
-                say(TRY.format(url=emulator.url, region=REGION, account=ACCOUNT, environment=ENVIRONMENT))
+                say(
+                    TRY.format(
+                        url=emulator.url, region=REGION, account=ACCOUNT, environment=ENVIRONMENT, machine=cloud.machine
+                    )
+                )
                 while True:
                     time.sleep(3600)
         except KeyboardInterrupt:

@@ -99,3 +99,13 @@ def test_a_stopped_line_refuses_deploys_until_it_is_started(world: World, stepsh
 def test_a_line_is_not_stopped_without_a_reason(world: World, stepship: Desk) -> None:
     assert stepship("line", "stop", " ").exit_code == 2
     assert world.table.line() is None
+
+
+def test_a_line_that_somebody_has_stopped_is_not_stopped_again(world: World, stepship: Desk) -> None:
+    stepship("line", "stop", "the database is being moved")
+    again = stepship("line", "stop", "another incident")
+    assert again.exit_code == 2
+    assert "has stopped this line already: the database is being moved" in again.stderr
+    line = world.table.line()
+    assert line is not None
+    assert line.reason == "the database is being moved"

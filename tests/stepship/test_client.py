@@ -52,8 +52,9 @@ class History(Machine):
         (7, 0, [(1, False), (7, True)]),
         (1000, 990, [(1, False), (10, True)]),
         (100, 0, [(1, False), (100, True)]),
-        (2100, 0, [(1, False), (100, True), (1000, False), (1000, False), (1000, False)]),
-        (2100, 1500, [(1, False), (100, True), (1000, False)]),
+        (450, 0, [(1, False), *[(100, True)] * 5]),
+        (2100, 0, [(1, False), *[(100, True)] * 5, *[(1000, False)] * 3]),
+        (2100, 1500, [(1, False), *[(100, True)] * 5, (1000, False)]),
     ],
 )
 def test_only_new_events_are_read_and_only_the_newest_with_their_state(
@@ -62,7 +63,7 @@ def test_only_new_events_are_read_and_only_the_newest_with_their_state(
     machine = History(count)
     events = machine.events("arn", after)
     assert [each["id"] for each in events] == list(range(after + 1, count + 1))
-    assert [each["id"] for each in events if each["state"]] == list(range(max(after, count - 100) + 1, count + 1))
+    assert [each["id"] for each in events if each["state"]] == list(range(max(after, count - 500) + 1, count + 1))
     assert machine.asked == asked
 
 
