@@ -57,6 +57,7 @@ STACKS = (
 
 def test_cdk_bootstraps_the_account(cloud: Cloud, workplace: Path, now_and_later: tuple[Path, Path]) -> None:
     synthesise(cloud, now_and_later[0], workplace / "now")
+    cloud.aws("iam", "create-service-linked-role", "--aws-service-name", "ecs.amazonaws.com")
     cloud.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}", "--app", str(workplace / "now"))
 
 
