@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from config.history import history_contradictions, longest_execution_seconds
 from config.schema import EnvironmentConfig, MigrationTask
 from lambdas.release.gates import check_time_zone, check_window
 
@@ -258,25 +259,6 @@ SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 """The same as in ``statemachine/input.schema.json``: a deployment names services by it."""
 
 
-def longest_execution_seconds(settings: EnvironmentConfig) -> int:
-    """Return how long a deployment of one wave takes when every part of it uses up its time.
-
-    Examples
-    --------
-    Lock 1800 + migration 900 + rollout 900 + bake 600 + way back 900 = 5100, and the approval's time
-    where one is required. Each further wave may take another rollout timeout.
-    """
-    approval = settings.approval.timeout_seconds if settings.approval.required else 0
-    return (
-        settings.lock.wait_timeout_seconds
-        + approval
-        + settings.migration.timeout_seconds
-        + settings.rollout.timeout_seconds
-        + settings.rollout.bake_seconds
-        + settings.rollout.rollback_timeout_seconds
-    )
-
-
 def contradictions(settings: EnvironmentConfig) -> Iterator[tuple[str, str, str]]:
     """Yield (key, what is wrong, the fix) for values that are good alone and wrong together."""
     room = MAX_NAME_LENGTH - len(LONGEST_STEP) - len("--")
@@ -303,6 +285,7 @@ def contradictions(settings: EnvironmentConfig) -> Iterator[tuple[str, str, str]
         )
     if settings.ecr_push.enabled and not settings.ecr_push.tag_patterns:
         yield "[ecr_push] tag_patterns", "is empty, so no push would start anything", 'give tag_patterns = ["sha-*"]'
+    yield from history_contradictions(settings)
     yield from _size_contradictions(settings)
     if settings.platform.enabled:
         yield from _platform_contradictions(settings)
@@ -339,7 +322,7 @@ def _platform_contradictions(settings: EnvironmentConfig) -> Iterator[tuple[str,
 
 
 def _size_contradictions(settings: EnvironmentConfig) -> Iterator[tuple[str, str, str]]:
-    for section in ("api", "worker", "scheduler", "migration"):
+    for section in ("api", "worker", "scheduler", "migration", "search"):
         task = getattr(settings, section)
         lowest, highest, step = FARGATE_SIZES[task.cpu]
         sizes = [size for size in range(lowest, highest + 1, step) if (task.cpu, size) != (256, 1536)]

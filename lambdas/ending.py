@@ -137,9 +137,12 @@ def _text(request: Mapping[str, Any], raw: Mapping[str, Any], key: str) -> str |
 
 
 def _stopped_records(call: Invocation, wiring: Wiring, now: float) -> tuple[DeploymentRecord, ...]:
-    """Make the records of the stopped execution, and of those that it was itself to look after."""
+    """Make the records of the stopped execution, and of those that it was itself to look after.
+
+    So too for whoever held the lock before and died with it: it could not write its own record.
+    """
     state = call.state if isinstance(call.state, dict) else {}
-    takeover = (state.get("request") or {}).get("takeover")
+    takeover = (state.get("request") or {}).get("takeover") or (state.get("lock") or {}).get("deadHolder")
     records: list[DeploymentRecord] = []
     while isinstance(takeover, str) and len(records) < MAX_TAKEOVERS:
         stopped = wiring.executions.describe(takeover)
@@ -154,10 +157,13 @@ def _stopped_record(call: Invocation, execution: str, stopped: ExecutionFacts, n
     raw = stopped.request
     started_at = timestamp(stopped.started_at)
     release = None if "takeover" in raw else release_id_of(execution, stopped.started_at)
+    # One that came to its end state and could not write it down.
+    outcome = stopped.error if stopped.error in set(Outcome) else Outcome.STOPPED
+    said = f"the execution ended as {stopped.status if outcome == Outcome.STOPPED else outcome}"
     return DeploymentRecord(
         execution=execution,
-        action=str(raw.get("action", "deploy")),
-        outcome=Outcome.STOPPED,
+        action=shorten(raw.get("action", "deploy")),
+        outcome=outcome,
         started_at=started_at,
         ended_at=timestamp(stopped.ended_at or now),
         requested_by=_text({}, raw, "requestedBy"),
@@ -165,9 +171,9 @@ def _stopped_record(call: Invocation, execution: str, stopped: ExecutionFacts, n
         release_id=release,
         image_tag=_text({}, raw, "imageTag"),
         report=Report(
-            outcome=Outcome.STOPPED,
+            outcome=outcome,
             error_type=stopped.status,
-            message=f"the execution ended as {stopped.status}; {call.execution.rsplit(':', 1)[-1]} looked after it",
+            message=f"{said}; {call.execution.rsplit(':', 1)[-1]} looked after it",
             release=release,
         ),
     )

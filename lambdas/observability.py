@@ -10,10 +10,12 @@ from typing import IO, Any, Protocol
 
 from aws_lambda_powertools import Logger
 
+from lambdas.aws.gateway import TimeLimit, within
 from lambdas.release.document import decode
 from lambdas.release.errors import StepshipError
 from lambdas.release.history import parse_timestamp
 from lambdas.release.plan import Plan
+from lambdas.release.policies import HOLD_SECONDS
 from lambdas.release.request import Request
 from lambdas.wiring import Wiring, wiring_of_this_function
 
@@ -42,6 +44,8 @@ class Invocation:
     ----------
     execution, started_at
         ARN and start of the execution (unix seconds).
+    entered_at
+        When it entered this state (unix seconds).
     step
         The state's name.
     state
@@ -56,6 +60,7 @@ class Invocation:
 
     execution: str
     started_at: float
+    entered_at: float
     step: str
     state: Any
     input: Any
@@ -77,10 +82,15 @@ class Invocation:
         """The fencing token of the lock."""
         return int(self.state["lock"]["token"])
 
+    @property
+    def hold_seconds(self) -> float:
+        """How long a step that waits may look again: half of the function's time stays for the last look."""
+        return min(HOLD_SECONDS, self.remaining_seconds / 2)
+
     def renew_lease(self, wiring: Wiring, journal: str | None = None) -> None:
         """Renew the lease until after this function's end; raises LeaseLost."""
         until = wiring.clock.now() + self.remaining_seconds + LEASE_MARGIN_SECONDS
-        wiring.releases.renew(self.execution, self.token, until, journal)
+        wiring.releases.renew(self.execution, self.token, until, self.entered_at, journal)
 
 
 Step = Callable[[Invocation, Wiring, Logger], Json]
@@ -120,7 +130,8 @@ class Handler:
             request_id=context.aws_request_id,
         )
         try:
-            result = self.step(call, wiring, logger)
+            with within(TimeLimit(lambda: context.get_remaining_time_in_millis() / 1000, wiring.clock.sleep)):
+                result = self.step(call, wiring, logger)
         except StepshipError as error:
             logger.warning("step refused", error_type=type(error).__name__, reason=str(error))
             _name_step(error, call.step)
@@ -140,6 +151,7 @@ def parse_invocation(event: Json, context: LambdaContext) -> Invocation:
     return Invocation(
         execution=execution["arn"],
         started_at=parse_timestamp(execution["startedAt"]),
+        entered_at=parse_timestamp(event["enteredAt"]),
         step=event["step"],
         state=event["state"],
         input=execution.get("input"),

@@ -33,6 +33,9 @@ class Clock(Protocol):
     def now(self) -> float:
         """Return unix seconds."""
 
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
 
 class SystemClock:
     """The clock of the machine."""
@@ -40,6 +43,10 @@ class SystemClock:
     def now(self) -> float:
         """Return unix seconds."""
         return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ seam                               why
 ``botocore_stubber.__class__``     moto's own ``before-send`` handler. A fault here is below botocore's retries, so
                                    these run for real; calling moto and dropping its answer makes an answer lost
 ``botocore.endpoint.time``         botocore sleeps between attempts: virtually
-``RetryQuota.acquire``             a client may be cached by a handler module for longer than one world lives; each
-                                   world begins with a full quota, or the 50th world would retry less than the first
+``RetryQuota.acquire, release``    each function has a process, and so a retry quota, of its own; here all share their
+                                   clients, which may live longer than a world. So each function has a quota per world
 ================================== ==============================================================================
 
 Only calls from inside a handler are recorded and hit: those in whose thread :data:`current_invocation` is set.
@@ -28,7 +28,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from unittest.mock import patch
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 from xml.sax.saxutils import escape
 
 import botocore.endpoint
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from botocore.model import ServiceModel
 
     from simulator.clock import VirtualClock
+    from simulator.quotas import Buckets
 
 
 @dataclass
@@ -152,6 +153,10 @@ class CallRecorder:
         Time of the calls, and of botocore's sleeps.
     faults
         The faults that may hit.
+    buckets
+        The quotas that may refuse.
+    on_effect
+        Called before each attempt that the service carries out, with the record so far.
     on_call
         Called after each call, with the record, before the handler sees the outcome.
     call_seconds
@@ -160,11 +165,20 @@ class CallRecorder:
     """
 
     def __init__(
-        self, clock: VirtualClock, faults: Faults, on_call: Callable[[ApiCall], None], *, call_seconds: float
+        self,
+        clock: VirtualClock,
+        faults: Faults,
+        buckets: Buckets,
+        on_effect: Callable[[ApiCall], None],
+        on_call: Callable[[ApiCall], None],
+        *,
+        call_seconds: float,
     ) -> None:
         self.calls = CallLog()
         self._clock = clock
         self._faults = faults
+        self._buckets = buckets
+        self._on_effect = on_effect
         self._on_call = on_call
         self._call_seconds = call_seconds
         self._number = 0
@@ -175,8 +189,9 @@ class CallRecorder:
         recorder = self
         send_api_call: Callable[..., Any] = BaseClient._make_api_call  # noqa: SLF001 (the seam)
         covered: WeakSet[BaseClient] = WeakSet()
-        full: WeakSet[RetryQuota] = WeakSet()
+        retry_quotas: WeakKeyDictionary[RetryQuota, dict[str, RetryQuota]] = WeakKeyDictionary()
         acquire: Callable[..., Any] = RetryQuota.acquire
+        release: Callable[..., Any] = RetryQuota.release
 
         def make_api_call(client: BaseClient, operation_name: str, api_params: Mapping[str, Any]) -> Any:
             if client not in covered:
@@ -188,11 +203,9 @@ class CallRecorder:
                 return send_api_call(client, operation_name, api_params)
             return recorder._record(client, operation_name, api_params, invocation, send_api_call)
 
-        def acquire_from_full(quota: RetryQuota, capacity_amount: int) -> Any:
-            if quota not in full:
-                quota._available_capacity = quota._max_capacity  # noqa: SLF001 (botocore has no way to refill)
-                full.add(quota)
-            return acquire(quota, capacity_amount)
+        def of_function(shared: RetryQuota) -> RetryQuota:
+            caller = current_invocation.get()
+            return retry_quotas.setdefault(shared, {}).setdefault(caller.function_name if caller else "", RetryQuota())
 
         class FaultyStubber(BotocoreStubber):
             def __call__(self, event_name: str, request: AWSPreparedRequest, **kwargs: Any) -> AWSResponse | None:
@@ -206,7 +219,8 @@ class CallRecorder:
 
         with ExitStack() as seams:
             seams.enter_context(patch.object(BaseClient, "_make_api_call", make_api_call))
-            seams.enter_context(patch.object(RetryQuota, "acquire", acquire_from_full))
+            seams.enter_context(patch.object(RetryQuota, "acquire", lambda quota, n: acquire(of_function(quota), n)))
+            seams.enter_context(patch.object(RetryQuota, "release", lambda quota, n: release(of_function(quota), n)))
             seams.enter_context(patch.object(botocore.endpoint, "time", _EndpointTime(self._clock)))
             botocore_stubber.__class__ = FaultyStubber
             try:
@@ -258,7 +272,7 @@ class CallRecorder:
     ) -> AWSResponse | None:
         call = active.call
         call.attempts += 1
-        fault = self._faults.for_attempt(call)
+        fault = self._faults.for_attempt(call) or self._buckets.for_attempt(call)
         if fault is not None:
             call.faults.append(fault.action)
         if fault is not None and fault.action is CallAction.TIMEOUT:
@@ -269,6 +283,7 @@ class CallRecorder:
             token = _active.set(None)  # what moto calls in turn is not the handler's doing
             try:
                 with outside_handlers():
+                    self._on_effect(call)
                     response = answer()
             finally:
                 _active.reset(token)

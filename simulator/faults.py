@@ -36,6 +36,8 @@ class FunctionAction(StrEnum):
     """Killed by its timeout after ``after_calls`` AWS calls, whose effects stay. ``Sandbox.Timedout``."""
     TWICE = "twice"
     """Runs two times with the same event; the second result counts. Lambda promises at least once, not once."""
+    AGAIN = "again"
+    """Runs once more ``after_seconds`` after it has ended, with the same event, when nobody waits for it any more."""
     SERVICE_ERROR = "service_error"
     """Lambda itself fails before the function runs: ``error``, by default ``Lambda.ServiceException``."""
     RAISE = "raise"
@@ -87,6 +89,8 @@ class FunctionFault:
         How many matching invocations in a row are hit, from there on.
     after_calls
         For ``KILL``: how many AWS calls it completes first.
+    after_seconds
+        For ``AGAIN``: virtual seconds.
     error
         For ``RAISE`` and ``SERVICE_ERROR``: the error name.
     """
@@ -96,6 +100,7 @@ class FunctionFault:
     nth: int = 1
     times: int = 1
     after_calls: int = 0
+    after_seconds: float = 60.0
     error: str = "Lambda.ServiceException"
 
 

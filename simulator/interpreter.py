@@ -24,6 +24,9 @@ seam (below ``moto.stepfunctions``)       why
 ``execution.datetime``                    stop date
 ``states.long_uid``                       task tokens are random: numbered instead
 ``lambda_eval_utils.boto_client_for``     a new SDK client and a trip through HTTP for each Lambda step, 10 ms: direct
+``json_path.parse``                       each look at a path parses it again, 6 ms: parsed once
+``copy`` of five modules                  states copy their data many times, a quarter of the time of a deployment: a
+                                          copy for JSON, seven times as fast
 ``ErrorEqualsDecl._eval_body``            ``States.ALL`` matches States.Runtime in moto; on AWS it does not
 ``StateTaskLambda._from_error``           a path that is missing is not States.Runtime in moto; on AWS it is
 logger ``moto.stepfunctions``             every failed state is logged as an error of moto's
@@ -33,24 +36,28 @@ logger ``moto.stepfunctions``             every failed state is logged as an err
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import io
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from jsonpath_ng.ext.parser import parse
 from moto.stepfunctions.parser import models as parser_models
 from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.error_name import error_equals_decl
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
+from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.common.string import string_expression
 from moto.stepfunctions.parser.asl.component.program import program
 from moto.stepfunctions.parser.asl.component.state import state as state_module
 from moto.stepfunctions.parser.asl.component.state.exec import execute_state
@@ -60,8 +67,10 @@ from moto.stepfunctions.parser.asl.component.state.wait.wait_function import tim
 from moto.stepfunctions.parser.asl.eval import environment
 from moto.stepfunctions.parser.asl.eval import states as states_module
 from moto.stepfunctions.parser.asl.eval.callback import callback
+from moto.stepfunctions.parser.asl.eval.event import event_manager
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.utils import json_path
 from moto.stepfunctions.parser.asl.utils.json_path import NoSuchJsonPathError
 from moto.stepfunctions.parser.backend import execution as execution_module
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
@@ -84,10 +93,17 @@ class Interpreter:
         Told of executions and states.
     seed
         Of the jitter.
+
+    Attributes
+    ----------
+    renamed
+        Machine ARN to what its definition's function ARNs stand for: definitions of several environments differ in
+        nothing else, and parsing each would take 0.7 s.
     """
 
     def __init__(self, clock: VirtualClock, functions: LambdaService, publish: Publish, *, seed: int) -> None:
         self.runs: dict[str, Run] = {}
+        self.renamed: dict[str, Mapping[str, str]] = {}
         self.clock = clock
         self._functions = functions
         self._publish = publish
@@ -126,6 +142,8 @@ class Interpreter:
             (lambda_eval_utils, "boto_client_for", lambda **_: _DirectLambda(self, self._functions)),
             (error_equals_decl.ErrorEqualsDecl, "_eval_body", _error_equals),
             (StateTaskLambda, "_from_error", _lambda_error),
+            (json_path, "parse", _parse_path),
+            *((module, "copy", SimpleNamespace(deepcopy=_copy)) for module in _COPYING),
         ]
         logger = logging.getLogger("moto.stepfunctions")
         level, generator = logger.level, random.getstate()
@@ -160,6 +178,11 @@ class Interpreter:
         run.status, run.started_at = RUNNING, self.clock.now()
         self._publish(EventKind.EXECUTION_STARTED, execution=run.name, status=run.status, detail=run.status_change())
         return run
+
+    def history(self, run: Run) -> list[Any]:
+        """Return the events of an execution."""
+        events: list[Any] = self._executions[run.arn].exec_worker.env.event_manager.get_event_history()
+        return events
 
     def stop(self, run: Run, error: str | None, cause: str | None, lambda_finishes: bool) -> None:  # noqa: FBT001 (Run.stop names it)
         """Abort a running execution here and now."""
@@ -255,6 +278,23 @@ def _parse(definition: str) -> Any:
     return AmazonStateLanguageParser.parse(definition)[0]
 
 
+_COPYING = (states_module, string_expression, result_path, execute_state, event_manager)
+_parse_path = lru_cache(maxsize=512)(parse)
+_ATOMS = frozenset({str, int, float, bool, type(None)})
+
+
+def _copy(value: Any) -> Any:
+    """Copy JSON data, which is a tree of plain types; whatever else is in it, as ``copy.deepcopy`` does."""
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    if kind is dict:
+        return {name: _copy(item) for name, item in value.items()}
+    if kind is list:
+        return [_copy(item) for item in value]
+    return copy.deepcopy(value)
+
+
 class _ObservedHistory(EventManager):
     """The history of one execution; tells the interpreter, and lets a stopped execution go no further."""
 
@@ -293,8 +333,9 @@ class _DirectLambda:
 
     def invoke(self, **parameters: Any) -> dict[str, Any]:
         run = self._interpreter.current_run()
+        renamed = self._interpreter.renamed.get(run.machine_arn, {}) if run else {}
         result = self._functions.invoke(
-            parameters["FunctionName"],
+            renamed.get(parameters["FunctionName"], parameters["FunctionName"]),
             parameters.get("Payload") or b"{}",
             execution=run.name if run else "",
             state=run.state if run else "",

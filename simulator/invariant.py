@@ -8,7 +8,8 @@ that names what differs::
 
 ``RollbackFailed`` is the one outcome that may leave the world in pieces: a person has been paged. What is then wrong
 with the services and the parameters is told as ``excused``, never left out; a later execution that ends in
-``Deployed`` ends the excuse. Everything else (lock, history, digests, migrations) must hold all the same.
+``Deployed``, or finds that there is nothing to do, ends the excuse. Everything else (lock, history, digests,
+migrations) must hold all the same.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Execution(Protocol):
     """What is looked at of an execution; :class:`simulator.runs.Run` is one."""
 
     name: str
+    input_json: str
     status: str
     ended_at: float | None
     output: Any
@@ -240,10 +242,16 @@ def _migrations(world: Snapshot) -> Iterable[str]:
 
 def _person_needed(runs: Sequence[Execution]) -> Iterable[str]:
     ended = [(run.ended_at or 0.0, run) for run in runs if run.ended]
-    repaired_at = max((at for at, run in ended if outcome_of(run) == Outcome.DEPLOYED), default=0.0)
+    repaired_at = max((at for at, run in ended if _repairs(run)), default=0.0)
     for at, run in ended:
         if outcome_of(run) == Outcome.ROLLBACK_FAILED and at >= repaired_at:
             yield f"{run.name} ended as {Outcome.ROLLBACK_FAILED}: a person has to look"
+
+
+def _repairs(run: Execution) -> bool:
+    """Whether everything was as it should be when it ended. A recovery with nothing to do looked at nothing."""
+    outcome = outcome_of(run)
+    return outcome == Outcome.DEPLOYED or (outcome == Outcome.NOTHING_TO_DO and '"takeover"' not in run.input_json)
 
 
 def _digest(image: str) -> str:

@@ -181,6 +181,8 @@ class LambdaService:
             raise
         else:
             self.running -= 1
+        if fault is not None and fault.action is FunctionAction.AGAIN:
+            self._invoke_again(name, payload, fault.after_seconds, execution, state)
         answer = json.loads(result.payload)
         if result.failed:
             error, cause = answer["errorType"], answer["errorMessage"]
@@ -198,6 +200,14 @@ class LambdaService:
 
         self.running += 1  # it is under way, though it has not begun
         self._clock.spawn(run, name=f"event for {name}")
+
+    def _invoke_again(self, name: str, payload: bytes, after_seconds: float, execution: str, state: str) -> None:
+        def run() -> None:
+            self.running -= 1
+            self.invoke(name, payload, execution=execution, state=state)
+
+        self.running += 1  # as above
+        self._clock.call_at(self._clock.now() + after_seconds, run, name=f"{name} again")
 
     def restore_environment(self) -> None:
         """Set the environment variables back to what they were before the first invocation."""

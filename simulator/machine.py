@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, ClassVar, Self
 from unittest.mock import patch
@@ -40,13 +40,14 @@ from moto.awslambda_simple.models import lambda_simple_backends
 from moto.ecs.models import ecs_backends
 from moto.moto_api._internal import mock_random
 
-from simulator import stepfunctions
+from simulator import remembered, stepfunctions
 from simulator.calls import ApiCall, CallLog, CallRecorder
 from simulator.clock import START, HorizonError, VirtualClock, WaitList
 from simulator.events import Event, EventKind, Observer
 from simulator.faults import Faults
 from simulator.interpreter import Interpreter
 from simulator.local_lambda import ACCOUNT, REGION, Function, Handler, LambdaService, LocalLambda
+from simulator.quotas import Buckets, Quota
 from simulator.runs import NOT_STARTED, Run, StopAt
 
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/simulated"
@@ -85,6 +86,8 @@ class SimulatedAws:
         A subclass of moto's ``EC2ContainerServiceBackend``, with ``__module__ = "moto.ecs.models"``.
     seed
         Of everything random: jitter and generated ids.
+    quotas
+        Of the AWS APIs, such as :data:`simulator.quotas.QUOTAS`; without, no call is refused.
     """
 
     _active: ClassVar[SimulatedAws | None] = None
@@ -100,12 +103,15 @@ class SimulatedAws:
         call_seconds: float = 0.02,
         ecs_backend: type | None = None,
         seed: int = 0,
+        quotas: Sequence[Quota] = (),
     ) -> None:
         self.clock = VirtualClock(start, pace=pace, pace_limit_seconds=pace_limit_seconds)
         self.faults = Faults()
+        self.buckets = Buckets(self.clock, quotas)
         self.functions: dict[str, Handler | Function] = {}
         self.events: list[Event] = []
         self._observers: list[Observer] = []
+        self._witnesses: list[Callable[[ApiCall], None]] = []
         self._seed = seed
         self._ecs_backend = ecs_backend
         self._machine_arn = ""
@@ -113,7 +119,14 @@ class SimulatedAws:
         self._idle = WaitList()
         self._lambda = LambdaService(self.functions, self.clock, self.faults, self._publish)
         self._interpreter = Interpreter(self.clock, self._lambda, self._publish, seed=seed)
-        self._recorder = CallRecorder(self.clock, self.faults, self._publish_call, call_seconds=call_seconds)
+        self._recorder = CallRecorder(
+            self.clock,
+            self.faults,
+            self.buckets,
+            self._tell_witnesses,
+            self._publish_call,
+            call_seconds=call_seconds,
+        )
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
@@ -128,6 +141,7 @@ class SimulatedAws:
             if self._ecs_backend is not None:
                 stack.enter_context(patch.object(ecs_backends, "backend", self._ecs_backend))
             stack.enter_context(stepfunctions.installed())
+            stack.enter_context(remembered.installed())
             config: Any = {"stepfunctions": {"execute_state_machine": True}, "lambda": {"use_docker": False}}
             stack.enter_context(mock_aws(config=config))
             stack.enter_context(patch.object(boto3, "DEFAULT_SESSION", self._shared_session()))
@@ -174,15 +188,23 @@ class SimulatedAws:
         """Call ``observer`` with each event from now on. See :data:`~simulator.events.Observer`."""
         self._observers.append(observer)
 
+    def watch_effects(self, witness: Callable[[ApiCall], None]) -> None:
+        """Call ``witness`` just before each call of a handler takes effect, retries included; it must not wait."""
+        self._witnesses.append(witness)
+
     # --- executions
 
-    def deploy_machine(self, name: str, definition: Mapping[str, Any]) -> str:
+    def deploy_machine(
+        self, name: str, definition: Mapping[str, Any], *, functions: Mapping[str, str] | None = None
+    ) -> str:
         """Create the state machine, or update it if it exists, and return its ARN.
 
         Parameters
         ----------
         definition
             Amazon States Language, JSONPath.
+        functions
+            Function ARNs in it to those that they stand for, where another environment's are meant.
 
         Raises
         ------
@@ -199,6 +221,7 @@ class SimulatedAws:
             client.update_state_machine(stateMachineArn=arn, definition=text)
         else:
             client.create_state_machine(name=name, definition=text, roleArn=ROLE_ARN)
+        self._interpreter.renamed[arn] = functions or {}
         self._machine_arn = arn
         return arn
 
@@ -278,6 +301,10 @@ class SimulatedAws:
         finally:
             self.clock.horizon = None
 
+    def history(self, run: Run) -> list[Any]:
+        """Return the events of an execution as GetExecutionHistory does, all of them."""
+        return self._interpreter.history(run)
+
     def wait_for(self, predicate: Callable[[], object]) -> None:
         """Let everything run until ``predicate()`` is true. See :meth:`simulator.clock.VirtualClock.wait_for`."""
         self.clock.wait_for(predicate)
@@ -310,6 +337,10 @@ class SimulatedAws:
             observer(event)
         if not self._busy():
             self.clock.wake(self._idle)
+
+    def _tell_witnesses(self, call: ApiCall) -> None:
+        for witness in self._witnesses:
+            witness(call)
 
     def _publish_call(self, call: ApiCall) -> None:
         self._publish(

@@ -51,6 +51,8 @@ class Platform:
         Gives the boto3 client of a service.
     circuit_breaker
         Whether the services have ECS's own deployment circuit breaker.
+    creates_repository
+        False when another environment of the account has created it: they share it.
     """
 
     client: Callable[[str], Any]
@@ -58,6 +60,7 @@ class Platform:
     services: Sequence[SimulatedService]
     migration: bool
     circuit_breaker: bool
+    creates_repository: bool = True
 
     @property
     def cluster(self) -> str:
@@ -78,7 +81,8 @@ class Platform:
         """Create all of it."""
         client, identity = self.client, self.settings.identity
         client("ecs").create_cluster(clusterName=self.cluster)
-        client("ecr").create_repository(repositoryName=self.repository)
+        if self.creates_repository:
+            client("ecr").create_repository(repositoryName=self.repository)
         client("dynamodb").create_table(
             TableName=identity.table,
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],

@@ -103,20 +103,24 @@ def run_scenario(
         circuit_breaker=scenario.circuit_breaker,
     )
     with world:
-        return _Play(scenario, world, viewer or _Nobody()).to_the_end()
+        play = Play(scenario, world, viewer)
+        play.begin()
+        play.go_on(scenario.steps)
+        return play.result()
 
 
-class _Play:
-    """One run of a scenario."""
+class Play:
+    """One run of a scenario in a world that stands: :meth:`begin`, then :meth:`go_on` as often as one likes."""
 
-    def __init__(self, scenario: Scenario, world: World, viewer: Viewer) -> None:
-        self.scenario, self.world, self.viewer = scenario, world, viewer
+    def __init__(self, scenario: Scenario, world: World, viewer: Viewer | None = None) -> None:
+        self.scenario, self.world, self.viewer = scenario, world, viewer or _Nobody()
         self.clock = world.aws.clock
         self.began_at = self.clock.now()
         self.runs: dict[str, Run] = {}
         self.answers: dict[str, Answer] = {}
 
-    def to_the_end(self) -> ScenarioResult:
+    def begin(self) -> None:
+        """Push the images."""
         for image in self.scenario.images:
             self.world.push(
                 image.tag,
@@ -129,9 +133,11 @@ class _Play:
         self.viewer.begin(self.scenario, self.world)
         self.world.aws.subscribe(self._answer_questions)
         self.world.aws.subscribe(self.viewer.event)
-        for phase in phases(self.scenario.steps):
+
+    def go_on(self, steps: Sequence[Step]) -> None:
+        """Play these steps until the world is at rest."""
+        for phase in phases(steps):
             self._play(phase)
-        return self._result()
 
     def _play(self, phase: Sequence[Step]) -> None:
         known = len(self.world.aws.runs)
@@ -247,7 +253,8 @@ class _Play:
                 )
             self.clock.sleep(10)
 
-    def _result(self) -> ScenarioResult:
+    def result(self) -> ScenarioResult:
+        """Look at the world at rest, and compare it with what the scenario expects."""
         world, runs = self.world.snapshot(), tuple(self.world.aws.runs)
         examination = examine(world, runs)
         mismatches = [

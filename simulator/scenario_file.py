@@ -333,10 +333,11 @@ class _Reader:
             if not named:
                 self._fail(f"{key}.step", f"is {entry['step']}, which has no function", _near(entry["step"], _tasks()))
             function = named[0].function_name(config.load("dev").identity)
+        of_functions = ("after_calls", "after_seconds", "error")
         of_calls = ("service", "operation", "code", "message", "http_status")
         common = {"function": function, "nth": entry.get("nth", 1), "times": entry.get("times", 1)}
         if "call" in entry:
-            wrong = [name for name in ("after_calls", "error") if name in entry]
+            wrong = [name for name in of_functions if name in entry]
             if wrong:
                 self._fail(f"{key}.{wrong[0]}", "belongs to a function", "leave it out, or write function:")
             chosen = {name: entry[name] for name in of_calls if name in entry}
@@ -344,7 +345,7 @@ class _Reader:
         wrong = [name for name in of_calls if name in entry]
         if wrong:
             self._fail(f"{key}.{wrong[0]}", "belongs to a call", "leave it out, or write call:")
-        chosen = {name: entry[name] for name in ("after_calls", "error") if name in entry}
+        chosen = {name: entry[name] for name in of_functions if name in entry}
         return FunctionFault(FunctionAction(entry["function"]), **common, **chosen)
 
     def _known_state(self, key: str, state: str) -> None:

@@ -33,13 +33,6 @@ class SimulatedStepFunctions(StepFunctionsParserBackend):
     # moto finds the URLs that a backend answers by the module of its class.
     __module__ = "moto.stepfunctions.parser.models"
 
-    @staticmethod
-    def _validate_definition(definition: str) -> None:
-        # Parsing takes most of the time that a world takes to begin, and each world brings the same definition.
-        if definition not in _VALID_DEFINITIONS:
-            StepFunctionsParserBackend._validate_definition(definition)  # noqa: SLF001 (overridden here)
-            _VALID_DEFINITIONS.add(definition)
-
     def start_execution(
         self, state_machine_arn: str, name: Any = None, execution_input: Any = None, trace_header: Any = None
     ) -> Any:
@@ -86,6 +79,13 @@ class SimulatedStepFunctions(StepFunctionsParserBackend):
 def installed() -> Iterator[None]:
     """Hold the seams of the API for the ``with`` block."""
     describe: Callable[[Any], Any] = StepFunctionResponse.describe_execution
+    validate: Callable[[str], None] = StepFunctionsParserBackend._validate_definition  # noqa: SLF001 (the seam)
+
+    def validate_once(definition: str) -> None:
+        # Parsing takes most of the time that a world takes to begin, and each world brings the same definition.
+        if definition not in _VALID_DEFINITIONS:
+            validate(definition)
+            _VALID_DEFINITIONS.add(definition)
 
     def parameter(response: Any, name: str) -> Any:
         return response._get_param(name)  # noqa: SLF001 (moto's own way to read the request)
@@ -110,6 +110,8 @@ def installed() -> Iterator[None]:
 
     seams: list[tuple[object, str, object]] = [
         (stepfunctions_parser_backends, "backend", SimulatedStepFunctions),
+        # CreateStateMachine calls it on this class, whatever the backend's class is.
+        (StepFunctionsParserBackend, "_validate_definition", staticmethod(validate_once)),
         (StepFunctionResponse, "stop_execution", stop_execution),
         (StepFunctionResponse, "send_task_failure", send_task_failure),
         (StepFunctionResponse, "describe_execution", describe_execution),

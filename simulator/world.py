@@ -22,15 +22,17 @@ from lambdas.aws.releases_table import ReleasesTable
 from lambdas.observability import Handler
 from lambdas.release.history import DeploymentRecord
 from lambdas.release.registry import MIGRATION
-from lambdas.wiring import Wiring
+from lambdas.wiring import Clock, Wiring
 from simulator.ecs import installed, live_ecs
 from simulator.ecs_operations import EcsOperations
 from simulator.ecs_world import EcsWorld
 from simulator.events import Event, EventKind
 from simulator.images import HEALTHY, ImageBehavior, ScanResult
+from simulator.invariant import examine
 from simulator.local_lambda import ACCOUNT, REGION, Function
 from simulator.machine import SimulatedAws
 from simulator.platform import DEFAULT_SERVICES, PLACEHOLDER, Platform, SimulatedService
+from simulator.quotas import Quota
 from simulator.registry import push_image
 from simulator.runs import Run, StopAt
 from simulator.snapshot import Snapshot
@@ -38,6 +40,9 @@ from statemachine.steps import STEPS, Step, machine_name
 from statemachine.triggers import STOPPED_EXECUTION_INPUT, stopped_execution_pattern
 
 DEFINITION_FILE = Path(__file__).parents[1] / "statemachine" / "deployment.asl.json"
+RENDERED_FOR = "dev"
+"""The environment whose functions the committed definition names."""
+
 MIGRATION_STARTED_BY = "stepship/"
 """``startedBy`` of a migration task is this and the release's id."""
 
@@ -83,9 +88,16 @@ class World:
         Whether the EventBridge rule for stopped executions is there.
     circuit_breaker
         Whether the services have ECS's own deployment circuit breaker.
+    quotas
+        Of the AWS APIs, such as :data:`simulator.quotas.QUOTAS`; without, no call is refused.
+    beside
+        The first environment of the account, which has been entered: this one is another in the same account, with its
+        clock, its repository and its quotas.
+    wiring
+        Makes the gateways of a function: other ones let a test break them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what there is to say about a world; all have defaults)
         self,
         *,
         services: Sequence[SimulatedService] = DEFAULT_SERVICES,
@@ -96,12 +108,23 @@ class World:
         seed: int = 0,
         recovery: bool = True,
         circuit_breaker: bool = True,
+        quotas: Sequence[Quota] = (),
+        beside: World | None = None,
+        wiring: Callable[[Mapping[str, str], Clock], Wiring] = Wiring,
     ) -> None:
         self.settings = settings or config.load("dev")
         self.identity = self.settings.identity
-        self.aws = SimulatedAws(pace=pace, pace_limit_seconds=pace_limit_seconds, seed=seed)
-        self.ecs_world = EcsWorld(self.aws.clock)
-        self.platform = Platform(self.aws.client, self.settings, services, migration, circuit_breaker)
+        self._beside = beside
+        self._wiring = wiring
+        self.aws: SimulatedAws = (
+            beside.aws
+            if beside
+            else SimulatedAws(pace=pace, pace_limit_seconds=pace_limit_seconds, seed=seed, quotas=quotas)
+        )
+        self.ecs_world: EcsWorld = beside.ecs_world if beside else EcsWorld(self.aws.clock)
+        self.platform = Platform(
+            self.aws.client, self.settings, services, migration, circuit_breaker, creates_repository=beside is None
+        )
         self.recovers = recovery
         self.machine_arn = ""
         self.recoveries: list[Run] = []
@@ -114,13 +137,16 @@ class World:
     def __enter__(self) -> Self:
         """Build the world."""
         with ExitStack() as stack:
-            LOGS.lines.clear()
-            stack.enter_context(installed(self.ecs_world))
-            stack.enter_context(self.aws)
+            if self._beside is None:
+                LOGS.lines.clear()
+                stack.enter_context(installed(self.ecs_world))
+                stack.enter_context(self.aws)
             self.platform.create()
             self._create_functions()
             definition = json.loads(DEFINITION_FILE.read_text())
-            self.machine_arn = self.aws.deploy_machine(machine_name(self.identity), _adapted(definition, self.settings))
+            self.machine_arn = self.aws.deploy_machine(
+                machine_name(self.identity), _adapted(definition, self.settings), functions=self._functions()
+            )
             self._pattern = EventPattern(None, stopped_execution_pattern(self.machine_arn))
             self.aws.subscribe(self._play_event_bridge)
             self.aws.subscribe(self._remember_what_ran)
@@ -173,7 +199,7 @@ class World:
 
     def start(self, request: object, name: str, *, at: float | None = None, stop: StopAt | None = None) -> Run:
         """Start an execution; it runs when the driver waits."""
-        return self.aws.start(request, name, at=at, stop=stop)
+        return self.aws.start(request, name, at=at, machine=self.machine_arn, stop=stop)
 
     def run(self, request: object, name: str, *, stop: StopAt | None = None) -> Run:
         """Start an execution and wait until everything has ended, recoveries included."""
@@ -185,7 +211,34 @@ class World:
         """Let everything run to its end."""
         self.aws.run_until_idle()
 
+    # --- a person who is asked
+
+    def asks(self, run: Run) -> bool:
+        """Whether an execution waits for a person's yes."""
+        return not run.ended and run.state == "Wait for approval" and self.table.approval_token(run.arn) is not None
+
+    def approve(self, run: Run) -> None:
+        """Say yes."""
+        token = self.table.approval_token(run.arn)
+        answer = '{"approvedBy": "person:simulator"}'
+        self.aws.client("stepfunctions").send_task_success(taskToken=token, output=answer)
+
+    def reject(self, run: Run) -> None:
+        """Say no."""
+        token = self.table.approval_token(run.arn)
+        client = self.aws.client("stepfunctions")
+        client.send_task_failure(taskToken=token, error="ApprovalRejected", cause="no")
+
     # --- what one sees
+
+    @property
+    def runs(self) -> list[Run]:
+        """The executions of this environment, in the order in which they were asked for."""
+        return [run for run in self.aws.runs if run.machine_arn == self.machine_arn]
+
+    def violations(self) -> tuple[str, ...]:
+        """Return what is wrong with this environment at rest. See :func:`simulator.invariant.examine`."""
+        return examine(self.snapshot(), self.runs).violations
 
     @property
     def live(self) -> EcsOperations:
@@ -270,10 +323,16 @@ class World:
         for step in STEPS:
             environment = step.environment(self.identity, self.settings.policies)
             self.aws.functions[step.function_name(self.identity)] = Function(
-                handler=_lambda_of(step, Wiring(environment, self.aws.clock)),
+                handler=_lambda_of(step, self._wiring(environment, self.aws.clock)),
                 timeout_seconds=step.timeout_seconds,
                 environment=environment,
             )
+
+    def _functions(self) -> dict[str, str]:
+        """Return what the committed definition's functions, which are those of dev, stand for here."""
+        rendered = config.load(RENDERED_FOR).identity
+        arn = self.aws.function_arn
+        return {arn(step.function_name(rendered)): arn(step.function_name(self.identity)) for step in STEPS}
 
     def _images(self) -> dict[str, str]:
         """Return what each service runs now."""
@@ -283,7 +342,9 @@ class World:
 
     def _remember_what_ran(self, event: Event) -> None:
         """Keep what runs when an execution succeeds: a green end must not be a lie."""
-        if event.kind == EventKind.EXECUTION_ENDED and event.status == "SUCCEEDED":
+        if event.kind != EventKind.EXECUTION_ENDED or event.detail["stateMachineArn"] != self.machine_arn:
+            return
+        if event.status == "SUCCEEDED":
             self._ran_at_end[event.execution] = self._images()
 
     def _play_event_bridge(self, event: Event) -> None:
@@ -296,7 +357,8 @@ class World:
             arn, status = str(detail["executionArn"]), str(detail["status"])
             request = json.loads(json.dumps(STOPPED_EXECUTION_INPUT).replace("<arn>", arn).replace("<status>", status))
             name = f"recovery-{len(self.recoveries) + 1}"
-            self.recoveries.append(self.aws.start(request, name, at=self.aws.clock.now() + EVENT_SECONDS))
+            at = self.aws.clock.now() + EVENT_SECONDS
+            self.recoveries.append(self.aws.start(request, name, at=at, machine=self.machine_arn))
 
 
 class _DriverTable(ReleasesTable):

@@ -160,7 +160,7 @@ class BootstrapStack(EnvironmentStack):
         return [
             Grant(("ecr:GetAuthorizationToken",), ("*",), wildcard_reason=NO_RESOURCE),
             Grant(tuple(f"ecr:{call}" for call in (*pushing, "PutImage", *pulling)), (self._repository_arn,)),
-            Grant(("states:StartExecution", "states:ListExecutions", "states:DescribeStateMachine"), (machine_arn,)),
+            Grant(("states:StartExecution", "states:ListExecutions"), (machine_arn,)),
             Grant(
                 ("states:DescribeExecution", "states:GetExecutionHistory"),
                 (executions,),

@@ -87,14 +87,13 @@ class World:
     # Parameters: the registry, the current tag, the current images.
 
     def read_registry(self) -> Grant:
-        """Allow reading the services that registered themselves."""
+        """Allow reading the services that registered themselves.
+
+        IAM is asked for the path that is read, and not for what is below it: "If a user has access to a path, then
+        the user can access all levels of that path" (Systems Manager API Reference, GetParametersByPath).
+        """
         path = self._settings.identity.services_path
-        return Grant(
-            ("ssm:GetParametersByPath",),
-            # The path itself: IAM checks the path that is asked for, not the parameters below it.
-            (self._parameter(path.rstrip("/")), self._parameter(f"{path}*")),
-            wildcard_reason="The services register themselves below this path; their names are not known here.",
-        )
+        return Grant(("ssm:GetParametersByPath",), (self._parameter(path.rstrip("/")),))
 
     def image_parameters(self, *calls: str) -> Grant:
         """Allow calls on the current tag and on the pinned images."""

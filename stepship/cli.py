@@ -28,12 +28,15 @@ from stepship.options import (
     prefer_aws_region,
     run_command,
     seconds,
+    write_any_text,
 )
+from stepship.usage import Commands
 
 AWS, LOCAL = "Commands for an environment in AWS", "Commands that need no AWS"
 
 app = typer.Typer(
     name="stepship",
+    cls=Commands,
     help="Code deploys to Amazon ECS as one Step Functions execution: all services or none, explained when it fails.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -384,5 +387,6 @@ def simulate(
 def main() -> NoReturn:
     """Run the command line."""
     prefer_aws_region(os.environ)
+    write_any_text()
     app(prog_name="stepship")
     raise SystemExit

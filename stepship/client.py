@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -121,9 +122,14 @@ class Machine(Gateway):
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415 (as slow as boto3, which is loaded here too)
 
         try:
-            return str(self.client.meta.region_name)
+            return str(self.configured_client(self.service).meta.region_name)
         except BotoCoreError as error:
             raise AwsUnavailable(f"{self.service}: {error}") from error
+
+    @property
+    def caller_arn(self) -> str:
+        """ARN of who calls; the region first, because STS answers without one and nothing else does."""
+        return self.caller.arn if self.region else ""
 
     @cached_property
     def arn(self) -> str:
@@ -216,17 +222,23 @@ class Machine(Gateway):
         """
         last = self._events(arn, 1, with_state=False)["events"]
         missing = max((event["id"] for event in last), default=0) - after
+
+        def oldest(read: Mapping[int, object]) -> float:
+            return min(read, default=math.inf)  # a page may be empty and have a next one
+
         if missing <= 0:
             return []
-        page = self._events(arn, min(missing, PAGE), with_state=True)
+        # All pages of one size: a token is good for that alone, and more may have happened since the look above.
+        limit = min(missing, PAGE)
+        page = self._events(arn, limit, with_state=True)
         found = {event["id"]: event for event in page["events"]}
         for _ in range(STATE_PAGES - 1):
-            if not page.get("nextToken") or min(found) <= after + 1:
+            if not page.get("nextToken") or oldest(found) <= after + 1:
                 break
-            page = self._events(arn, PAGE, with_state=True, token=page["nextToken"])
+            page = self._events(arn, limit, with_state=True, token=page["nextToken"])
             found.update({event["id"]: event for event in page["events"]})
         newest, following = max(found, default=0), ""
-        while page.get("nextToken") and min(found) > after + 1:
+        while page.get("nextToken") and oldest(found) > after + 1:
             # A token belongs to the arguments that it was made for, so the older events are asked for from the top.
             page = self._events(arn, 10 * PAGE, with_state=False, token=following)
             for event in page["events"]:

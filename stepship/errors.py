@@ -56,6 +56,8 @@ def aws_error(error: StepshipError) -> CommandError:
         return CommandError(f"the AWS sign-in is over: sign in again, as with `aws sso login` ({cause})")
     if kind == "ProfileNotFound":
         return CommandError(f"{cause}: correct AWS_PROFILE")
+    if isinstance(cause, ValueError) and str(cause).startswith("Invalid endpoint"):
+        return CommandError(f"{cause}: correct AWS_REGION and AWS_ENDPOINT_URL")
     if kind == "EndpointConnectionError":
         return CommandError(f"{cause}: check the network, AWS_REGION and AWS_ENDPOINT_URL")
     response: Mapping[str, Any] = getattr(cause, "response", {})

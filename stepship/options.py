@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, MutableMapping
@@ -67,6 +68,9 @@ def prefer_aws_region(environ: MutableMapping[str, str]) -> None:
     """Let ``AWS_REGION`` say the region, as it does for the AWS CLI: boto3 only reads ``AWS_DEFAULT_REGION``."""
     if environ.get("AWS_REGION"):
         environ["AWS_DEFAULT_REGION"] = environ["AWS_REGION"]
+    elif environ.get("AWS_DEFAULT_REGION") == "":
+        # An unset variable of a workflow; boto3 would take it for the name of a region.
+        del environ["AWS_DEFAULT_REGION"]
 
 
 def run_command(
@@ -114,7 +118,19 @@ def fail(text: str, code: int, *, as_json: bool) -> None:
     line = " ".join(text.split())
     sys.stderr.write(f"stepship: {line}\n")
     if as_json:
-        sys.stdout.write(json.dumps({"error": line, "exitCode": code}, indent=2) + "\n")
+        write_failure(line, code)
+
+
+def write_failure(text: str, code: int) -> None:
+    """Write the document of a command that failed."""
+    sys.stdout.write(json.dumps({"error": " ".join(text.split()), "exitCode": code}, indent=2) + "\n")
+
+
+def write_any_text() -> None:
+    """Let a character that the terminal or the pipe cannot show be written as its number: names come from outside."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def seconds(text: str | None) -> float | None:

@@ -68,7 +68,7 @@ class Session:
     def requested_by(self, given: str | None) -> str:
         """Return who asks: what was said, the actor of the workflow, else the caller's ARN."""
         actor = self.host.environ.get("GITHUB_ACTOR") if self.host.is_github else None
-        return (given or (f"github:{actor}" if actor else self.caller.arn))[:MAX_TEXT]
+        return (given or (f"github:{actor}" if actor else self.machine.caller_arn))[:MAX_TEXT]
 
     def expected_seconds(self, action: str) -> float | None:
         """Return how long a good deployment takes; None when there is none, or the history may not be read."""

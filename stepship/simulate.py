@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +11,7 @@ from simulator.scenario import ScenarioError, read_scenario, run_scenario
 from stepship.demo import PACE
 from stepship.host import is_watched
 from stepship.live_view import LiveView
+from stepship.options import fail
 from stepship.plain_view import PlainView
 
 AS_EXPECTED, NOT_AS_EXPECTED, WRONG_USAGE = 0, 1, 2
@@ -34,6 +34,6 @@ def run_simulation(file: Path, *, as_json: bool) -> int:
                 view.close()
             view.summary(result)
     except ScenarioError as error:
-        print(f"stepship: {error}", file=sys.stderr)
+        fail(str(error), WRONG_USAGE, as_json=as_json)
         return WRONG_USAGE
     return AS_EXPECTED if result.is_as_expected else NOT_AS_EXPECTED

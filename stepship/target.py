@@ -78,6 +78,6 @@ def _app_of(file: Path) -> str | None:
         app = tomllib.loads(file.read_text(encoding="utf-8")).get("app")
     except FileNotFoundError:
         return None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # no UTF-8, or no TOML
         raise wrong_usage(f"config/{file.name} is not TOML: {error}") from error
     return app if isinstance(app, str) else None

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from lambdas.aws.gateway import Gateway
-from lambdas.release.errors import RepositoryNotFound, StepshipError
+from lambdas.aws.gateway import Answer, Gateway
+from lambdas.release.errors import AwsError, RepositoryNotFound, StepshipError
 from lambdas.release.image import FoundImage, Scan
 
 INDEX_TYPES = (
@@ -35,7 +35,11 @@ class ImageRegistry(Gateway):
         """
         known = {"RepositoryNotFoundException": RepositoryNotFound}
         answer = self.call("describe_repositories", known=known, repositoryNames=list(names))
-        return {r["repositoryName"]: r["repositoryUri"] for r in answer["repositories"]}
+        found = {r["repositoryName"]: r["repositoryUri"] for r in answer["repositories"]}
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise RepositoryNotFound(f"ecr:describe_repositories: the answer leaves out {', '.join(missing)}")
+        return found
 
     def find(self, repository: str, uri: str, *, tag: str | None, digest: str | None) -> FoundImage | None:
         """Find an image by tag, or by digest when no tag is given.
@@ -88,11 +92,32 @@ class ImageRegistry(Gateway):
         )
         found: dict[str, str] = {}
         for image in answer["images"]:
-            for manifest in json.loads(image["imageManifest"]).get("manifests", ()):
+            for manifest in _index(image["imageManifest"])["manifests"]:
                 architecture = (manifest.get("platform") or {}).get("architecture", "unknown")
                 if architecture != "unknown":
                     found[manifest["digest"]] = architecture
         return found
+
+
+def _index(text: str) -> Answer:
+    """Read an image index (OCI image-spec, "Image Index")."""
+    place = "ecr:batch_get_image: the image index"
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise AwsError(f"{place} is not JSON ({error}); push the image again") from error
+    manifests = document.get("manifests") if isinstance(document, dict) else None
+    if not isinstance(manifests, list) or not all(_is_manifest(each) for each in manifests):
+        raise AwsError(f"{place} has no list of manifests with digests; push the image again")
+    return Answer(document, place)
+
+
+def _is_manifest(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("digest"), str)
+        and isinstance(value.get("platform") or {}, dict)
+    )
 
 
 def _scan(detail: Mapping[str, Any]) -> Scan:

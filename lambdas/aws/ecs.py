@@ -64,7 +64,9 @@ class ContainerService(Gateway):
             for batch in batches(list(names), SERVICES_LIMIT):
                 answer = self.call("describe_services", cluster=cluster, services=batch)
                 for described in answer["services"]:
-                    found[names[described["serviceName"]]] = _facts(cluster, described)
+                    facts = _facts(cluster, described)
+                    if facts.name in names:
+                        found[names[facts.name]] = facts
         return found
 
     def task_definition(self, name: str) -> TaskDefinition | None:
@@ -173,6 +175,7 @@ class ContainerService(Gateway):
 
 
 def _facts(cluster: str, described: Mapping[str, Any]) -> ServiceFacts:
+    """Read a service. What a verdict hangs on has to be there: an unknown count is not a count of none."""
     launch = {
         key: described[key]
         for key in ("launchType", "capacityProviderStrategy", "platformVersion")
@@ -184,11 +187,11 @@ def _facts(cluster: str, described: Mapping[str, Any]) -> ServiceFacts:
     return ServiceFacts(
         name=described["serviceName"],
         cluster=cluster,
-        status=described.get("status", ""),
-        task_definition=described.get("taskDefinition", ""),
-        desired=described.get("desiredCount", 0),
-        running=described.get("runningCount", 0),
-        pending=described.get("pendingCount", 0),
+        status=described["status"],
+        task_definition=described["taskDefinition"],
+        desired=described["desiredCount"],
+        running=described["runningCount"],
+        pending=described["pendingCount"],
         deployments=tuple(_deployment(d) for d in described.get("deployments", ())),
         events=tuple(
             Event(e["createdAt"].timestamp(), e.get("message", ""))
@@ -202,12 +205,12 @@ def _facts(cluster: str, described: Mapping[str, Any]) -> ServiceFacts:
 
 def _deployment(described: Mapping[str, Any]) -> Deployment:
     return Deployment(
-        id=described.get("id", ""),
-        status=described.get("status", ""),
-        task_definition=described.get("taskDefinition", ""),
-        desired=described.get("desiredCount", 0),
-        pending=described.get("pendingCount", 0),
-        running=described.get("runningCount", 0),
+        id=described["id"],
+        status=described["status"],
+        task_definition=described["taskDefinition"],
+        desired=described["desiredCount"],
+        pending=described["pendingCount"],
+        running=described["runningCount"],
         failed_tasks=described.get("failedTasks", 0),
         rollout_state=described.get("rolloutState"),
         rollout_reason=described.get("rolloutStateReason", ""),

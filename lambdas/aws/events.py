@@ -28,4 +28,5 @@ class EventBus(Gateway):
         entry = {"Source": SOURCE, "DetailType": detail_type, "Detail": json.dumps(detail)}
         answer = self.call("put_events", Entries=[entry])
         if answer.get("FailedEntryCount"):
-            raise AwsUnavailable(f"events:put_events: {answer['Entries'][0].get('ErrorMessage', 'not accepted')}")
+            said = [entry["ErrorMessage"] for entry in answer.get("Entries", ()) if entry.get("ErrorMessage")]
+            raise AwsUnavailable(f"events:put_events: {'; '.join(said) or 'not accepted'}")

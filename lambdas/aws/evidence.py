@@ -13,6 +13,7 @@ from lambdas.aws.logs import ContainerLogs
 from lambdas.release.errors import StepshipError
 from lambdas.release.explanation import MAX_LOG_LINES, Evidence, StoppedTask
 from lambdas.release.plan import PlannedService
+from lambdas.release.redaction import without_values
 from lambdas.release.rollout import ServiceFacts, Status, Verdict
 
 T = TypeVar("T", StoppedTask, str)
@@ -81,12 +82,12 @@ def _last_lines(
         return ()
     definition = ecs.task_definition(task_definition)
     target = definition.log_target(container) if definition else None
-    if target is None or target.prefix is None:
+    if definition is None or target is None or target.prefix is None:
         return ()
     for task in stopped[:2]:
         lines = logs.last_lines(target.group, f"{target.prefix}/{container}/{task.task}", MAX_LOG_LINES)
         if lines:
-            return lines
+            return without_values(lines, definition.environment(container))
     return ()
 
 

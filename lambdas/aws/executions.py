@@ -20,12 +20,17 @@ class _NotOpen(StepshipError):
 
 @dataclass(frozen=True)
 class ExecutionFacts:
-    """An execution as DescribeExecution shows it; times in unix seconds, ``ended_at`` None while it runs."""
+    """An execution as DescribeExecution shows it; times in unix seconds, ``ended_at`` None while it runs.
+
+    ``error`` and ``cause`` are those of one that failed.
+    """
 
     status: str
     started_at: float
     ended_at: float | None
     request: dict[str, Any]
+    error: str = ""
+    cause: str = ""
 
 
 class Executions(Gateway):
@@ -42,7 +47,7 @@ class Executions(Gateway):
             return None
         try:
             request = json.loads(answer.get("input") or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             request = {}
         ended = answer.get("stopDate")
         return ExecutionFacts(
@@ -50,6 +55,8 @@ class Executions(Gateway):
             started_at=answer["startDate"].timestamp(),
             ended_at=ended.timestamp() if ended else None,
             request=request if isinstance(request, dict) else {},
+            error=answer.get("error") or "",
+            cause=answer.get("cause") or "",
         )
 
     def refuse(self, task_token: str, who: str, reason: str) -> bool:

@@ -16,18 +16,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
-from lambdas.aws.gateway import Gateway
+from lambdas.aws.gateway import Answer, Gateway
 from lambdas.release.document import decode, encode
 from lambdas.release.errors import AwsError, LeaseLost, StepshipError, Throttled
 from lambdas.release.gates import StoppedLine
 from lambdas.release.history import DeploymentRecord, Release
 from lambdas.release.lock import Claim, Lock
+from lambdas.release.plan import Plan
 
 LOCK_KEY = {"pk": {"S": "lock"}, "sk": {"S": "lock"}}
 LIVE_KEY = {"pk": {"S": "live"}, "sk": {"S": "live"}}
 LINE_KEY = {"pk": {"S": "line"}, "sk": {"S": "line"}}
+T = TypeVar("T")
+CLOCK_SKEW_SECONDS = 1.0
+"""How far the clocks of two hosts of Step Functions may be apart."""
 CLAIMS = ("holder", "waitingDeploy", "waitingRollback", "newest")
 
 
@@ -37,6 +41,20 @@ class _Conflict(StepshipError):
 
 class _Cancelled(StepshipError):
     """The transaction was cancelled; stays inside this module."""
+
+
+@dataclass(frozen=True)
+class _Pointer:
+    """Which release is live."""
+
+    release_id: str
+
+
+@dataclass(frozen=True)
+class _Question:
+    """The token of an open approval."""
+
+    task_token: str
 
 
 @dataclass(frozen=True)
@@ -75,17 +93,25 @@ class ReleasesTable(Gateway):
     def read_lock(self) -> Lock:
         """Read the lock; a new table has an empty one."""
         item = self._get(LOCK_KEY)
-        claims = {key: decode(Claim, json.loads(item[key]["S"])) if key in item else None for key in CLAIMS}
+        if not item:
+            return Lock()
+        claims = {key: self._decoded(Claim, item, key) if key in item else None for key in CLAIMS}
         return Lock(
-            version=int(item["version"]["N"]) if item else 0,
-            token=int(item["token"]["N"]) if item else 0,
+            version=int(_number(item, "version")),
+            token=int(_number(item, "token")),
             holder=claims["holder"],
-            lease_expires_at=float(item["leaseExpiresAt"]["N"]) if "leaseExpiresAt" in item else 0.0,
+            lease_expires_at=_number(item, "leaseExpiresAt") if "leaseExpiresAt" in item else 0.0,
             waiting_deploy=claims["waitingDeploy"],
             waiting_rollback=claims["waitingRollback"],
             newest=claims["newest"],
             journal=item["journal"]["S"] if "journal" in item else None,
+            dead_holder=item["deadHolder"]["S"] if "deadHolder" in item else None,
         )
+
+    def read_journal(self) -> Plan | None:
+        """Return the plan of a deployment that could not be put back; None when there is none."""
+        item = self._get(LOCK_KEY)
+        return self._decoded(Plan, item, "journal") if "journal" in item else None
 
     def swap_lock(self, read: Lock, write: Lock) -> bool:
         """Write the lock if nobody has written since it was read; False when somebody has."""
@@ -101,8 +127,9 @@ class ReleasesTable(Gateway):
                 item[key] = {"S": json.dumps(encode(claim))}
                 if key == "holder":
                     item["holderExecution"] = {"S": claim.execution}
-        if write.journal is not None:
-            item["journal"] = {"S": write.journal}
+        for key, text in (("journal", write.journal), ("deadHolder", write.dead_holder)):
+            if text is not None:
+                item[key] = {"S": text}
         try:
             self.call(
                 "put_item",
@@ -116,39 +143,51 @@ class ReleasesTable(Gateway):
             return False
         return True
 
-    def renew(self, execution: str, token: int, lease_expires_at: float, journal: str | None = None) -> None:
+    def renew(
+        self, execution: str, token: int, lease_expires_at: float, entered_at: float, journal: str | None = None
+    ) -> None:
         """Renew the lease; every step that changes the world calls this before it does.
 
         Parameters
         ----------
         lease_expires_at
             Unix seconds; no sooner than this function's own end.
+        entered_at
+            When the execution entered this step's state (unix seconds). Lambda may run a function once more, late:
+            one of a state that the execution has left must not write any more.
         journal
             The plan whose writes are about to begin; None keeps what is there.
 
         Raises
         ------
         LeaseLost
-            Another execution holds the lock.
+            Another execution holds the lock, or this one has begun a later step.
         """
-        update = "SET leaseExpiresAt = :lease" + (", journal = :journal" if journal is not None else "")
+        update = "SET leaseExpiresAt = :lease, enteredAt = :entered" + (
+            ", journal = :journal" if journal is not None else ""
+        )
         values: dict[str, Any] = {
             ":lease": {"N": repr(lease_expires_at)},
             ":me": {"S": execution},
             ":token": {"N": str(token)},
             ":one": {"N": "1"},
+            ":entered": {"N": repr(entered_at)},
+            ":latest": {"N": repr(entered_at + CLOCK_SKEW_SECONDS)},
         }
         if journal is not None:
             values[":journal"] = {"S": journal}
         self.call(
             "update_item",
             known={
-                "ConditionalCheckFailedException": lambda text: LeaseLost(f"token {token} is not the lock's: {text}")
+                "ConditionalCheckFailedException": lambda text: LeaseLost(
+                    f"token {token} is not the lock's, or a later step has begun: {text}"
+                )
             },
             TableName=self.table,
             Key=LOCK_KEY,
             UpdateExpression=f"{update} ADD version :one",
-            ConditionExpression="holderExecution = :me AND #token = :token",
+            ConditionExpression="holderExecution = :me AND #token = :token"
+            " AND (attribute_not_exists(enteredAt) OR enteredAt <= :latest)",
             ExpressionAttributeNames={"#token": "token"},
             ExpressionAttributeValues=values,
         )
@@ -193,27 +232,25 @@ class ReleasesTable(Gateway):
 
     def record(self, execution: str, started_at: str) -> DeploymentRecord | None:
         """Return the record of an execution."""
-        document = self._document(_history_key(execution, started_at))
-        return decode(DeploymentRecord, document) if document else None
+        return self._read(DeploymentRecord, _history_key(execution, started_at))
 
     def history(self, limit: int) -> tuple[DeploymentRecord, ...]:
         """Return the newest records first."""
-        return tuple(decode(DeploymentRecord, item) for item in self._newest("history", limit))
+        return self._newest(DeploymentRecord, "history", limit)
 
     def release(self, release_id: str) -> Release | None:
         """Return a verified release."""
-        document = self._document({"pk": {"S": "release"}, "sk": {"S": release_id}})
-        return decode(Release, document) if document else None
+        return self._read(Release, {"pk": {"S": "release"}, "sk": {"S": release_id}})
 
     def live(self) -> Release | None:
         """Return the live release; None before the first."""
-        pointer = self._document(LIVE_KEY)
-        return self.release(pointer["releaseId"]) if pointer else None
+        pointer = self._read(_Pointer, LIVE_KEY)
+        return self.release(pointer.release_id) if pointer else None
 
     def release_before(self, release_id: str) -> Release | None:
         """Return the verified release before this one."""
-        found = self._newest("release", 1, before=release_id)
-        return decode(Release, found[0]) if found else None
+        found = self._newest(Release, "release", 1, before=release_id)
+        return found[0] if found else None
 
     def ask_approval(self, execution: str, task_token: str, expires_at: float) -> None:
         """Keep the token that Step Functions waits for; it expires with the question (unix seconds)."""
@@ -227,13 +264,12 @@ class ReleasesTable(Gateway):
 
     def approval_token(self, execution: str) -> str | None:
         """Return the token of an open approval."""
-        document = self._document({"pk": {"S": "approval"}, "sk": {"S": execution}})
-        return str(document["taskToken"]) if document else None
+        question = self._read(_Question, {"pk": {"S": "approval"}, "sk": {"S": execution}})
+        return question.task_token if question else None
 
     def line(self) -> StoppedLine | None:
         """Return who has stopped all deploys; None while the line runs."""
-        document = self._document(LINE_KEY)
-        return decode(StoppedLine, document) if document else None
+        return self._read(StoppedLine, LINE_KEY)
 
     def stop_line(self, line: StoppedLine) -> None:
         """Let no deploy pass until ``start_line``."""
@@ -244,17 +280,24 @@ class ReleasesTable(Gateway):
         """Let deploys pass again; no effect on a line that runs."""
         self.call("delete_item", TableName=self.table, Key=LINE_KEY)
 
-    def _get(self, key: dict[str, Any]) -> dict[str, Any]:
+    def _get(self, key: dict[str, Any]) -> Answer:
         answer = self.call("get_item", TableName=self.table, Key=key, ConsistentRead=True)
-        item: dict[str, Any] = answer.get("Item") or {}
-        return item
+        return Answer(answer.get("Item") or {}, f"table {self.table}, item {key['pk']['S']} / {key['sk']['S']}")
 
-    def _document(self, key: dict[str, Any]) -> dict[str, Any] | None:
+    def _read(self, kind: type[T], key: dict[str, Any]) -> T | None:
         item = self._get(key)
-        document: dict[str, Any] | None = json.loads(item["document"]["S"]) if item else None
-        return document
+        return self._decoded(kind, item, "document") if item else None
 
-    def _newest(self, pk: str, limit: int, before: str | None = None) -> list[dict[str, Any]]:
+    def _decoded(self, kind: type[T], item: Answer, attribute: str) -> T:
+        """Read an attribute that holds JSON. Another version may have written the item, or a person."""
+        text = item[attribute]["S"]
+        try:
+            return decode(kind, json.loads(text))
+        except (TypeError, ValueError, RecursionError) as error:
+            fix = "correct the item, or delete it if it is not needed"
+            raise AwsError(f"{item.place}: {attribute} cannot be read ({error}); {fix}") from error
+
+    def _newest(self, kind: type[T], pk: str, limit: int, before: str | None = None) -> tuple[T, ...]:
         condition, values = "pk = :pk", {":pk": {"S": pk}}
         if before is not None:
             condition, values = "pk = :pk AND sk < :before", {**values, ":before": {"S": before}}
@@ -267,7 +310,11 @@ class ReleasesTable(Gateway):
             Limit=limit,
             ConsistentRead=True,
         )
-        return [json.loads(item["document"]["S"]) for item in answer["Items"]]
+        return tuple(self._decoded(kind, self._item(item), "document") for item in answer["Items"])
+
+    def _item(self, item: Answer) -> Answer:
+        """Say in messages which item it is."""
+        return Answer(item, f"table {self.table}, item {item['pk']['S']} / {item['sk']['S']}")
 
     def _put(self, key: dict[str, Any], document: Any) -> dict[str, Any]:
         return {"Put": {"TableName": self.table, "Item": {**key, "document": {"S": json.dumps(document)}}}}
@@ -278,12 +325,12 @@ class ReleasesTable(Gateway):
         return item
 
     def _free_lock(self, execution: str, token: int, *, keep_journal: bool) -> dict[str, Any]:
-        journal = "" if keep_journal else "journal, "
+        gone = ["holder", "holderExecution", "deadHolder", "leaseExpiresAt", *([] if keep_journal else ["journal"])]
         return {
             "Update": {
                 "TableName": self.table,
                 "Key": LOCK_KEY,
-                "UpdateExpression": f"REMOVE holder, holderExecution, {journal}leaseExpiresAt ADD version :one",
+                "UpdateExpression": f"REMOVE {', '.join(gone)} ADD version :one",
                 "ConditionExpression": "holderExecution = :me AND #token = :token",
                 "ExpressionAttributeNames": {"#token": "token"},
                 "ExpressionAttributeValues": {
@@ -324,14 +371,19 @@ class ReleasesTable(Gateway):
                 ScanIndexForward=False,
                 **following,
             )
-            records += [decode(DeploymentRecord, json.loads(item["document"]["S"])) for item in answer["Items"]]
+            records += [self._decoded(DeploymentRecord, self._item(item), "document") for item in answer["Items"]]
             if "LastEvaluatedKey" not in answer:
                 return tuple(records)
             following = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def releases(self, limit: int) -> tuple[Release, ...]:
         """Return the newest verified releases first."""
-        return tuple(decode(Release, item) for item in self._newest("release", limit))
+        return self._newest(Release, "release", limit)
+
+
+def _number(item: Answer, attribute: str) -> float:
+    """Return a number of an item; DynamoDB writes 1.5 and 1E+3 too."""
+    return float(item[attribute]["N"])
 
 
 def _history_key(execution: str, started_at: str) -> dict[str, Any]:

@@ -30,14 +30,15 @@ def acquire_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     claim = claim_of(call.request, call.execution, call.started_at)
     for _ in range(TRIES):
         lock = wiring.releases.read_lock()
-        others = {c.execution for c in lock.claims if c.execution != call.execution}
+        # This one too: Lambda may run a function once more, after its execution has ended.
+        executions = {call.execution, *(claim.execution for claim in lock.claims)}
         now = wiring.clock.now()
         decision = decide_lock(
             lock,
             LockTry(
                 claim=claim,
                 takeover=call.request.takeover,
-                running={execution: wiring.executions.is_running(execution) for execution in sorted(others)},
+                running={execution: wiring.executions.is_running(execution) for execution in sorted(executions)},
                 now=now,
                 lease_seconds=call.remaining_seconds + LEASE_MARGIN_SECONDS,
                 wait_timeout_seconds=policy.wait_timeout_seconds,
@@ -67,6 +68,7 @@ def _result(decision: LockDecision, token: int) -> Json:
         "token": decision.lock.token if decision.lock else token,
         "waitSeconds": decision.wait_seconds,
         "inherited": decision.inherited,
+        "deadHolder": decision.dead_holder,
     }
 
 

@@ -13,7 +13,7 @@ from lambdas.observability import Handler, Invocation, Json
 from lambdas.release.document import decode, encode
 from lambdas.release.history import release_id_of
 from lambdas.release.image import ReleaseImage
-from lambdas.release.plan import Plan
+from lambdas.release.plan import Plan, check_size
 from lambdas.release.planning import (
     LIVE,
     Policies,
@@ -109,6 +109,12 @@ def plan(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     require(more)
     result: Json = encode(made)
     checks += more
+    kept = [c for c in checks if c.result != Result.OK][:MAX_CHECKS]
+    size = check_size(
+        made, len(json.dumps({**call.state, "plan": {**result, "checks": encode(kept)}})), wiring.identity.environment
+    )
+    require([size])
+    checks.append(size)
     result["checks"] = encode([c for c in checks if c.result != Result.OK or request.dry_run][:MAX_CHECKS])
     logger.info("checks", results=[str(check) for check in checks])
     logger.info("planned", nothing_to_do=made.nothing_to_do, services=sorted(made.services))
@@ -119,8 +125,7 @@ def _journal(call: Invocation, wiring: Wiring) -> Plan | None:
     """Read the plan of the deployment that was taken over, if its writes had begun."""
     if not call.state["lock"].get("inherited"):
         return None
-    journal = wiring.releases.read_lock().journal
-    return decode(Plan, json.loads(journal)) if journal else None
+    return wiring.releases.read_journal()
 
 
 def _decide(

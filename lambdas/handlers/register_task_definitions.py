@@ -77,6 +77,8 @@ class _Registrar:
 
     def register(self, base: TaskDefinition, newest: TaskDefinition | None, container: str, image: str) -> str:
         """Register ``base`` with the image, unless the family's newest revision is just that."""
+        if base.container(container) is None:
+            raise AwsError(f"ecs:describe_task_definition: {base.arn} has no container {container} any more")
         accepted = self.ecs.accepted_fields()
         request = with_image(base, container, image, accepted)
         if newest and newest.is_active:

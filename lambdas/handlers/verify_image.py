@@ -63,7 +63,7 @@ def validate(value: Any, environment: str) -> Request:
     import fastjsonschema
 
     if not isinstance(value, dict):
-        raise InvalidInput(f"input: must be a JSON object, not {shorten(json.dumps(value))}")
+        raise InvalidInput(f"input: must be a JSON object, not {_shown(value)}")
     unknown = sorted(set(value) - set(schema()["properties"]))
     if unknown:
         known = ", ".join(schema()["properties"])
@@ -75,12 +75,21 @@ def validate(value: Any, environment: str) -> Request:
         about = schema()["properties"].get(error.path[1] if len(error.path) > 1 else "", {}).get("description", "")
         # fastjsonschema says "data.imageTag must be string": the field is named already.
         broken = shorten(error.message.partition(" ")[2], 160)
-        shown = shorten(json.dumps(error.value, ensure_ascii=False))
+        shown = _shown(error.value)
         hint = " It looks like a digest: give it as imageDigest." if shown.startswith('"sha256:') else ""
         raise InvalidInput(f"{field}: {shown} {broken}.{hint} {about}".strip()) from error
+    except RecursionError as error:
+        raise InvalidInput("input: something is nested too deep; no field has more than a list of texts") from error
     request = decode(Request, value)
     check_request(request, environment)
     return request
+
+
+def _shown(value: Any) -> str:
+    try:
+        return shorten(json.dumps(value, ensure_ascii=False))
+    except RecursionError:
+        return "something nested too deep"
 
 
 @cache

@@ -32,28 +32,43 @@ def decode(kind: type[T], data: Any) -> T:
     Raises
     ------
     TypeError
-        A field without a default is missing.
+        A field without a default is missing, or is of another kind; the message names it.
     """
-    decoded: T = _decode(kind, data)
+    decoded: T = _decode(kind, data, kind.__name__)
     return decoded
 
 
-def _decode(kind: Any, data: Any) -> Any:
+def _decode(kind: Any, data: Any, place: str) -> Any:
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         if data is None:
             return None
-        return _decode(next(arg for arg in get_args(kind) if arg is not type(None)), data)
+        return _decode(next(arg for arg in get_args(kind) if arg is not type(None)), data, place)
     if origin is tuple:
-        return tuple(_decode(get_args(kind)[0], item) for item in data)
+        _require(data, list | tuple, place)
+        return tuple(_decode(get_args(kind)[0], item, f"{place}[{index}]") for index, item in enumerate(data))
     if origin is not None and issubclass(origin, Mapping):
-        return {key: _decode(get_args(kind)[1], item) for key, item in data.items()}
+        _require(data, Mapping, place)
+        return {key: _decode(get_args(kind)[1], item, f"{place}.{key}") for key, item in data.items()}
     if isinstance(kind, type) and is_dataclass(kind):
+        _require(data, Mapping, place)
         hints = _hints(kind)
-        return kind(**{name: _decode(hint, data[key]) for name, (key, hint) in hints.items() if key in data})
-    if kind is float and isinstance(data, int):
+        return kind(
+            **{name: _decode(hint, data[key], f"{place}.{key}") for name, (key, hint) in hints.items() if key in data}
+        )
+    if kind is float:
+        _require(data, int | float, place)
         return float(data)
+    if isinstance(kind, type) and issubclass(kind, str):
+        _require(data, str, place)
+    elif kind in (bool, int):
+        _require(data, kind, place)
     return data
+
+
+def _require(data: Any, kind: Any, place: str) -> None:
+    if not isinstance(data, kind):
+        raise TypeError(f"{place} is of the kind {type(data).__name__}")
 
 
 @cache

@@ -36,7 +36,7 @@ nothing there. So only the leaves below are raised, and the state machine names 
     │   └── RollbackTimeout            services did not become steady on the previous task definitions
     └── Unexpected                     AWS answered something that no rule here covers
         ├── AccessDenied               the step's role lacks a permission
-        └── AwsError                   any other error code of an AWS API
+        └── AwsError                   any other error code, or an answer or item that lacks what it must have
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class AccessDenied(Unexpected):
 
 
 class AwsError(Unexpected):
-    """Any other AWS error; the message carries its code and text."""
+    """Any other AWS error; the message carries its code and text, or the place of what is missing."""
 
 
 def leaves(root: type[StepshipError] = StepshipError) -> tuple[type[StepshipError], ...]:

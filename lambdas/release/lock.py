@@ -69,6 +69,8 @@ class Lock:
     journal
         The plan whose writes may have begun, as JSON; set before the first write, and cleared when the
         world is whole again. It outlives the holder when that could not put things back.
+    dead_holder
+        The dead execution that the holder took the lock from: its record may be missing.
     """
 
     version: int = 0
@@ -79,6 +81,7 @@ class Lock:
     waiting_rollback: Claim | None = None
     newest: Claim | None = None
     journal: str | None = None
+    dead_holder: str | None = None
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -105,6 +108,8 @@ class LockDecision:
         The item to write if it is still at ``version``; None when nothing changes.
     inherited
         The holder before was stopped after its first write: its journal says how to put things back.
+    dead_holder
+        The execution that held the lock until now and is dead: its record may be missing.
     """
 
     status: LockStatus
@@ -112,6 +117,7 @@ class LockDecision:
     wait_seconds: int = 0
     lock: Lock | None = None
     inherited: bool = False
+    dead_holder: str | None = None
 
 
 def claim_of(request: Request, execution: str, started_at: float) -> Claim:
@@ -130,7 +136,7 @@ class LockTry:
     Attributes
     ----------
     running
-        For every other claim of the lock: whether its execution still runs.
+        For every claim of the lock, and for this one: whether its execution still runs.
     lease_seconds
         How long this try's function may still run.
     may_take_over_journal
@@ -162,6 +168,8 @@ def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
     """
     me = attempt.claim
     holder = lock.holder
+    if not attempt.running.get(me.execution, True):
+        return LockDecision(LockStatus.NOT_NEEDED, "this execution has ended")
     if holder and holder.execution == me.execution:
         return _hold(lock, attempt, "already held")
     if attempt.takeover is not None:
@@ -225,6 +233,7 @@ def _hold(lock: Lock, attempt: LockTry, reason: str) -> LockDecision:
     me = attempt.claim
     mine = lock.holder is not None and lock.holder.execution == me.execution
     inherited = not mine and lock.journal is not None
+    dead = lock.dead_holder if mine else lock.holder.execution if lock.holder else None
     held = replace(
         lock,
         token=lock.token if mine else lock.token + 1,
@@ -233,8 +242,9 @@ def _hold(lock: Lock, attempt: LockTry, reason: str) -> LockDecision:
         waiting_deploy=_without(lock.waiting_deploy, me),
         waiting_rollback=_without(lock.waiting_rollback, me),
         newest=me if me.kind in WISHES and not (lock.newest and lock.newest.is_newer_than(me)) else lock.newest,
+        dead_holder=dead,
     )
-    return LockDecision(LockStatus.HELD, reason, 0, held, inherited or (mine and lock.journal is not None))
+    return LockDecision(LockStatus.HELD, reason, 0, held, inherited or (mine and lock.journal is not None), dead)
 
 
 def _without(waiting: Claim | None, me: Claim) -> Claim | None:

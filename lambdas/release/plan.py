@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lambdas.release.preflight import Check
+from lambdas.release.preflight import Check, ng, ok
+
+MAX_STATE_BYTES = 262_144
+"""Of a state's input and output (Step Functions Developer Guide, "Service quotas"). No Catch sees an execution that
+goes beyond, so a plan that would lead there is refused before anything is written."""
+
+EXPLANATION_BYTES = 25_000
+"""What a failure adds at most: an explanation (``explanation.MAX_CHARACTERS``) and what stands around it."""
+
+VERDICTS_BYTES = 500
+"""What the later steps add for a service beside names, ARNs and image: ids, two verdicts with a reason, keys."""
 
 
 @dataclass(frozen=True)
@@ -131,3 +141,31 @@ class Plan:
     def in_order(self) -> tuple[PlannedService, ...]:
         """The services in wave order."""
         return tuple(self.services[name] for wave in self.waves for name in wave)
+
+
+def bytes_to_come(plan: Plan) -> int:
+    """Return how much the steps after the plan add to the execution's state at most."""
+    # A name stands in six of the results, an ARN in two, an image in one.
+    return EXPLANATION_BYTES + sum(
+        VERDICTS_BYTES + 6 * len(s.name) + 2 * len(s.previous) + len(s.image or s.previous_image or "")
+        for s in plan.in_order()
+    )
+
+
+def check_size(plan: Plan, state_bytes: int, environment: str) -> Check:
+    """Check that the execution's state has room for what the later steps add to it.
+
+    Parameters
+    ----------
+    state_bytes
+        Size of the state with the plan in it, as JSON.
+
+    Examples
+    --------
+    100 services with names of 19 characters: a plan of 106,000 bytes, and 86,000 + 25,000 that are added.
+    """
+    total = state_bytes + bytes_to_come(plan)
+    if total <= MAX_STATE_BYTES:
+        return ok(environment, "size", f"{total} bytes")
+    fix = 'deploy them in parts, with "services" in the input'
+    return ng(environment, "size", f"{len(plan.services)} services need {total} bytes of {MAX_STATE_BYTES}; {fix}")

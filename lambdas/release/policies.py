@@ -76,6 +76,16 @@ class LockPolicy(Policy):
     poll_seconds: int
 
 
+HOLD_SECONDS = 30
+"""For so long a step that waits for ECS looks again within one invocation, before it goes back to the state machine.
+
+Going back and coming again is paid by the transition, waiting by the second: three states, a request and a
+DescribeAlarms are 3 x $0.000025 + $0.0000002 + $0.00001 = $0.0000852, and a second of a function of 256 MB is
+0.25 x $0.0000133334 = $0.0000033. So 26 seconds of waiting cost as much as one way there and back. Longer would save
+little, and alarms, and whoever watches the execution, would hear of it later (docs/decisions/0012).
+"""
+
+
 @dataclass(frozen=True)
 class RolloutPolicy(Policy):
     """``[rollout]``: how a wave is watched.
@@ -85,7 +95,7 @@ class RolloutPolicy(Policy):
     timeout_seconds
         A wave that is not steady by then has failed.
     poll_seconds
-        Time between two looks at the services.
+        Time between two looks at the services, within one invocation (``HOLD_SECONDS``) and between two.
     bake_seconds
         How long the finished rollout is watched before it counts as verified.
     """

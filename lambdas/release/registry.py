@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lambdas.release.errors import InvalidRegistration, NoServices
+from lambdas.release.request import shorten
 
 MIGRATION = "migration"
 """The registry name of the one-off task; no service may have it."""
+
+ECS_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+"""Of services, families and containers (ECS API Reference). An ARN or a revision is refused: answers have names."""
+
+CLUSTER = re.compile(r"([A-Za-z0-9_-]{1,255}|arn:[^\s]{1,2000})")
+REPOSITORY = re.compile(r"[a-z0-9][a-z0-9._/-]{0,255}")
+"""Of repositories (ECR API Reference), roughly: a registry's host or a tag does not pass."""
+
+NUMBERS = range(-1000, 1001)
+"""Wave numbers: small enough for every reader of the JSON that a plan is kept as."""
+
+FIX = "correct the parameter, or deploy the stack that publishes it"
 
 
 @dataclass(frozen=True)
@@ -114,25 +128,25 @@ def parse_registry(parameters: Mapping[str, str]) -> Registry:
         entry = _entry(parameter, value)
         if name == MIGRATION:
             migration = MigrationTask(
-                cluster=_text(parameter, entry, "cluster"),
-                family=_text(parameter, entry, "family"),
-                container=_text(parameter, entry, "container"),
-                repository=_text(parameter, entry, "repository"),
+                cluster=_text(parameter, entry, "cluster", CLUSTER),
+                family=_text(parameter, entry, "family", ECS_NAME),
+                container=_text(parameter, entry, "container", ECS_NAME),
+                repository=_text(parameter, entry, "repository", REPOSITORY),
                 subnets=_texts(parameter, entry, "subnets"),
                 security_groups=_texts(parameter, entry, "securityGroups"),
             )
             continue
         wave = entry.get("wave", 1)
-        if not isinstance(wave, int) or isinstance(wave, bool):
-            raise InvalidRegistration(f"{parameter}: wave must be a whole number")
+        if not isinstance(wave, int) or isinstance(wave, bool) or wave not in NUMBERS:
+            raise InvalidRegistration(f"{parameter}: wave must be a whole number from -1000 to 1000; {FIX}")
         services.append(
             Service(
                 name=name,
-                cluster=_text(parameter, entry, "cluster"),
-                service=_text(parameter, entry, "service"),
-                family=_text(parameter, entry, "family"),
-                container=_text(parameter, entry, "container"),
-                repository=_text(parameter, entry, "repository"),
+                cluster=_text(parameter, entry, "cluster", CLUSTER),
+                service=_text(parameter, entry, "service", ECS_NAME),
+                family=_text(parameter, entry, "family", ECS_NAME),
+                container=_text(parameter, entry, "container", ECS_NAME),
+                repository=_text(parameter, entry, "repository", REPOSITORY),
                 wave=wave,
             )
         )
@@ -143,21 +157,23 @@ def _entry(parameter: str, value: str) -> dict[str, object]:
     try:
         entry = json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise InvalidRegistration(f"{parameter}: not JSON ({error})") from error
+        raise InvalidRegistration(f"{parameter}: not JSON ({error}); {FIX}") from error
     if not isinstance(entry, dict):
-        raise InvalidRegistration(f"{parameter}: must be a JSON object")
+        raise InvalidRegistration(f"{parameter}: must be a JSON object; {FIX}")
     return entry
 
 
-def _text(parameter: str, entry: Mapping[str, object], key: str) -> str:
+def _text(parameter: str, entry: Mapping[str, object], key: str, pattern: re.Pattern[str]) -> str:
     value = entry.get(key)
     if not isinstance(value, str) or not value:
-        raise InvalidRegistration(f"{parameter}: {key} must be a non-empty text")
+        raise InvalidRegistration(f"{parameter}: {key} must be a non-empty text; {FIX}")
+    if not pattern.fullmatch(value):
+        raise InvalidRegistration(f"{parameter}: {key} is {shorten(value)!r}, which is no name of one; {FIX}")
     return value
 
 
 def _texts(parameter: str, entry: Mapping[str, object], key: str) -> tuple[str, ...]:
     value = entry.get(key, [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise InvalidRegistration(f"{parameter}: {key} must be a list of texts")
+        raise InvalidRegistration(f"{parameter}: {key} must be a list of texts; {FIX}")
     return tuple(value)

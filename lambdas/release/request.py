@@ -87,5 +87,8 @@ def _check_rollback(request: Request) -> None:
 
 def shorten(value: Any, limit: int = MAX_SHOWN) -> str:
     """Return the value's text, cut to ``limit`` characters."""
-    text = value if isinstance(value, str) else repr(value)
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except RecursionError:
+        text = "something nested too deep"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -64,7 +64,12 @@ class TaskDefinition:
     def image(self, container: str) -> str | None:
         """Return the image of a container; None when there is no such container."""
         found = self.container(container)
-        return None if found is None else str(found.get("image"))
+        return str(found["image"]) if found and found.get("image") else None
+
+    def environment(self, container: str) -> dict[str, str]:
+        """Return the plain environment variables of a container."""
+        entries = (self.container(container) or {}).get("environment") or ()
+        return {str(entry.get("name")): str(entry.get("value") or "") for entry in entries}
 
     @property
     def role_arns(self) -> tuple[str, ...]:

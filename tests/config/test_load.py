@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import config
-from config.rules import LONGEST_STEP, RULES, longest_execution_seconds
+from config.history import longest_execution_seconds
+from config.rules import LONGEST_STEP, RULES
 from lambdas.release.policies import Policy
 from lambdas.settings import read_policy
 from statemachine.steps import STEPS

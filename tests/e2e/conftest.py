@@ -58,6 +58,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Chapters())
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what enforces IAM last: it goes on in the account in which the story has ended."""
+    items.sort(key=lambda item: "test_authorisation.py" in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for everything that the run writes."""

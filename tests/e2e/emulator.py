@@ -11,6 +11,8 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -24,6 +26,12 @@ ENVIRONMENT = ROOT / ".venv" / "e2e"
 WAIT_SCALE = 0.03
 """The emulator's own setting: a Wait state of ten seconds takes 0.3."""
 
+SWITCH = "app.AUTH"
+"""A key that ``authorisation.py`` adds to the emulator's config endpoint: whether IAM is enforced."""
+
+REFUSED = "REFUSED "
+"""What a line of the log begins with that tells of a refusal; JSON follows."""
+
 START_SECONDS = 30
 END_SECONDS = 5
 TAIL_LINES = 40
@@ -35,6 +43,15 @@ class EmulatorError(Exception):
     """The emulator did not start, or does not run any more."""
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A call that IAM has refused: of which session, what, and on what."""
+
+    session: str
+    action: str
+    resource: str
+
+
 class Emulator:
     """A running emulator; a context manager, after which nothing of it is left.
 
@@ -42,10 +59,24 @@ class Emulator:
     ----------
     folder
         For its log.
+    launcher
+        The module that runs in its environment.
+    wait_scale
+        What a second of a Wait state takes, in seconds.
+    variables
+        More environment variables, for that module.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        launcher: str = "tests.e2e.launcher",
+        wait_scale: float = WAIT_SCALE,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = folder
+        self._launcher, self._wait_scale, self._variables = launcher, wait_scale, variables or {}
         self.log = folder / "emulator.log"
         self.port = _free_port()
 
@@ -59,7 +90,7 @@ class Emulator:
         self._scratch = Path(tempfile.mkdtemp(prefix="stepship-e2e-", dir=_quick_folder()))
         self._output: IO[bytes] = self.log.open("wb")
         self._process = subprocess.Popen(
-            [str(ENVIRONMENT / "bin" / "python"), "-m", "tests.e2e.launcher"],
+            [str(ENVIRONMENT / "bin" / "python"), "-m", self._launcher],
             cwd=ROOT,
             env={
                 "PATH": os.environ["PATH"],
@@ -73,6 +104,7 @@ class Emulator:
                 "IOT_MTLS_ENABLED": "0",
                 "SFTP_ENABLED": "0",
                 "PYTHONDONTWRITEBYTECODE": "1",
+                **self._variables,
             },
             # The launcher ends when this pipe is closed: also when this process is killed.
             stdin=subprocess.PIPE,
@@ -83,7 +115,7 @@ class Emulator:
         )
         try:
             self._await_health()
-            self._configure({"stepfunctions._SFN_WAIT_SCALE": WAIT_SCALE})
+            self._configure({"stepfunctions._SFN_WAIT_SCALE": self._wait_scale})
         except BaseException:
             self._end()
             raise
@@ -94,6 +126,15 @@ class Emulator:
     ) -> None:
         """End it, and everything that it has started."""
         self._end()
+
+    def enforce(self, *, on: bool) -> None:
+        """Authorise the calls of the functions by their roles, or let everybody do everything."""
+        self._configure({SWITCH: on})
+
+    def refusals(self) -> list[Refusal]:
+        """Return what IAM has refused since the start, in order."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return [Refusal(**json.loads(line.removeprefix(REFUSED))) for line in lines if line.startswith(REFUSED)]
 
     def tail(self) -> str:
         """Return the last lines of its log."""

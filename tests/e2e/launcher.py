@@ -21,9 +21,9 @@ from typing import Any
 
 from ministack import app
 from ministack.core.responses import error_response_json
-from ministack.services import ecr, ecs, eventbridge, lambda_svc
+from ministack.services import ecr, ecs, eventbridge, lambda_svc, stepfunctions
 
-from tests.e2e import resources
+from tests.e2e import authorisation, resources
 from tests.e2e.containers import Engine
 
 STEADY_SECONDS = 0.5
@@ -36,11 +36,13 @@ Data = dict[str, Any]
 def main() -> None:
     """Add, and run until the end of the standard input."""
     resources.register()
+    authorisation.add()
     ecs._docker = Engine()
     ecs._ECS_DEPLOYMENT_STEADY_DELAY = STEADY_SECONDS
     ecr._put_image = tell_about_push(ecr._put_image)
     ecr._describe_images = refuse_missing(ecr._describe_images)
     lambda_svc._execute_function_warm = name_error(lambda_svc._execute_function_warm)
+    stepfunctions._call_lambda = fail_the_callback(stepfunctions._call_lambda)
     threading.Thread(target=end_with_parent, daemon=True).start()
     app.main()
 
@@ -107,6 +109,23 @@ def name_error(execute: Callable[..., Data]) -> Callable[..., Data]:
         return result
 
     return execute_and_name
+
+
+def fail_the_callback(call: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    """End a task that waits for its token when its function has failed; the emulator would wait on."""
+
+    def call_or_fail(function: str, event: Any) -> Any:
+        try:
+            return call(function, event)
+        except stepfunctions._ExecutionError as error:
+            given = json.dumps(event)
+            for token, waiting in list(stepfunctions._task_tokens.items()):
+                if token in given:
+                    waiting["error"] = {"Error": error.error, "Cause": error.cause}
+                    waiting["event"].set()
+            raise
+
+    return call_or_fail
 
 
 if __name__ == "__main__":

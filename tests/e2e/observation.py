@@ -27,6 +27,7 @@ class Ended:
     """An execution as the invariant looks at it."""
 
     name: str
+    input_json: str
     status: str
     ended_at: float | None
     output: Any
@@ -68,6 +69,7 @@ class Observer:
     cloud: Cloud
     _ran_at_end: dict[str, dict[str, str]] = field(default_factory=dict)
     _paths: dict[str, list[str]] = field(default_factory=dict)
+    _inputs: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Derive the names from the config."""
@@ -120,11 +122,19 @@ class Observer:
         arn = listed["executionArn"]
         if arn not in self._paths:
             self._paths[arn] = self.cloud.path(arn)
+            self._inputs[arn] = self.cloud.describe(arn)["input"]
         ended_at = listed.get("stopDate")
         output = None
         if listed["status"] == "SUCCEEDED" and listed["name"] in self._ran_at_end:
             output = self.cloud.finish(arn)["output"]
-        return Ended(listed["name"], listed["status"], ended_at and ended_at.timestamp(), output, self._paths[arn])
+        return Ended(
+            name=listed["name"],
+            input_json=self._inputs[arn],
+            status=listed["status"],
+            ended_at=ended_at and ended_at.timestamp(),
+            output=output,
+            path=self._paths[arn],
+        )
 
     def _snapshot(self) -> Snapshot:
         identity = self.cloud.settings.identity

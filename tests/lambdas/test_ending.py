@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from simulator.faults import CallAction, CallFault
+from simulator.images import ImageBehavior
 from simulator.world import LOGS, World
 from tests.lambdas.handlers.flow import Flow, Json, StepError, footprint
 from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, deployed, push
@@ -53,7 +54,7 @@ def test_an_ending_is_written_once_and_told_each_time(world: World, state: str) 
 @pytest.mark.parametrize("state", ENDS)
 def test_nothing_is_told_of_an_ending_that_was_not_written(world: World, state: str) -> None:
     flow = at_end(world, state)
-    world.aws.faults.add(CallFault(CallAction.THROTTLE, operation="TransactWriteItems", times=9))
+    world.aws.faults.add(CallFault(CallAction.THROTTLE, operation="TransactWriteItems", times=1000))
     assert flow.fails().error_type == "Throttled"
     assert events(world) == []
     assert metrics() == []
@@ -102,6 +103,23 @@ def test_a_recovery_writes_the_records_of_all_that_were_stopped_in_a_row(world: 
     assert found["one"].requested_by == "cli:ada"
     assert found["one"].report.error_type == "ABORTED"
     assert world.parameters() == {}
+
+
+def test_whoever_gets_the_lock_after_an_execution_that_could_not_write_its_ending_writes_it(world: World) -> None:
+    world.aws.faults.add(
+        CallFault(CallAction.ERROR, "dynamodb", "TransactWriteItems", times=99, code="AccessDenied", http_status=400)
+    )
+    world.push("crashing", per_service={"worker": ImageBehavior(outcome="crash")})
+    assert world.run({"imageTag": "crashing"}, "unrecorded").state == "RollbackFailed"
+    assert world.table.history(9) == ()
+    world.aws.faults.clear()
+    world.run({"action": "rollback"}, "by-a-person")
+    found = {record.execution.rsplit(":", 1)[-1]: record for record in world.table.history(9)}
+    assert {name: record.outcome for name, record in found.items()} == {
+        "unrecorded": "RollbackFailed",
+        "by-a-person": "NothingToDo",
+    }
+    assert "by-a-person looked after it" in str(found["unrecorded"].report.message)
 
 
 def test_an_execution_that_ended_by_itself_keeps_its_own_record(world: World) -> None:

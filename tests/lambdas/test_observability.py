@@ -36,10 +36,18 @@ class SetClock:
     def now(self) -> float:
         return 1767603630.5
 
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"nothing here is throttled, and {seconds} s are slept")
+
 
 def event(state: Any = None, **execution: object) -> Json:
     started = {"arn": ARN, "startedAt": "2026-01-05T09:00:00.250Z", **execution}
-    return {"execution": started, "step": "Plan", "state": {} if state is None else state}
+    return {
+        "execution": started,
+        "step": "Plan",
+        "enteredAt": "2026-01-05T09:00:20.500Z",
+        "state": {} if state is None else state,
+    }
 
 
 def ran(step: Any, state: Any = None) -> tuple[Json, list[Json]]:
@@ -59,7 +67,7 @@ SERVICES: list[dict[str, str]] = []
 
 def test_an_invocation_is_what_the_state_machine_sent() -> None:
     call = parse_invocation(event({"a": 1}, input={"imageTag": "v1"}), Context())
-    assert call == Invocation(ARN, 1767603600.25, "Plan", {"a": 1}, {"imageTag": "v1"}, None, 59.5)
+    assert call == Invocation(ARN, 1767603600.25, 1767603620.5, "Plan", {"a": 1}, {"imageTag": "v1"}, None, 59.5)
 
 
 def test_a_payload_of_another_version_is_a_key_error() -> None:

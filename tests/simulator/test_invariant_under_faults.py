@@ -180,7 +180,7 @@ def test_a_recovery_that_cannot_begin_pages_a_person_whose_rollback_puts_everyth
 
 
 def test_a_world_that_could_not_be_put_back_may_go_forward_by_force(world: World) -> None:
-    world.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-roll-back", error="Broken"))
+    world.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-roll-back", times=4, error="Broken"))
     assert world.run({"imageTag": BAD}, "second").state == "RollbackFailed"
     assert world.run({"imageTag": GOOD}, "third").state == "Rejected"
     assert world.run({"imageTag": GOOD, "force": True}, "fourth").state == "Deployed"

@@ -2,19 +2,30 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from simulator.scenario import FOLDER, run_scenario
+from tests.least_privilege.policies import Role, Template
+from tests.least_privilege.witness import Witness
 
 FILES = sorted(FOLDER.glob("*.yaml"))
 
 
+@pytest.fixture(scope="module")
+def roles(templates: dict[str, dict[str, Any]]) -> dict[str, Role]:
+    """What each function may do in the template of the environment that the scenarios play in."""
+    return Template(templates["dev"]).roles_of_functions()
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_a_scenario_ends_as_it_says(file: Path) -> None:
-    result = run_scenario(file)
+def test_a_scenario_ends_as_it_says_and_does_only_what_is_allowed(file: Path, roles: dict[str, Role]) -> None:
+    seen = Witness()
+    result = run_scenario(file, seen)
     assert result.mismatches == ()
     assert result.examination.violations == ()
+    assert seen.refusals(roles) == []
 
 
 def test_there_are_many_scenarios() -> None:

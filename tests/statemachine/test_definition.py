@@ -73,14 +73,25 @@ def test_each_task_is_bounded_retried_and_caught(name: str) -> None:
     task = TASKS[name]
     assert {"TimeoutSeconds", "TimeoutSecondsPath"} & task.keys()
     assert task["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
-    transient = next(retry for retry in task["Retry"] if "Throttled" in retry["ErrorEquals"])
-    assert {"AwsUnavailable", "Lambda.TooManyRequestsException", "Lambda.ServiceException"} <= set(
-        transient["ErrorEquals"]
-    )
-    assert transient["JitterStrategy"] == "FULL"
+    throttled = next(retry for retry in task["Retry"] if "Throttled" in retry["ErrorEquals"])
+    assert "Lambda.TooManyRequestsException" in throttled["ErrorEquals"]
+    transient = next(retry for retry in task["Retry"] if "AwsUnavailable" in retry["ErrorEquals"])
+    assert "Lambda.ServiceException" in transient["ErrorEquals"]
+    assert throttled["MaxAttempts"] > transient["MaxAttempts"]
+    assert {throttled["JitterStrategy"], transient["JitterStrategy"]} == {"FULL"}
 
 
-@pytest.mark.parametrize("name", TASKS)
+WAY_BACK = {"Roll back", "Check rollback", "Record failure", "Release lock"}
+
+
+@pytest.mark.parametrize("name", sorted(WAY_BACK))
+def test_a_step_of_the_way_back_is_tried_again_whatever_it_failed_of(name: str) -> None:
+    *_, hopeless, whatever = TASKS[name]["Retry"]
+    assert (hopeless["ErrorEquals"], hopeless["MaxAttempts"]) == (["LeaseLost", "NothingToReturnTo"], 0)
+    assert (whatever["ErrorEquals"], whatever["MaxAttempts"]) == (["States.ALL"], 3)
+
+
+@pytest.mark.parametrize("name", sorted(TASKS.keys() - WAY_BACK))
 def test_nothing_but_transient_errors_is_retried(name: str) -> None:
     retried = {error for retry in TASKS[name]["Retry"] for error in retry["ErrorEquals"]}
     ours = {error for error in retried if "." not in error}

@@ -118,6 +118,14 @@ def test_dev_reaches_no_service_of_another_environment(statements: dict[str, lis
                     assert resource.split(":")[5].split("/")[1] == "v3-backend-dev"
 
 
+def test_the_registry_is_read_by_its_path_and_by_no_parameter_below_it(
+    statements: dict[str, list[dict[str, Any]]],
+) -> None:
+    for handler in ("verify_image", "plan"):
+        (reading,) = (each for each in statements[handler] if each["Action"] == "ssm:GetParametersByPath")
+        assert reading["Resource"] == "arn:aws:ssm:us-east-1:123456789012:parameter/v3-backend/dev/services"
+
+
 def test_roles_are_passed_to_ecs_tasks_alone_and_from_one_path(statements: dict[str, list[dict[str, Any]]]) -> None:
     for handler in ("register_task_definitions", "run_migration"):
         (passing,) = (each for each in statements[handler] if each["Action"] == "iam:PassRole")

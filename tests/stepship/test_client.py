@@ -13,7 +13,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from lambdas.aws.gateway import translate
+from lambdas.aws.gateway import Answer, KnownErrors, translate
 from lambdas.release.errors import AwsUnavailable, StepshipError
 from simulator.events import EventKind
 from simulator.world import World
@@ -34,14 +34,16 @@ class History(Machine):
         self.count = count
         self.asked: list[tuple[int, bool]] = []
 
-    def call(self, operation: str, **request: Any) -> dict[str, Any]:
+    def call(self, operation: str, *, known: KnownErrors | None = None, **request: Any) -> Answer:
+        assert not known
         assert operation == "get_execution_history"
         assert request["reverseOrder"]
         first, limit = int(request.get("nextToken", 0)), request["maxResults"]
         self.asked.append((limit, request["includeExecutionData"]))
         ids = list(range(self.count, 0, -1))[first : first + limit]
         page: dict[str, Any] = {"events": [{"id": each, "state": request["includeExecutionData"]} for each in ids]}
-        return {**page, "nextToken": str(first + limit)} if first + limit < self.count else page
+        more = {"nextToken": str(first + limit)} if first + limit < self.count else {}
+        return Answer(page | more, operation)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +67,26 @@ def test_only_new_events_are_read_and_only_the_newest_with_their_state(
     assert [each["id"] for each in events] == list(range(after + 1, count + 1))
     assert [each["id"] for each in events if each["state"]] == list(range(max(after, count - 500) + 1, count + 1))
     assert machine.asked == asked
+
+
+class Growing(History):
+    """Two events come with every look, and a page's token is good for a page of the same size alone."""
+
+    def call(self, operation: str, *, known: KnownErrors | None = None, **request: Any) -> Answer:
+        if "nextToken" in request:
+            first, limit = request["nextToken"].split("/")
+            assert request["maxResults"] == int(limit), "InvalidToken: Invalid pagination token"
+            request["nextToken"] = first
+        answer = super().call(operation, known=known, **request)
+        self.count += 2
+        if "nextToken" in answer:
+            answer["nextToken"] = f"{int(answer['nextToken']) + 2}/{request['maxResults']}"
+        return answer
+
+
+def test_events_that_come_between_two_looks_do_not_break_the_pages() -> None:
+    events = Growing(7).events("arn", 0)
+    assert [each["id"] for each in events] == list(range(1, 10))
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_a_crash_exits_with_3_and_is_explained(live: World, stepship: Desk) -> N
 
 def test_a_failed_way_back_exits_with_4_and_names_the_command(live: World, stepship: Desk) -> None:
     name = "v3-backend-dev-roll-back"
-    live.aws.faults.add(FunctionFault(FunctionAction.RAISE, name, error="AwsError"))
+    live.aws.faults.add(FunctionFault(FunctionAction.RAISE, name, times=4, error="AwsError"))
     typed = stepship("deploy", "v3")
     assert typed.exit_code == 4
     assert "ROLLBACK FAILED" in typed.stdout

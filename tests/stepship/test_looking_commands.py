@@ -84,7 +84,7 @@ def test_status_shows_who_is_at_it_and_who_waits(live: World, stepship: Desk) ->
 
 
 def test_status_shows_a_stopped_line_and_a_rollback_that_failed(live: World, stepship: Desk) -> None:
-    live.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-roll-back", error="AwsError"))
+    live.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-roll-back", times=4, error="AwsError"))
     live.run({"imageTag": "v3"}, "broken")
     live.table.stop_line(StoppedLine("ops", "we look at it", live.aws.clock.now()))
     lines = stepship("status").stdout.splitlines()

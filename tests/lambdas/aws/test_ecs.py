@@ -101,7 +101,14 @@ def test_capacity_providers_take_the_place_of_the_launch_type(aws: SimulatedAws)
     from lambdas.aws.ecs import _facts
 
     strategy = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
-    described = {"serviceName": "s", "launchType": "FARGATE", "capacityProviderStrategy": strategy}
+    described = {
+        "serviceName": "s",
+        "status": "ACTIVE",
+        "taskDefinition": "f:1",
+        **dict.fromkeys(("desiredCount", "runningCount", "pendingCount"), 0),
+        "launchType": "FARGATE",
+        "capacityProviderStrategy": strategy,
+    }
     assert _facts("c", described).launch == {"capacityProviderStrategy": strategy}
 
 

@@ -12,13 +12,32 @@ from lambdas.aws.ecr import ImageRegistry
 from lambdas.aws.ecs import ContainerService
 from lambdas.aws.events import EventBus
 from lambdas.aws.executions import Executions
-from lambdas.aws.gateway import ATTEMPTS, DENIED, THROTTLING, Gateway, batches, translate
+from lambdas.aws.gateway import (
+    ATTEMPTS,
+    DENIED,
+    PAUSE_SECONDS,
+    SECONDS_FOR_A_CALL,
+    THROTTLING,
+    Gateway,
+    TimeLimit,
+    batches,
+    translate,
+    within,
+)
 from lambdas.aws.iam import Roles
 from lambdas.aws.logs import ContainerLogs
 from lambdas.aws.releases_table import ReleasesTable
 from lambdas.aws.secrets import Secrets
 from lambdas.aws.ssm import ParameterStore
-from lambdas.release.errors import AccessDenied, AwsError, AwsUnavailable, ImageNotFound, StepshipError, leaves
+from lambdas.release.errors import (
+    AccessDenied,
+    AwsError,
+    AwsUnavailable,
+    ImageNotFound,
+    StepshipError,
+    Throttled,
+    leaves,
+)
 from simulator.faults import CallAction, CallFault
 from simulator.machine import SimulatedAws
 from tests.lambdas.aws.conftest import Inside
@@ -165,6 +184,57 @@ def test_a_lost_connection_keeps_its_cause(aws: SimulatedAws, inside: Inside) ->
     with pytest.raises(AwsUnavailable) as raised:
         inside(lambda: Roles().call("list_roles"))
     assert isinstance(raised.value.__cause__, exceptions.ConnectionClosedError)
+
+
+class Busy(Gateway):
+    """A gateway whose calls are throttled so many times, in a function with so many seconds left."""
+
+    service = "ecs"
+
+    def __init__(self, throttled: int, seconds_left: float) -> None:
+        self.throttled, self.seconds_left, self.asked = throttled, seconds_left, 0
+
+    @property
+    def client(self) -> Any:
+        return self
+
+    def describe_services(self, **_: object) -> dict[str, Any]:
+        self.asked += 1
+        if self.asked <= self.throttled:
+            raise exceptions.ClientError(response("ThrottlingException"), "DescribeServices")
+        return {"services": []}
+
+    def sleep(self, seconds: float) -> None:
+        assert 0 <= seconds <= PAUSE_SECONDS
+        self.seconds_left -= seconds
+
+    def ask(self) -> dict[str, Any]:
+        with within(TimeLimit(lambda: self.seconds_left, self.sleep)):
+            return self.call("describe_services")
+
+
+def test_a_throttled_call_waits_for_its_turn_while_the_function_has_time() -> None:
+    busy = Busy(throttled=5, seconds_left=SECONDS_FOR_A_CALL + 5 * PAUSE_SECONDS)
+    assert busy.ask() == {"services": []}
+    assert busy.asked == 6
+
+
+@pytest.mark.parametrize("throttled", [0, 1000])
+def test_no_call_begins_that_the_function_would_not_survive(throttled: int) -> None:
+    busy = Busy(throttled, seconds_left=60 if throttled else SECONDS_FOR_A_CALL - 1)
+    with pytest.raises(Throttled, match="ecs:describe_services"):
+        busy.ask()
+    assert bool(busy.asked) is bool(throttled)
+    assert busy.seconds_left >= SECONDS_FOR_A_CALL - 1
+
+
+def test_what_is_not_throttled_is_not_waited_for() -> None:
+    with within(TimeLimit(lambda: 60, lambda seconds: pytest.fail(f"slept {seconds} s"))), pytest.raises(AwsError):
+        Broken(exceptions.ClientError(response("ValidationException"), "DescribeServices")).call("describe_services")
+
+
+def test_a_number_of_resources_that_is_used_up_is_no_throttling() -> None:
+    assert type(translate("ecs:register_task_definition", response("LimitExceededException"), {})) is AwsError
 
 
 def test_a_denied_call_is_not_repeated(aws: SimulatedAws, inside: Inside) -> None:

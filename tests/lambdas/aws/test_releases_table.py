@@ -15,6 +15,7 @@ from simulator.machine import SimulatedAws
 from tests.lambdas.aws.conftest import Inside
 
 TABLE = ReleasesTable("releases")
+ENTERED = 1767603600.0
 PREFIX = "arn:aws:states:us-east-1:123456789012:execution:m"
 ONE, TWO = (Claim(f"{PREFIX}:{name}", "deploy", at) for name, at in (("one", 100.0), ("two", 200.0)))
 
@@ -92,15 +93,15 @@ def test_a_lock_is_read_consistently(aws: SimulatedAws, inside: Inside) -> None:
 
 def test_a_lease_is_renewed_by_its_holder() -> None:
     hold(ONE)
-    TABLE.renew(ONE.execution, 1, 900.25)
+    TABLE.renew(ONE.execution, 1, 900.25, ENTERED)
     assert TABLE.read_lock().lease_expires_at == 900.25
     assert TABLE.read_lock().journal is None
 
 
 def test_a_journal_is_written_with_the_lease_and_kept_by_the_next_renewal() -> None:
     hold(ONE)
-    TABLE.renew(ONE.execution, 1, 900.0, "plan")
-    TABLE.renew(ONE.execution, 1, 950.0)
+    TABLE.renew(ONE.execution, 1, 900.0, ENTERED, "plan")
+    TABLE.renew(ONE.execution, 1, 950.0, ENTERED)
     assert TABLE.read_lock().journal == "plan"
 
 
@@ -108,19 +109,50 @@ def test_a_journal_is_written_with_the_lease_and_kept_by_the_next_renewal() -> N
 def test_nobody_else_renews_it(claim: Claim, token: int) -> None:
     held = hold(ONE)
     with pytest.raises(LeaseLost, match=f"token {token}"):
-        TABLE.renew(claim.execution, token, 900.0, "plan")
+        TABLE.renew(claim.execution, token, 900.0, ENTERED, "plan")
     assert TABLE.read_lock() == held
+
+
+def test_a_late_run_of_an_earlier_step_cannot_renew_it() -> None:
+    hold(ONE)
+    TABLE.renew(ONE.execution, 1, 900.0, ENTERED)
+    TABLE.renew(ONE.execution, 1, 950.0, ENTERED + 30)
+    with pytest.raises(LeaseLost, match="a later step has begun"):
+        TABLE.renew(ONE.execution, 1, 990.0, ENTERED, "plan")
+    assert (TABLE.read_lock().lease_expires_at, TABLE.read_lock().journal) == (950.0, None)
+
+
+def test_clocks_of_two_hosts_may_be_a_little_apart() -> None:
+    hold(ONE)
+    TABLE.renew(ONE.execution, 1, 900.0, ENTERED)
+    TABLE.renew(ONE.execution, 1, 950.0, ENTERED - 0.5)
+    assert TABLE.read_lock().lease_expires_at == 950.0
+
+
+def test_a_new_holder_begins_with_steps_of_its_own() -> None:
+    read = hold(ONE)
+    TABLE.renew(ONE.execution, 1, 900.0, ENTERED)
+    assert TABLE.swap_lock(replace(read, version=read.version + 1), replace(read, token=2, holder=TWO))
+    TABLE.renew(TWO.execution, 2, 950.0, ENTERED - 60)
+    assert TABLE.read_lock().lease_expires_at == 950.0
+
+
+def test_the_dead_holder_before_is_known_until_the_lock_is_free() -> None:
+    assert TABLE.swap_lock(Lock(), Lock(token=1, holder=ONE, dead_holder=TWO.execution))
+    assert TABLE.read_lock().dead_holder == TWO.execution
+    TABLE.finish(Ending(record(ONE), token=1))
+    assert TABLE.read_lock().dead_holder is None
 
 
 def test_a_free_lock_cannot_be_renewed() -> None:
     with pytest.raises(LeaseLost):
-        TABLE.renew(ONE.execution, 0, 900.0)
+        TABLE.renew(ONE.execution, 0, 900.0, ENTERED)
     assert TABLE.read_lock() == Lock()
 
 
 def test_a_renewal_makes_a_write_that_was_decided_before_it_fail() -> None:
     read = hold(ONE)
-    TABLE.renew(ONE.execution, 1, 900.0)
+    TABLE.renew(ONE.execution, 1, 900.0, ENTERED)
     assert not TABLE.swap_lock(read, Lock(holder=TWO))
 
 

@@ -67,7 +67,7 @@ class Flow:
         self.world = world
         self.request = request
         self.execution: Run = world.aws.start(request, name, machine=machine)
-        self.started_at = world.aws.clock.now()
+        self.started_at = self.entered_at = world.aws.clock.now()
         self.at: str = DEFINITION["StartAt"]
         self.state: Any = request
         self.retried: list[str] = []
@@ -104,6 +104,7 @@ class Flow:
     def step(self) -> None:
         """Do one state."""
         body = STATES[self.at]
+        self.entered_at = self.world.aws.clock.now()
         if self.at == "Wait for approval":
             self.answer_approval()
         elif body["Type"] == "Task":
@@ -138,12 +139,12 @@ class Flow:
 
     def payload(self, name: str, *, state: object = None) -> Json:
         """Build what Step Functions would send."""
-        started = datetime.fromtimestamp(self.started_at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
         context = {
             "$$.Execution.Id": self.arn,
-            "$$.Execution.StartTime": started,
+            "$$.Execution.StartTime": _timestamp(self.started_at),
             "$$.Execution.Input": self.request,
             "$$.State.Name": name,
+            "$$.State.EnteredTime": _timestamp(self.entered_at),
             "$$.Task.Token": TOKEN,
             "$": self.state if state is None else state,
         }
@@ -276,6 +277,11 @@ def _look_up(state: Any, path: str) -> Any:
 def _matches(rule: Mapping[str, Any], state: Any) -> bool:
     expected = rule["StringEquals"] if "StringEquals" in rule else rule["BooleanEquals"]
     return bool(_look_up(state, rule["Variable"]) == expected)
+
+
+def _timestamp(seconds: float) -> str:
+    """Write a time as Step Functions does."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def _fill(template: Any, context: Mapping[str, object]) -> Any:

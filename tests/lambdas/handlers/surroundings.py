@@ -33,7 +33,9 @@ def deployed(world: World, tag: str, name: str, **request: object) -> Flow:
     return flow
 
 
-def change_definition(world: World, service: str, change: Callable[[Json], None]) -> None:
+def change_definition(
+    world: World, service: str, change: Callable[[Json], None], *, settle_seconds: float = 300
+) -> None:
     """Deploy a changed task definition, as an infrastructure deploy does."""
     ecs, name = world.aws.client("ecs"), f"{world.platform.cluster}-{service}"
     request = ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
@@ -44,7 +46,7 @@ def change_definition(world: World, service: str, change: Callable[[Json], None]
     arn = ecs.register_task_definition(**request)["taskDefinition"]["taskDefinitionArn"]
     if service != "migration":
         ecs.update_service(cluster=world.platform.cluster, service=name, taskDefinition=arn)
-        world.aws.clock.sleep(300)
+        world.aws.clock.sleep(settle_seconds)
 
 
 def run_placeholder(world: World, service: str) -> str:

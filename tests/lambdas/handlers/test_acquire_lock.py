@@ -108,6 +108,13 @@ def test_a_lock_whose_holder_was_stopped_is_free_once_the_lease_is_over(world: W
     assert two.call()["status"] == "held"
 
 
+def test_a_function_that_runs_once_more_after_its_execution_has_ended_takes_no_lock(world: World) -> None:
+    one = at_lock(world, DEPLOY, "one")
+    one.stop()
+    assert one.call()["status"] == "notNeeded"
+    assert lock_of(world).holder is None
+
+
 def test_a_lease_that_is_over_is_not_enough_while_its_holder_runs(world: World) -> None:
     at_lock(world, DEPLOY, "one").run_to("Plan")
     two = at_lock(world, DEPLOY, "two")

@@ -7,7 +7,7 @@ import pytest
 from simulator.images import ImageBehavior
 from simulator.world import World
 from tests.lambdas.handlers.flow import Flow, StepError
-from tests.lambdas.handlers.surroundings import DEPLOY, deployed
+from tests.lambdas.handlers.surroundings import DEPLOY, change_definition, deployed
 
 HERE = "Check rollback"
 
@@ -44,6 +44,18 @@ def test_when_all_services_are_steady_the_way_back_is_done(world: World) -> None
     flow = on_the_way_back(world, "Check rollout")
     flow.wait(300)
     assert flow.call()["status"] == "steady"
+
+
+def test_it_looks_again_by_itself_and_reads_a_revision_of_somebody_else_once(world: World) -> None:
+    flow = on_the_way_back(world, "Check rollout")
+    digest = world.parameters()["/v3-backend/dev/images/api"].rsplit("@", 1)[-1]
+    world.ecs_world.images.register(digest, ImageBehavior("slow"))
+    change_definition(world, "api", lambda request: request.update(memory="1024"), settle_seconds=0)
+    start = len(world.aws.calls)
+    assert flow.call()["status"] == "inProgress"
+    calls = [call.operation for call in world.aws.calls[start:]]
+    assert calls.count("DescribeTaskDefinition") == 1
+    assert calls.count("DescribeServices") > 20
 
 
 def test_nothing_that_moved_is_steady_at_once(world: World) -> None:

@@ -6,8 +6,10 @@ import pytest
 
 from simulator.images import ImageBehavior
 from simulator.platform import SimulatedService
+from lambdas.release.policies import HOLD_SECONDS
 from simulator.world import World
-from tests.lambdas.handlers.flow import Flow, Json
+from statemachine.steps import CHECK_ROLLOUT
+from tests.lambdas.handlers.flow import Flow, Json, table_items
 from tests.lambdas.handlers.surroundings import DEPLOY, denied, deployed, put_alarm, with_alarms
 
 HERE = "Check rollout"
@@ -31,11 +33,56 @@ def failed(world: World, behavior: ImageBehavior) -> Json:
 
 
 def test_a_rollout_that_is_under_way_is_in_progress(world: World) -> None:
-    world.push("v1")
+    world.push("v1", ImageBehavior("slow"))
     result = Flow(world, DEPLOY).run_to(HERE).call()
     assert result["status"] == "inProgress"
     assert result["services"]["api"]["reason"] == "0 of 3 tasks run, 3 old draining"
     assert "explanation" not in result
+
+
+def calls_of_a_look(world: World, flow: Flow) -> list[str]:
+    start = len(world.aws.calls)
+    flow.call()
+    return [call.operation for call in world.aws.calls[start:]]
+
+
+def test_it_looks_again_by_itself_and_asks_for_alarms_once(world: World) -> None:
+    world.push("v1", ImageBehavior("slow"))
+    flow = Flow(world, DEPLOY).run_to(HERE)
+    began = world.aws.clock.now()
+    calls = calls_of_a_look(world, flow)
+    seconds = world.aws.clock.now() - began
+    assert HOLD_SECONDS - 2 < seconds < CHECK_ROLLOUT.timeout_seconds / 2 + 1
+    assert calls == ["DescribeAlarms", *["DescribeServices"] * len(calls[1:])]
+    assert seconds / 1.1 < len(calls) < seconds + 2
+
+
+def test_it_sees_the_steady_moment_within_a_second(world: World) -> None:
+    world.push("v1")
+    flow = Flow(world, DEPLOY).run_to("More waves?")
+    answer = world.aws.client("ecs").describe_services(cluster="v3-backend-dev", services=["v3-backend-dev-api"])
+    steady_at = next(e["createdAt"] for e in answer["services"][0]["events"] if "steady state" in e["message"])
+    assert 0 <= flow.state["rollout"]["at"] - steady_at.timestamp() < 1.1
+
+
+def test_evidence_is_gathered_for_the_verdict_alone(bare_world: World) -> None:
+    deployed(bare_world, "v0", "zero")
+    bare_world.push("v1", ImageBehavior("crash"))
+    flow = Flow(bare_world, DEPLOY).run_to(HERE)
+    calls = calls_of_a_look(bare_world, flow)
+    looked = [index for index, operation in enumerate(calls) if operation == "DescribeServices"]
+    assert len(looked) > 5
+    assert "ListTasks" in calls
+    assert set(calls[1 : looked[-1]]) == {"DescribeServices"}
+
+
+def test_a_stopped_execution_is_taken_over_no_later_because_its_function_still_looks(world: World) -> None:
+    world.push("v1", ImageBehavior("slow"))
+    flow = Flow(world, DEPLOY).run_to(HERE)
+    lease = table_items(world)["lock/lock"]["leaseExpiresAt"]
+    flow.stop()
+    flow.call()
+    assert table_items(world)["lock/lock"]["leaseExpiresAt"] == lease
 
 
 def test_a_steady_wave_says_whether_more_follow(world: World) -> None:
@@ -128,7 +175,9 @@ def test_an_alarm_ends_the_wave_and_is_the_first_cause() -> None:
         flow = Flow(world, DEPLOY).run_to(HERE)
         assert flow.call()["status"] == "inProgress"
         put_alarm(world, "errors", "ALARM")
+        began = world.aws.clock.now()
         result = flow.call()
+        assert world.aws.clock.now() - began < 1
     assert result["status"] == "failed"
     assert result["explanation"]["causes"][0]["cause"] == "alarm"
     assert result["explanation"]["causes"][0]["evidence"] == ["errors is in ALARM"]
@@ -150,6 +199,7 @@ def test_25_services_are_described_ten_at_a_time() -> None:
     with World(services=services, recovery=False) as world:
         world.push("v1")
         flow = Flow(world, DEPLOY).run_to(HERE)
-        start = len(world.aws.calls)
-        flow.call()
-        assert [call.operation for call in world.aws.calls[start:]] == [*["DescribeServices"] * 3, "DescribeAlarms"]
+        calls = calls_of_a_look(world, flow)
+        start = world.aws.calls[-len(calls) + 1 :]
+        assert [len(call.params["services"]) for call in start[:3]] == [10, 10, 5]
+        assert calls.count("DescribeServices") % 3 == 0

@@ -109,7 +109,7 @@ def test_what_is_recorded_as_deployed_is_not_rolled_back(world: World) -> None:
     assert world.parameters()[world.identity.tag_parameter] == "v1"
 
 
-def test_a_cancelled_transaction_is_run_again(world: World) -> None:
+def test_a_transaction_that_is_in_the_way_of_another_waits_for_it(world: World) -> None:
     flow = at_complete(world)
     conflict = CallFault(
         CallAction.ERROR,
@@ -120,7 +120,8 @@ def test_a_cancelled_transaction_is_run_again(world: World) -> None:
     )
     world.aws.faults.add(conflict)
     assert flow.run_to_end() == "Deployed"
-    assert flow.retried == ["Throttled"]
+    assert flow.retried == []
+    assert [call.error for call in world.aws.calls.of(operation="TransactWriteItems")] == [conflict.code, None]
 
 
 def test_an_event_tells_the_outcome(world: World) -> None:

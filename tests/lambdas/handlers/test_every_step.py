@@ -78,9 +78,10 @@ def before(world: World, step: Step) -> Flow:
 
 
 def first_call(step: Step, world: World, action: CallAction, **details: str | int) -> CallFault:
-    """Return a fault that outlasts botocore's own retries of the step's first call."""
+    """Return a fault that outlasts botocore's own retries of the step's first call; a throttled one, the function."""
     function = step.function_name(world.identity)
-    return CallFault(action, function=function, times=ATTEMPTS, **details)  # type: ignore[arg-type]
+    times = 1000 if action is CallAction.THROTTLE else ATTEMPTS
+    return CallFault(action, function=function, times=times, **details)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.slug)

@@ -109,4 +109,22 @@ def test_a_missing_field_without_a_default_is_an_error() -> None:
 def test_a_whole_number_becomes_a_fraction_where_one_is_wanted() -> None:
     decoded = decode(Inner, {"someNumber": 2})
     assert isinstance(decoded.some_number, float)
-    assert decode(Inner, {"someNumber": None}).some_number is None
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ({"twoWords": 1}, "twoWords"),
+        ({"twoWords": None}, "twoWords"),
+        ([], "Outer"),
+        ({"twoWords": "a", "inner": {"someNumber": None}}, "inner.someNumber"),
+        ({"twoWords": "a", "inner": "b"}, "inner"),
+        ({"twoWords": "a", "many": {}}, "many"),
+        ({"twoWords": "a", "many": [{}, 5]}, r"many\[1\]"),
+        ({"twoWords": "a", "byKey": []}, "byKey"),
+        ({"twoWords": "a", "byKey": {"k": None}}, "byKey.k"),
+    ],
+)
+def test_a_value_of_another_kind_is_named(document: object, field: str) -> None:
+    with pytest.raises(TypeError, match=field):
+        decode(Outer, document)

@@ -198,6 +198,20 @@ def test_a_new_holder_gets_the_next_token_and_a_lease_from_now() -> None:
     assert not decision.inherited
 
 
+def test_who_takes_the_lock_from_a_dead_holder_knows_it_and_keeps_knowing_it() -> None:
+    taken = decide(held_by(older))
+    assert taken.dead_holder == "older"
+    assert taken.lock is not None
+    assert decide(taken.lock).dead_holder == "older"
+
+
+def test_a_try_of_an_execution_that_has_ended_takes_nothing() -> None:
+    attempt = LockTry(me, None, {me.execution: False}, NOW, 65, 900, 15)
+    for lock in (FREE, held_by(me)):
+        decision = decide_lock(lock, attempt)
+        assert (decision.status, decision.lock) == (LockStatus.NOT_NEEDED, None)
+
+
 def test_a_repeated_try_renews_the_lease_and_keeps_the_token() -> None:
     decision = decide(held_by(me))
     assert decision.lock == replace(FREE, holder=me, newest=me, lease_expires_at=NOW + 65)

@@ -1,11 +1,8 @@
-"""Every AWS call that a handler makes is allowed by its role, and every action that a role allows is used."""
+"""Deployments that take every road once, so that every permission of a step is used by something."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-
-import aws_cdk as cdk
-import pytest
+from dataclasses import replace
 
 import config
 from lambdas.aws.gateway import ATTEMPTS
@@ -13,47 +10,52 @@ from simulator.faults import CallAction, CallFault, FunctionAction, FunctionFaul
 from simulator.images import ImageBehavior, ScanResult
 from simulator.runs import StopAt
 from simulator.world import World
-from statemachine.permissions import PERMISSIONS
-from statemachine.permissions import World as Grants
-from statemachine.steps import STEPS, Step
-
-IAM_SERVICE = {"stepfunctions": "states"}
-IAM_ACTIONS = {
-    # DynamoDB Developer Guide, "IAM and transactions": the parts are authorised, not the transaction.
-    "dynamodb:TransactWriteItems": {"dynamodb:PutItem", "dynamodb:UpdateItem"},
-}
-NOT_A_CALL = {
-    "iam:PassRole": "checked by ECS when it is given a role",
-    "ecs:TagResource": "checked by ECS when a task definition is registered with tags",
-}
+from tests.least_privilege.witness import Witness
 
 
-@pytest.fixture(scope="module")
-def used() -> dict[str, set[str]]:
-    """IAM actions by function, over deployments that take every road once."""
-    found: dict[str, set[str]] = defaultdict(set)
+def drive_every_road() -> Witness:
+    """Deploy, fail, stop, roll back and approve; returns who has noted what IAM would have been asked."""
+    witness = Witness()
     for settings in (config.load("dev"), _with_approval_and_alarm()):
         with World(settings=settings) as world:
             world.aws.client("cloudwatch").put_metric_alarm(
                 AlarmName="errors", MetricName="e", Namespace="n", Period=60, EvaluationPeriods=1, Threshold=1,
                 ComparisonOperator="GreaterThanThreshold", Statistic="Sum",
             )  # fmt: skip
+            _keep_a_secret_in_parameter_store(world)
             _drive(world, approve=settings.approval.required)
-            for call in world.aws.calls:
-                name = f"{IAM_SERVICE.get(call.service, call.service)}:{call.operation}"
-                found[call.function] |= IAM_ACTIONS.get(name, {name})
-    return found
+            witness.note(world)
+    return witness
 
 
 def _with_approval_and_alarm() -> config.EnvironmentConfig:
-    from dataclasses import replace
-
     dev = config.load("dev")
     return replace(
         dev,
         approval=replace(dev.approval, required=True),
         circuit_breaker=replace(dev.circuit_breaker, alarms=("errors",)),
     )
+
+
+def _keep_a_secret_in_parameter_store(world: World) -> None:
+    """Let the tasks of one service name a parameter as a secret, where all others name Secrets Manager."""
+    ecs, name = world.aws.client("ecs"), "v3-backend-dev-scheduler"
+    parameter = "/v3-backend/dev/queue-password"
+    world.aws.client("ssm").put_parameter(Name=parameter, Value="never-shown", Type="SecureString")
+    revision = _next_revision(world, name, {"secrets": [{"name": "QUEUE_PASSWORD", "valueFrom": parameter}]})
+    ecs.update_service(cluster="v3-backend-dev", service=name, taskDefinition=revision)
+    world.aws.clock.sleep(600)
+
+
+def _next_revision(world: World, family: str, container: dict[str, object], **task: str) -> str:
+    """Register a revision with another container, and a task of another size; returns its ARN."""
+    ecs = world.aws.client("ecs")
+    before = ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]
+    keys = (*("family", "containerDefinitions", "networkMode", "requiresCompatibilities", "cpu", "memory"),
+            *("runtimePlatform", "taskRoleArn", "executionRoleArn"))  # fmt: skip
+    request = {**{key: before[key] for key in keys}, **task}
+    request["containerDefinitions"][0].update(container)
+    return str(ecs.register_task_definition(**request)["taskDefinition"]["taskDefinitionArn"])
 
 
 def _drive(world: World, *, approve: bool) -> None:
@@ -110,29 +112,10 @@ def _drive(world: World, *, approve: bool) -> None:
 def _change_infrastructure_during(world: World, crashing_tag: str) -> None:
     """Deploy more memory to a service, with the code of before, while a deployment is about to go back."""
     run = world.start({"imageTag": crashing_tag}, "beside-infrastructure")
-    ecs, name = world.aws.client("ecs"), "v3-backend-dev-api"
-    before = ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
-    keys = ("family", "containerDefinitions", "networkMode", "requiresCompatibilities", "cpu", "runtimePlatform")
-    before["containerDefinitions"][0]["image"] = world.snapshot().services["api"]["image"]
-    more = ecs.register_task_definition(**{key: before[key] for key in keys}, memory="1024")["taskDefinition"]
+    name = "v3-backend-dev-api"
+    more = _next_revision(world, name, {"image": world.snapshot().services["api"]["image"]}, memory="1024")
     world.aws.wait_for(lambda: run.state == "Wait for rollout")
-    ecs.update_service(cluster="v3-backend-dev", service=name, taskDefinition=more["taskDefinitionArn"])
+    world.aws.client("ecs").update_service(cluster="v3-backend-dev", service=name, taskDefinition=more)
     world.settle()
     after = world.live.snapshot("v3-backend-dev")[name].task_definition
-    assert after == more["taskDefinitionArn"], "the way back undid an infrastructure deploy"
-
-
-def allowed_actions(step: Step) -> set[str]:
-    grants = PERMISSIONS[step](Grants(cdk.Stack(cdk.App(), "S"), config.load("dev")))
-    return {action for grant in grants for action in grant.actions}
-
-
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.handler)
-def test_a_role_allows_every_call_of_its_step(step: Step, used: dict[str, set[str]]) -> None:
-    assert used[step.function_name(config.load("dev").identity)] - allowed_actions(step) == set()
-
-
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.handler)
-def test_a_role_allows_nothing_that_its_step_does_not_call(step: Step, used: dict[str, set[str]]) -> None:
-    calls = used[step.function_name(config.load("dev").identity)]
-    assert allowed_actions(step) - calls - set(NOT_A_CALL) == set()
+    assert after == more, "the way back undid an infrastructure deploy"

@@ -1,0 +1,98 @@
+"""Break deployments on the simulator and examine the world each time: ``python -m exploration`` or ``make explore``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+from exploration import cases
+from exploration.checkpoint import Checkpoint
+from exploration.explorer import Budget, Findings, explore
+from exploration.schedules import Schedule
+from exploration.wanderings import Found
+from statemachine.steps import STEPS
+
+FOLDER = Path("build") / "explored"
+TAGS = tuple(cases.tag(image, migration) for image, migration in cases.cases())
+STATES = tuple(step.state for step in STEPS)
+
+
+def main() -> int:
+    """Explore, print what was found, and return the exit code: 1 when something broke."""
+    parser = argparse.ArgumentParser(
+        prog="python -m exploration",
+        description=__doc__,
+        epilog='examples: python -m exploration 5000; python -m exploration 200 --step "Roll back"; '
+        "python -m exploration --replay build/explored/crash-ok-stopped.yaml",
+    )
+    parser.add_argument("schedules", nargs="?", type=_positive, default=400, help="how many to try (default 400)")
+    parser.add_argument("--seed", type=int, default=1, help="which of them; the same seed tries the same (default 1)")
+    parser.add_argument("--jobs", type=_positive, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    parser.add_argument("--step", choices=STATES, metavar="STATE", help="break only this state, such as 'Roll back'")
+    parser.add_argument("--tag", choices=TAGS, metavar="TAG", help="break only deployments of it, such as crash-ok")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="run one that was kept, and say what it breaks")
+    given = parser.parse_args()
+    if given.replay:
+        return _replay(given.replay)
+    print(f"exploring {given.schedules:,} schedules with seed {given.seed} in {given.jobs} processes", flush=True)
+    findings = explore(Budget(given.schedules, given.seed, given.jobs, given.step, given.tag), _tell, keep)
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(findings.tried.items()))
+    print(f"tried: {kinds}")
+    print("executions ended as: " + ", ".join(f"{name} {count:,}" for name, count in findings.outcomes.most_common()))
+    print(
+        f"{findings.tried.total():,} schedules, {len(findings.broken)} with violations, "
+        f"{findings.rate:.1f} schedules a second"
+    )
+    return 1 if findings.broken else 0
+
+
+def _tell(findings: Findings) -> None:
+    print(
+        f"  {findings.tried.total():>6,} schedules, {len(findings.broken)} with violations, "
+        f"{findings.rate:.1f} a second, {findings.seconds:.0f} s",
+        flush=True,
+    )
+
+
+def keep(found: Found, folder: Path = FOLDER) -> None:
+    """Write a schedule as a scenario file, and print what it breaks."""
+    schedule, verdict = found
+    document = Checkpoint(migrates=schedule.migrates).document(schedule)
+    folder.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"\W+", "-", schedule.title.lower()).strip("-")[:80]
+    taken = sum(1 for _ in folder.glob(f"{name}*.yaml"))
+    file = folder / f"{name}{f'-{taken + 1}' if taken else ''}.yaml"
+    file.write_text(yaml.safe_dump(document, sort_keys=False, width=120), encoding="utf-8")
+    print(f"\n{schedule.title}")
+    for violation in verdict.violations:
+        print(f"  {violation}")
+    print(f"  run it again: python -m exploration --replay {file}, or watch it: stepship simulate {file}")
+
+
+def _replay(file: Path) -> int:
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    schedule = Schedule(
+        str(document["description"]), bool(document.get("migration", True)), tuple(document["steps"][1:])
+    )
+    with Checkpoint(migrates=schedule.migrates) as checkpoint:
+        verdict = checkpoint.attempt(schedule)
+    print(f"{schedule.title}: {', '.join(verdict.outcomes)}")
+    for violation in verdict.violations:
+        print(f"  {violation}")
+    return 1 if verdict.violations else 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""No value of a secret or of an environment variable leaves ECS, however a deployment ends and whoever looks."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import config
+from simulator.images import HEALTHY, ImageBehavior
+from simulator.platform import SimulatedService
+from simulator.runs import Run, StopAt
+from simulator.world import LOGS, World
+from statemachine.steps import STEPS
+from tests.lambdas.handlers.flow import Flow, Json, table_items
+from tests.lambdas.handlers.surroundings import change_definition
+from tests.stepship.conftest import Desk
+
+CANARY = "canary-6f1d2b"
+PRINTS = ("cannot log in", f"password {CANARY} was refused", "KeyError: 'QUEUE_URL'")
+SMALL = (SimulatedService("api", wave=1, desired=1), SimulatedService("worker", wave=2, desired=1))
+REPORT = Path(__file__).resolve().parents[2] / ".github" / "scripts" / "report.py"
+
+
+def plant(world: World) -> None:
+    """Put the canary wherever a value may be."""
+    secrets, ssm = world.aws.client("secretsmanager"), world.aws.client("ssm")
+    arn = secrets.create_secret(Name="v3-backend/dev/canary", SecretString=CANARY)["ARN"]
+    ssm.put_parameter(Name="/v3-backend/dev/canary", Value=CANARY, Type="SecureString")
+    references = [{"name": "A", "valueFrom": arn}, {"name": "B", "valueFrom": "/v3-backend/dev/canary"}]
+
+    def change(new: Json) -> None:
+        container = new["containerDefinitions"][0]
+        container["environment"] = [{"name": "PASSWORD", "value": CANARY}]
+        container["secrets"] = references
+        container["dockerLabels"] = {"label": CANARY}
+        container["command"] = ["serve", "--password", CANARY]
+
+    for service in (*(each.name for each in SMALL), "migration"):
+        change_definition(world, service, change)
+
+
+@dataclass(frozen=True)
+class Story:
+    """One kind of deployment: how it goes, and how it ends."""
+
+    happens: Callable[[World], Run]
+    outcome: str
+    behavior: ImageBehavior = HEALTHY
+    migration: ImageBehavior = HEALTHY
+    asks: bool = False
+
+
+def deploys(world: World, **more: object) -> Run:
+    return world.run({"imageTag": "v2", **more}, "story")
+
+
+def is_stopped(world: World) -> Run:
+    return world.run({"imageTag": "v2"}, "story", stop=StopAt("Check rollout"))
+
+
+def returns(world: World) -> Run:
+    world.push("v1")
+    for tag in ("v1", "v2"):
+        assert world.run({"imageTag": tag}, tag).status == "SUCCEEDED"
+    return world.run({"action": "rollback"}, "story")
+
+
+def misses_a_secret(world: World) -> Run:
+    world.aws.client("secretsmanager").delete_secret(SecretId="v3-backend/dev/canary", ForceDeleteWithoutRecovery=True)
+    return world.run({"imageTag": "v2"}, "story")
+
+
+def is_approved(world: World) -> Run:
+    run = world.start({"imageTag": "v2"}, "story")
+    answered = False
+    while not run.ended:
+        world.aws.clock.sleep(5)
+        if run.state == "Wait for approval" and not answered:
+            answered = Desk(world)("approve", "--yes").exit_code == 0
+    world.settle()
+    return run
+
+
+STORIES = {
+    "deployed": Story(deploys, "Deployed"),
+    "crash": Story(deploys, "RolledBack", ImageBehavior("crash", logs=PRINTS)),
+    "failing migration": Story(deploys, "RolledBack", migration=ImageBehavior("crash", exit_code=3, logs=PRINTS)),
+    "secret missing at start": Story(deploys, "RolledBack", ImageBehavior("secret_missing")),
+    "secret deleted before": Story(misses_a_secret, "Rejected"),
+    "stopped": Story(is_stopped, "Stopped"),
+    "rollback": Story(returns, "Deployed"),
+    "dry run": Story(lambda world: deploys(world, dryRun=True), "Planned"),
+    "approval": Story(is_approved, "Deployed", asks=True),
+}
+COMMANDS = (
+    "explain story",
+    "explain story --json",
+    "status --json",
+    "history",
+    "history --json",
+    "plan v2 --all --json",
+)
+
+
+@pytest.fixture(autouse=True)
+def _talkative(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the functions log all that they would under the most curious settings."""
+    monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", "DEBUG")
+    monkeypatch.setenv("POWERTOOLS_LOGGER_LOG_EVENT", "true")
+    identity = config.load("dev").identity
+    loggers = [logging.getLogger(step.function_name(identity)) for step in STEPS]
+    loggers += [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if "v3-backend" in name]
+    before = [(logger, logger.level) for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
+    yield
+    for logger, level in before:
+        logger.setLevel(level)
+
+
+def job_summary(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what the workflow's step writes."""
+    specification = importlib.util.spec_from_file_location("report", REPORT)
+    assert specification is not None
+    assert specification.loader is not None
+    report: ModuleType = importlib.util.module_from_spec(specification)
+    monkeypatch.setitem(__import__("sys").modules, "report", report)
+    specification.loader.exec_module(report)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(folder / "summary.md"))
+    description = {"status": run.status, "output": json.dumps(run.output), "cause": run.cause, "error": run.error}
+    report.tell("deploy", "dev", run.arn, "https://console.example", report.ending(description))
+    return (folder / "summary.md").read_text() + capsys.readouterr().out
+
+
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
+def test_the_canary_is_nowhere_to_be_read(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dev = config.load("dev")
+    with World(services=SMALL, settings=replace(dev, approval=replace(dev.approval, required=story.asks))) as world:
+        plant(world)
+        world.push("v2", story.behavior, per_service={"migration": story.migration})
+        run = story.happens(world)
+        assert world.records()["story"].outcome == story.outcome
+
+        stepfunctions, ssm = world.aws.client("stepfunctions"), world.aws.client("ssm")
+        written = ssm.get_parameters_by_path(Path="/v3-backend/dev/", Recursive=True)["Parameters"]
+        desk = Desk(world)
+        places = {
+            "log lines and metrics": "".join(LOGS.lines),
+            "execution histories": str(
+                [stepfunctions.get_execution_history(executionArn=r.arn)["events"] for r in world.aws.runs]
+            ),
+            "inputs, outputs and causes": str([(r.input_json, r.output, r.error, r.cause) for r in world.aws.runs]),
+            "events": str([call.params for call in world.aws.calls.of("events")]),
+            "table": str(table_items(world)),
+            "parameters": str([each for each in written if each["Name"] != "/v3-backend/dev/canary"]),
+            "job summary": job_summary(run, tmp_path, monkeypatch, capsys),
+        }
+        for command in COMMANDS:
+            typed = desk(*command.split())
+            places[f"stepship {command}"] = typed.stdout + typed.stderr
+
+        assert all(places.values()), [place for place, text in places.items() if not text]
+        assert [place for place, text in places.items() if CANARY in text] == []
+        assert world.aws.calls.of("secretsmanager", "GetSecretValue") == []
+        assert not [c for c in world.aws.calls.of("ssm") if c.params.get("WithDecryption")]
+        if PRINTS in (story.behavior.logs, story.migration.logs):
+            assert "password ${PASSWORD} was refused" in str(run.cause)
+            assert "password ${PASSWORD} was refused" in places["job summary"]
+        if story.outcome == "Deployed":
+            registered = world.aws.calls.of("ecs", "RegisterTaskDefinition")[0].params["containerDefinitions"][0]
+            assert [each["value"] for each in registered["environment"]] == [CANARY], "it does reach ECS"
+
+
+def test_a_step_that_breaks_does_not_log_what_it_had_in_hand() -> None:
+    with World(services=SMALL, recovery=False) as world:
+        plant(world)
+        world.push("v1")
+        flow = Flow(world, {"imageTag": "v1"}).run_to("Register task definitions")
+        del flow.state["plan"]["services"]["api"]["family"]
+        assert flow.fails().error_type == "TypeError"
+        assert "step broke" in "".join(LOGS.lines)
+        assert CANARY not in "".join(LOGS.lines)
