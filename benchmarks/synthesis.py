@@ -13,9 +13,27 @@ import sys
 import time
 from typing import Any
 
+from benchmarks.document import table
+from benchmarks.machine import measured_here
 from statemachine.node import use_packaged_node
 
 ENVIRONMENT = "dev"
+
+
+def section() -> str:
+    """Measure, and return the Markdown."""
+    begin = time.monotonic()
+    plain, validated = measure(validation=False), measure(validation=True)
+    rows = [
+        ["all, with CloudFormation validation (`make synth`)", f"{validated['total']:.1f}"],
+        ["all, without (tests)", f"{plain['total']:.1f}"],
+        ["of it, import of the CDK", f"{plain['import']:.1f}"],
+        *([f"of it, {part}", f"{seconds:.2f}"] for part, seconds in plain["stacks"].items()),
+        ["of it, templates and cdk-nag", f"{plain['synth']:.1f}"],
+    ]
+    measured = measured_here(time.monotonic() - begin)
+    title = f"`cdk synth` of all stacks of `{ENVIRONMENT}`, in a process of its own."
+    return "\n\n".join(["## Synthesis", measured, title, table(["part", "s"], rows)])
 
 
 def measure(*, validation: bool) -> dict[str, Any]:
@@ -42,16 +60,18 @@ def main() -> None:
     from cdk_nag import AwsSolutionsChecks  # noqa: PLC0415 (the same)
 
     import config  # noqa: PLC0415 (the same)
-    from stacks.stages import NEEDS  # noqa: PLC0415 (the same)
+    from stacks.assembly import kinds  # noqa: PLC0415 (the same)
+    from stacks.stages import chosen, parts  # noqa: PLC0415 (the same)
 
     imported = time.perf_counter()
     settings = config.load(ENVIRONMENT)
     app = cdk.App()
     stacks: dict[str, float] = {}
-    for kind in NEEDS:
+    by_part = kinds()
+    for part in parts(chosen(settings)):
         before = time.perf_counter()
-        kind(app, settings=settings)
-        stacks[kind.PART] = time.perf_counter() - before
+        by_part[part](app, settings=settings)
+        stacks[part] = time.perf_counter() - before
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     built = time.perf_counter()
     app.synth()

@@ -24,9 +24,9 @@ seam (below ``moto.stepfunctions``)       why
 ``execution.datetime``                    stop date
 ``states.long_uid``                       task tokens are random: numbered instead
 ``lambda_eval_utils.boto_client_for``     a new SDK client and a trip through HTTP for each Lambda step, 10 ms: direct
-``json_path.parse``                       each look at a path parses it again, 6 ms: parsed once
+``json_path.parse``, ``result_path.parse``  each look at a path parses it again, 6 ms: parsed once
 ``copy`` of five modules                  states copy their data many times, a quarter of the time of a deployment: a
-                                          copy for JSON, seven times as fast
+                                          copy for JSON, ten times as fast
 ``ErrorEqualsDecl._eval_body``            ``States.ALL`` matches States.Runtime in moto; on AWS it does not
 ``StateTaskLambda._from_error``           a path that is missing is not States.Runtime in moto; on AWS it is
 logger ``moto.stepfunctions``             every failed state is logged as an error of moto's
@@ -40,6 +40,7 @@ import copy
 import datetime as dt
 import io
 import logging
+import marshal
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -50,6 +51,7 @@ from typing import Any
 from unittest.mock import patch
 
 from jsonpath_ng.ext.parser import parse
+from jsonpath_ng.parser import parse as plain_parse
 from moto.stepfunctions.parser import models as parser_models
 from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.error_name import error_equals_decl
@@ -143,6 +145,7 @@ class Interpreter:
             (error_equals_decl.ErrorEqualsDecl, "_eval_body", _error_equals),
             (StateTaskLambda, "_from_error", _lambda_error),
             (json_path, "parse", _parse_path),
+            (result_path, "parse", _parse_result_path),
             *((module, "copy", SimpleNamespace(deepcopy=_copy)) for module in _COPYING),
         ]
         logger = logging.getLogger("moto.stepfunctions")
@@ -280,19 +283,15 @@ def _parse(definition: str) -> Any:
 
 _COPYING = (states_module, string_expression, result_path, execute_state, event_manager)
 _parse_path = lru_cache(maxsize=512)(parse)
-_ATOMS = frozenset({str, int, float, bool, type(None)})
+_parse_result_path = lru_cache(maxsize=512)(plain_parse)
 
 
 def _copy(value: Any) -> Any:
-    """Copy JSON data, which is a tree of plain types; whatever else is in it, as ``copy.deepcopy`` does."""
-    kind = type(value)
-    if kind in _ATOMS:
-        return value
-    if kind is dict:
-        return {name: _copy(item) for name, item in value.items()}
-    if kind is list:
-        return [_copy(item) for item in value]
-    return copy.deepcopy(value)
+    """Copy JSON data, which is a tree of plain types; with anything else in it, as ``copy.deepcopy`` does."""
+    try:
+        return marshal.loads(marshal.dumps(value))  # noqa: S302 (made here, a moment ago)
+    except ValueError:
+        return copy.deepcopy(value)
 
 
 class _ObservedHistory(EventManager):

@@ -7,6 +7,7 @@ seam                                  why
 ===================================== ================================================================================
 ``responses.method_names_from_class`` moto lists the methods of its class for every call
 ``AttributePicker.get_possible_keys`` moto tries the same names for a member of an answer every time that it writes one
+``RequestSigner.sign``                moto checks no signature
 ``UserAgentString.to_string``         botocore builds a user agent twice for every call, and nobody reads it
 ===================================== ================================================================================
 """
@@ -19,6 +20,7 @@ from functools import cache
 from typing import Any
 from unittest.mock import patch
 
+from botocore.signers import RequestSigner
 from botocore.useragent import UserAgentString
 from moto.core import responses
 from moto.core.serialize import XFormedAttributePicker
@@ -55,5 +57,6 @@ def installed() -> Iterator[None]:
     with ExitStack() as seams:
         seams.enter_context(patch.object(responses, "method_names_from_class", cache(method_names_from_class)))
         seams.enter_context(patch.object(XFormedAttributePicker, "get_possible_keys", possible_keys))
+        seams.enter_context(patch.object(RequestSigner, "sign", lambda *_a, **_k: None))
         seams.enter_context(patch.object(UserAgentString, "to_string", lambda _self: USER_AGENT))
         yield

@@ -12,6 +12,7 @@ TARGETS = {
     "test": step("ci.yml", "test", "Test"),
     "demo": step("ci.yml", "demo", "Deploy, fail and roll back in the simulator"),
     "e2e": step("ci.yml", "e2e", "Deploy into an emulated AWS"),
+    "explore N=600": step("ci.yml", "explore", "Break deployments everywhere"),
     "synth": step("ci.yml", "synth", "Synthesise"),
     "image-check": step("ci.yml", "image", "Check the image"),
     ".venv/.ready node_modules/.ready": step("ci.yml", "scan", "Install"),

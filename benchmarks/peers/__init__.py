@@ -1,0 +1,1 @@
+"""Stepship beside what its users have today: one emulator, the same rollouts, the emulator's own record."""
