@@ -47,6 +47,7 @@ WORKDIR /srv
 COPY --from=dependencies /opt/venv /opt/venv
 COPY app/*.py app/
 COPY app/migrations app/migrations/
+COPY database database/
 COPY --from=client /build/app/generated app/generated/
 ARG GIT_SHA=unknown
 ARG BUILT_AT=unknown

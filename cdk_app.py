@@ -19,7 +19,7 @@ import aws_cdk as cdk  # noqa: E402 (Node is chosen first)
 from cdk_nag import AwsSolutionsChecks  # noqa: E402 (the same)
 
 import config  # noqa: E402 (the same)
-from stacks.stages import add_stacks  # noqa: E402 (the same)
+from stacks.assembly import add_stacks  # noqa: E402 (the same)
 
 
 def build(context: Mapping[str, Any] | None = None, *, folder: Path = config.FOLDER) -> cdk.App:
@@ -38,7 +38,8 @@ def build(context: Mapping[str, Any] | None = None, *, folder: Path = config.FOL
     config.ConfigError
         A config file cannot be used.
     ValueError
-        The context names no environment, or no image (``stacks.image.ImageError``).
+        The context names no environment, or no image (``stacks.image.ImageError``), or the stacks cannot be
+        deployed in the order of their stages (``stacks.stages.StageError``).
     """
     app = cdk.App(context=dict(context or {}))
     folder = Path(app.node.try_get_context("config") or folder)

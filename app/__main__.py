@@ -9,7 +9,7 @@ ROLES = {
     "api": "serve the pools over HTTP, until SIGTERM",
     "worker": "do the jobs of the queue, until SIGTERM",
     "scheduler": "put jobs into the queue, until SIGTERM",
-    "migrate": "migrate the data in the table, and end",
+    "migrate": "migrate the database and the data in the table, and end",
 }
 HELP = "\n  ".join(
     [

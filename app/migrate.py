@@ -1,4 +1,6 @@
-"""The role ``migrate``: brings the data in the table to what this release expects, and ends.
+"""The role ``migrate``: brings database and table to what this release expects, and ends.
+
+Where a database is configured it comes first, by the SQL files of ``database/``.
 
 The table knows the version of its data. Whoever migrates first claims the table for a short time, so of two at once
 one works and the other waits; a claim whose owner died runs out. Migrations may be repeated, so it is harmless that
@@ -172,7 +174,27 @@ def run(settings: Settings) -> int:
     """Migrate; return the exit code."""
     stop = Stop()
     stop.on_signals()
+    if settings.database_host:
+        log.info("database: applied %s", ", ".join(_migrate_database(settings)) or "nothing, it is up to date")
     table = PoolsTable(client_of("dynamodb", settings.region), settings.pools_table, time.time)
     applied = Migrator(table, time.time, stop, uuid.uuid4().hex).migrate(load())
     log.info("done: applied %s", ", ".join(map(str, applied)) or "nothing, the data are up to date")
     return 0
+
+
+def _migrate_database(settings: Settings) -> list[str]:
+    # Only where there is a database: the rest does without SQLAlchemy.
+    from database import files, migrate  # noqa: PLC0415 (the comment above)
+
+    target = migrate.Target(
+        host=settings.database_host,
+        port=settings.database_port,
+        name=settings.database_name,
+        user=settings.database_user,
+        password=settings.database_password.get_secret_value() if settings.database_password else "",
+        tls=settings.database_tls,
+    )
+    try:
+        return migrate.migrate(target, files.load())
+    except files.MigrationFailed as error:
+        raise MigrationFailed(f"database: {error}") from error

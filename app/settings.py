@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -18,6 +18,9 @@ NEEDS = {
     "migrate": ("POOLS_TABLE",),
 }
 """The variables without which a role cannot start, beside those that all roles need."""
+
+DATABASE_NEEDS = ("DATABASE_NAME", "DATABASE_USER", "DATABASE_PASSWORD")
+"""What ``migrate`` needs beside DATABASE_HOST, where that is set."""
 
 
 class InvalidSettings(Exception):
@@ -49,6 +52,10 @@ class Settings(BaseModel):
         How long the API repeats an answer of a subgraph.
     drain_seconds
         How long the API still serves after SIGTERM, saying on ``/health`` that it is going.
+    database_host, database_port, database_name, database_user, database_password
+        Where the SQL migrations go, and as whom; without a host there is no database.
+    database_tls
+        libpq's ``sslmode``; ``disable`` is for a server on one's own machine.
     health_file
         How ``app health`` learns what runs here; below ``/tmp``, the one place that can be written to.
     """
@@ -69,6 +76,12 @@ class Settings(BaseModel):
     poll_seconds: Annotated[int, Field(alias="POLL_SECONDS", ge=1, le=20)] = 10
     cache_seconds: Annotated[int, Field(alias="CACHE_SECONDS", ge=0)] = 30
     drain_seconds: Annotated[float, Field(alias="DRAIN_SECONDS", ge=0, le=60)] = 5
+    database_host: Annotated[str, Field(alias="DATABASE_HOST", pattern=r"^[A-Za-z0-9.-]*$")] = ""
+    database_port: Annotated[int, Field(alias="DATABASE_PORT", ge=1, le=65535)] = 5432
+    database_name: Annotated[str, Field(alias="DATABASE_NAME")] = ""
+    database_user: Annotated[str, Field(alias="DATABASE_USER")] = ""
+    database_password: Annotated[SecretStr | None, Field(alias="DATABASE_PASSWORD")] = None
+    database_tls: Annotated[Literal["verify-full", "disable"], Field(alias="DATABASE_TLS")] = "verify-full"
     health_file: Annotated[Path, Field(alias="HEALTH_FILE")] = Path(HEALTH_FILE)
 
     @field_validator("balancer_key", "fantom_key", mode="before")
@@ -90,7 +103,8 @@ class Settings(BaseModel):
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must be in no log line."""
-        return tuple(key.get_secret_value() for key in (self.balancer_key, self.fantom_key) if key)
+        held = (self.balancer_key, self.fantom_key, self.database_password)
+        return tuple(secret.get_secret_value() for secret in held if secret)
 
 
 def read_settings(role: str, environ: Mapping[str, str]) -> Settings:
@@ -109,7 +123,8 @@ def read_settings(role: str, environ: Mapping[str, str]) -> Settings:
         Names every variable that is wrong.
     """
     values = {name: value for name, value in environ.items() if value.strip()}
-    problems = [f"{name}: {role} cannot do without it" for name in NEEDS[role] if name not in values]
+    needed = (*NEEDS[role], *(DATABASE_NEEDS if role == "migrate" and "DATABASE_HOST" in values else ()))
+    problems = [f"{name}: {role} cannot do without it" for name in needed if name not in values]
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:

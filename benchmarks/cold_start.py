@@ -24,7 +24,7 @@ from statemachine.steps import STEPS
 
 ROOT = Path(__file__).parents[1]
 GOAL = Goal("cold start of the slowest handler, of its floor", 1.3, "", "It imports more than it needs at its start.")
-ROUNDS = 5
+ROUNDS = 3
 """Processes for each figure."""
 
 MEASURE = """

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Any, get_origin, get_type_hints
 
-from config.rules import RULES, SERVICE_NAME, Rule, contradictions
+from config.rule import Rule
+from config.rules import RULES, SERVICE_NAME, contradictions
 from config.schema import EnvironmentConfig, MigrationTask, Service
 
 SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
+from config.application import APPLICATION_RULES
 from config.history import history_contradictions, longest_execution_seconds
+from config.rule import YES_OR_NO, Rule, at_least, text, texts
 from config.schema import EnvironmentConfig, MigrationTask
 from lambdas.release.gates import check_time_zone, check_window
 
@@ -39,56 +40,6 @@ FARGATE_SIZES: dict[int, tuple[int, int, int]] = {
 256 units know 512, 1024 and 2048 MiB only; 1536, which the step allows too, is refused by ECS.
 """
 
-YEAR_SECONDS = 365 * 24 * 3600
-"""Step Functions quotas: an execution of a standard workflow runs for at most one year."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What one key allows.
-
-    Attributes
-    ----------
-    what
-        The allowed values in words, such as ``whole seconds, at least 1``.
-    example
-        A good value as TOML, copied into the fix of a missing key.
-    allows
-        Tests a value of the right type; for a list, each of its items.
-    not_empty
-        Whether an empty list is wrong.
-    """
-
-    what: str
-    example: str
-    allows: Callable[[object], bool] = lambda _: True
-    not_empty: bool = False
-
-
-def at_least(minimum: int, unit: str, example: int, *, at_most: int = YEAR_SECONDS) -> Rule:
-    """Allow whole numbers from ``minimum`` on."""
-    limit = f" and at most {at_most}" if at_most != YEAR_SECONDS else ""
-    return Rule(
-        f"{unit}, at least {minimum}{limit}",
-        str(example),
-        lambda value: isinstance(value, int) and minimum <= value <= at_most,
-    )
-
-
-def text(pattern: str, what: str, example: str) -> Rule:
-    """Allow text that a regular expression matches as a whole."""
-    return Rule(what, f'"{example}"', _matches(pattern))
-
-
-def texts(pattern: str, what: str, example: str, *, not_empty: bool = True) -> Rule:
-    """Allow a list of texts, each matched by a regular expression as a whole."""
-    return Rule(what, example, _matches(pattern), not_empty)
-
-
-def _matches(pattern: str) -> Callable[[object], bool]:
-    compiled = re.compile(pattern)
-    return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
-
 
 def _is_private(text: str) -> bool:
     """Whether a text is a private IPv4 network in which every zone has room."""
@@ -99,7 +50,6 @@ def _is_private(text: str) -> bool:
     return network.is_private and 16 <= network.prefixlen <= 22  # noqa: PLR2004 (the limits that the rule names)
 
 
-YES_OR_NO = Rule("true or false", "true")
 NAME = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 ECS_NAME = r"[A-Za-z0-9_-]{1,255}"
 REPOSITORY = r"(?=.{2,256}$)([a-z0-9]+([._-][a-z0-9]+)*/)*[a-z0-9]+([._-][a-z0-9]+)*"
@@ -148,7 +98,7 @@ RULES: dict[str, Rule] = {
     "[lock] wait_timeout_seconds": at_least(1, "whole seconds", 1800),
     "[lock] poll_seconds": at_least(1, "whole seconds", 15),
     "[rollout] timeout_seconds": at_least(1, "whole seconds", 900),
-    "[rollout] poll_seconds": at_least(1, "whole seconds", 15),
+    "[rollout] poll_seconds": at_least(1, "whole seconds", 1),
     "[rollout] bake_seconds": at_least(0, "whole seconds", 600),
     "[rollout] bake_poll_seconds": at_least(1, "whole seconds", 30),
     "[rollout] rollback_timeout_seconds": at_least(1, "whole seconds", 900),
@@ -241,6 +191,41 @@ RULES: dict[str, Rule] = {
     "[scheduler] memory": FARGATE_MEMORY,
     "[scheduler] wave": WAVE,
     "[scheduler] interval_seconds": at_least(10, "whole seconds", 300, at_most=86_400),
+    "[search] enabled": YES_OR_NO,
+    "[search] image": text(
+        r"(docker\.io/)?typesense/typesense:\d+(\.\d+)+(@sha256:[0-9a-f]{64})?",
+        "Typesense's official image with its version, and a digest if you like",
+        "typesense/typesense:28.0",
+    ),
+    "[search] cpu": FARGATE_CPU,
+    "[search] memory": FARGATE_MEMORY,
+    "[aurora] enabled": YES_OR_NO,
+    "[aurora] min_acu": at_least(0, "a whole number of Aurora capacity units", 0, at_most=256),
+    "[aurora] max_acu": at_least(1, "a whole number of Aurora capacity units", 4, at_most=256),
+    "[aurora] readers": at_least(0, "a whole number of instances", 1, at_most=15),
+    "[aurora] backup_days": at_least(1, "whole days", 7, at_most=35),
+    "[dynamodb] enabled": YES_OR_NO,
+    "[dynamodb] max_read_units": at_least(1, "a whole number of request units a second", 1000),
+    "[dynamodb] max_write_units": at_least(1, "a whole number of request units a second", 1000),
+    "[dynamodb] recovery_days": at_least(1, "whole days", 35, at_most=35),
+    **APPLICATION_RULES,
+    "[pipeline] enabled": YES_OR_NO,
+    "[pipeline] repository": text(
+        r"[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}", "owner/name of a GitHub repository", "example-org/v3-backend"
+    ),
+    "[pipeline] branch": text(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}", "the name of a branch", "develop"),
+    "[pipeline] connection_arn": text(
+        r"(arn:aws[a-z-]*:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[0-9a-f-]{36})?",
+        "the ARN of a connection, or empty for one of the pipeline's own",
+        "",
+    ),
+    "[pipeline] keep_artifacts_days": at_least(30, "whole days", 90, at_most=3650),
+    "[pipeline] approval_timeout_minutes": at_least(5, "whole minutes", 10_080, at_most=86_400),
+    "[pipeline] slack_workspace_id": text(
+        r"([0-9A-Z]{1,255})?", "a Slack workspace id such as T07EJQ8KJ, or empty", ""
+    ),
+    "[pipeline] slack_channel_id": text(r"([A-Za-z0-9]{1,256})?", "a Slack channel id such as C07EZ1ABC, or empty", ""),
+    "[frontend_pipeline] enabled": YES_OR_NO,
     "[services.*] kind": text("migration", '"migration"; a service has no kind', "migration"),
     "[services.*] cluster": ecs_name,
     "[services.*] service": ecs_name,
@@ -287,6 +272,9 @@ def contradictions(settings: EnvironmentConfig) -> Iterator[tuple[str, str, str]
         yield "[ecr_push] tag_patterns", "is empty, so no push would start anything", 'give tag_patterns = ["sha-*"]'
     yield from history_contradictions(settings)
     yield from _size_contradictions(settings)
+    yield from settings.aurora.contradictions()
+    yield from settings.pipeline.contradictions()
+    yield from settings.frontend.contradictions()
     if settings.platform.enabled:
         yield from _platform_contradictions(settings)
     yield from _service_contradictions(settings)

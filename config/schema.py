@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
+from config.application import ApiGateway, Frontend, Functions
+from config.aurora import Aurora
+from config.dynamodb import DynamoDb
+from config.pipeline import FrontendPipeline, Pipeline
 from config.platform import (
     Api,
     Bootstrap,
@@ -21,6 +25,7 @@ from config.platform import (
     Scheduler,
     Worker,
 )
+from config.search import Search
 from lambdas.release.policies import (
     ApprovalPolicy,
     CircuitBreakerPolicy,
@@ -195,6 +200,14 @@ class EnvironmentConfig:
     api: Api
     worker: Worker
     scheduler: Scheduler
+    search: Search
+    aurora: Aurora
+    dynamodb: DynamoDb
+    functions: Functions
+    api_gateway: ApiGateway
+    frontend: Frontend
+    pipeline: Pipeline
+    frontend_pipeline: FrontendPipeline
     services: Mapping[str, Service | MigrationTask] = field(default_factory=dict)
 
     @property

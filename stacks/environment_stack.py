@@ -118,6 +118,17 @@ class EnvironmentStack(cdk.Stack):
             private_subnet_ids=self.read_list(self.names.private_subnet_ids, zones),
         )
 
+    @cached_property
+    def private_network(self) -> ec2.IVpc:
+        """The private subnets alone, for what names its subnets and needs nothing else of a VPC."""
+        return ec2.Vpc.from_vpc_attributes(
+            self,
+            "PrivateNetwork",
+            vpc_id="vpc-of-the-subnets",
+            availability_zones=self.availability_zones,
+            private_subnet_ids=self.read_list(self.names.private_subnet_ids, self.settings.network.availability_zones),
+        )
+
 
 def tags(settings: EnvironmentConfig) -> dict[str, str]:
     """Return the tags that every resource of an environment carries."""

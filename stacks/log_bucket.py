@@ -25,16 +25,26 @@ class LogBucket(s3.Bucket):
         How long an object is kept.
     transitions
         To cheaper classes, on the way.
+    object_ownership
+        Another one for a service that writes by an access control list alone, which is CloudFront.
     """
 
-    def __init__(self, scope: Construct, id: str, *, days: int, transitions: Sequence[s3.Transition] = ()) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        days: int,
+        transitions: Sequence[s3.Transition] = (),
+        object_ownership: s3.ObjectOwnership = s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+    ) -> None:
         super().__init__(
             scope,
             id,
             # The load balancer can write to no other encryption (ELB User Guide, "Enable access logs").
             encryption=s3.BucketEncryption.S3_MANAGED,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            object_ownership=object_ownership,
             enforce_ssl=True,
             minimum_tls_version=1.2,
             lifecycle_rules=[

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
@@ -16,7 +18,10 @@ from statemachine.permissions import Grant
 
 
 class MigrationStack(EnvironmentStack):
-    """The task definition of the migration, and its registry parameter; nothing in it runs by itself.
+    """The migration's registry parameter, and its task definition; nothing in it runs by itself.
+
+    Where there is a PostgreSQL cluster the task definition needs a way to it, and is ``DbMigrationStack``'s, in the
+    same family: what is registered does not change with it (docs/decisions/0014).
 
     Parameters
     ----------
@@ -29,19 +34,6 @@ class MigrationStack(EnvironmentStack):
 
     def __init__(self, scope: Construct, *, settings: EnvironmentConfig, **kwargs: Any) -> None:
         super().__init__(scope, settings=settings, **kwargs)
-        table = self.format_arn(service="dynamodb", resource="table", resource_name=self.names.pools_table)
-        calls = ("GetItem", "PutItem", "UpdateItem", "Query")
-        tasks = TaskDefinitions(
-            self,
-            "Migration",
-            Workload(
-                MIGRATION,
-                settings.migration,
-                environment={"POOLS_TABLE": self.names.pools_table},
-                grants=[Grant(tuple(f"dynamodb:{call}" for call in calls), (table,))],
-                health_check=False,
-            ),
-        )
         registration = ssm.StringParameter(
             self,
             "Registration",
@@ -52,7 +44,7 @@ class MigrationStack(EnvironmentStack):
                     "kind": "migration",
                     "cluster": self.names.cluster,
                     "family": self.names.service(MIGRATION),
-                    "container": tasks.container,
+                    "container": self.names.container(MIGRATION),
                     "repository": self.names.repository,
                     "subnets": self.read_list(self.names.private_subnet_ids, settings.network.availability_zones),
                     "securityGroups": [self.read(self.names.task_security_group)],
@@ -60,4 +52,33 @@ class MigrationStack(EnvironmentStack):
                 sort_keys=True,
             ),
         )
-        registration.node.add_dependency(tasks.definition)
+        if not settings.aurora.enabled:
+            tasks = TaskDefinitions(self, "Migration", migration_workload(self))
+            registration.node.add_dependency(tasks.definition)
+
+
+def migration_workload(
+    stack: EnvironmentStack,
+    *,
+    environment: Mapping[str, str] | None = None,
+    secrets: Mapping[str, ecs.Secret] | None = None,
+) -> Workload:
+    """Return the migration as a workload of a stack.
+
+    Parameters
+    ----------
+    stack
+        The stack that has its task definition.
+    environment, secrets
+        Variables beside those of the table.
+    """
+    table = stack.format_arn(service="dynamodb", resource="table", resource_name=stack.names.pools_table)
+    calls = ("GetItem", "PutItem", "UpdateItem", "Query")
+    return Workload(
+        MIGRATION,
+        stack.settings.migration,
+        environment={"POOLS_TABLE": stack.names.pools_table, **(environment or {})},
+        grants=[Grant(tuple(f"dynamodb:{call}" for call in calls), (table,))],
+        secrets=secrets or {},
+        health_check=False,
+    )

@@ -144,6 +144,130 @@ class Names:
         """Name of the Cloud Map namespace, known without a look-up."""
         return f"{self.settings.environment}.{self.settings.app}.internal"
 
+    # Search.
+
+    @property
+    def search_image(self) -> str:
+        """Published by search-infra: the image that the search service runs."""
+        return f"{self.parameter_path}search/image"
+
+    @property
+    def search_file_system_id(self) -> str:
+        """Published by search-infra: where the search server keeps its data."""
+        return f"{self.parameter_path}search/fileSystemId"
+
+    @property
+    def search_access_point_id(self) -> str:
+        """Published by search-infra: the folder of the file system, and the user who writes there."""
+        return f"{self.parameter_path}search/accessPointId"
+
+    @property
+    def search_key(self) -> str:
+        """The secret with the search server's API key: ``v3-backend/dev/search``."""
+        return f"{self.settings.permissions.secret_prefix}search"
+
+    @property
+    def search_key_arn(self) -> str:
+        """Published by search-infra: the secret's whole ARN."""
+        return f"{self.parameter_path}search/keyArn"
+
+    @property
+    def search_server_security_group(self) -> str:
+        """Published by search-infra: lets the clients in on the server's port."""
+        return f"{self.parameter_path}search/serverSecurityGroupId"
+
+    @property
+    def search_client_security_group(self) -> str:
+        """Published by search-infra: whoever is in it may talk to the search server."""
+        return f"{self.parameter_path}search/clientSecurityGroupId"
+
+    @property
+    def search_url(self) -> str:
+        """Where the search server answers inside the VPC, known without a look-up."""
+        return f"http://search.{self.namespace}:{SEARCH_PORT}"
+
+    @property
+    def search_queue(self) -> str:
+        """The queue of what is to be indexed; ``-dead`` holds what could not be."""
+        return f"{self.prefix}-search"
+
+    @property
+    def search_query_function_arn(self) -> str:
+        """Published by search-lambda: the function that answers searches; for the API in front of it."""
+        return f"{self.parameter_path}search/queryFunctionArn"
+
+    @property
+    def database_name(self) -> str:
+        """The database in the cluster: ``v3_backend``; PostgreSQL would want a hyphen in quotes."""
+        return self.settings.app.replace("-", "_")
+
+    @property
+    def database_endpoint(self) -> str:
+        """Published by aurora: the writer's address."""
+        return f"{self.parameter_path}aurora/endpoint"
+
+    @property
+    def database_port(self) -> str:
+        """Published by aurora."""
+        return f"{self.parameter_path}aurora/port"
+
+    @property
+    def database_secret_arn(self) -> str:
+        """Published by aurora: the secret with ``username`` and ``password``, which RDS keeps and changes."""
+        return f"{self.parameter_path}aurora/secretArn"
+
+    @property
+    def database_client_security_group(self) -> str:
+        """Published by aurora: whoever has it may connect to PostgreSQL."""
+        return f"{self.parameter_path}aurora/clientSecurityGroupId"
+
+    @property
+    def application_table(self) -> str:
+        """The application's table, ``v3-backend-dev-data``."""
+        return f"{self.prefix}-data"
+
+    @property
+    def application_table_arn(self) -> str:
+        """Published by dynamodb."""
+        return f"{self.parameter_path}dynamodb/tableArn"
+
+    # Functions, API and page.
+
+    @property
+    def read_item_function_arn(self) -> str:
+        """Published by lambda: the function behind ``GET /items/{id}``."""
+        return f"{self.parameter_path}functions/readItemArn"
+
+    @property
+    def write_item_function_arn(self) -> str:
+        """Published by lambda: the function behind ``PUT /items/{id}``."""
+        return f"{self.parameter_path}functions/writeItemArn"
+
+    @property
+    def http_api_url(self) -> str:
+        """Published by api-gateway: ``https://<id>.execute-api.<region>.amazonaws.com``, without a slash at its end."""
+        return f"{self.parameter_path}apiGateway/url"
+
+    @property
+    def site_bucket(self) -> str:
+        """Published by frontend: the bucket to which the page's files are copied."""
+        return f"{self.parameter_path}frontend/bucket"
+
+    @property
+    def site_distribution_id(self) -> str:
+        """Published by frontend: the distribution that keeps copies of them."""
+        return f"{self.parameter_path}frontend/distributionId"
+
+    @property
+    def site_url(self) -> str:
+        """Published by frontend: where people find the page, ``https://…``."""
+        return f"{self.parameter_path}frontend/url"
+
+    @property
+    def connection_arn(self) -> str:
+        """Published by cicd: the connection to the repository, which both pipelines read."""
+        return f"{self.parameter_path}pipeline/connectionArn"
+
     @property
     def exec_log_group(self) -> str:
         """What people typed into running tasks (ECS Exec); outside the prefix that the deployer may read."""
@@ -152,3 +276,9 @@ class Names:
 
 API_PORT = 8080
 """Where the API's container listens, in the image and in its placeholder."""
+
+SEARCH_PORT = 8108
+"""Where Typesense listens unless told otherwise (Typesense 28.0, "Server configuration")."""
+
+DATABASE_PORT = 5432
+"""Where PostgreSQL listens unless told otherwise."""

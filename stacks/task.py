@@ -56,6 +56,8 @@ class Workload:
         What its task may do in AWS.
     uses_subgraph
         Whether it gets the API keys of the subgraphs.
+    secrets
+        Environment variables beside those keys that hold secrets.
     health_check
         Whether the container is asked for its health; a one-off task is not.
     """
@@ -65,6 +67,7 @@ class Workload:
     environment: Mapping[str, str] = field(default_factory=dict)
     grants: Sequence[Grant] = ()
     uses_subgraph: bool = False
+    secrets: Mapping[str, ecs.Secret] = field(default_factory=dict)
     health_check: bool = True
 
 
@@ -142,7 +145,7 @@ class TaskDefinitions(Construct):
             image=ecs.ContainerImage.from_registry(image),
             command=[self._role_of_container],
             environment={"APP_ENVIRONMENT": settings.environment, **workload.environment},
-            secrets=self._secrets() if workload.uses_subgraph else None,
+            secrets={**(self._secrets() if workload.uses_subgraph else {}), **workload.secrets} or None,
             logging=self._logging(),
             readonly_root_filesystem=True,
             user=USER,

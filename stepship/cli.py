@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from stepship.infra_cli import infra_app
 from stepship.options import (
     Application,
     AsJson,
@@ -48,6 +49,12 @@ app.add_typer(
     name="line",
     rich_help_panel=AWS,
     help="Refuse deploys of an environment until somebody starts its line again.",
+)
+app.add_typer(
+    infra_app,
+    name="infra",
+    rich_help_panel=AWS,
+    help="Deploy the stacks of an environment, stage by stage, by the CDK.",
 )
 
 

@@ -139,7 +139,7 @@ def measure(scene: Scene, tools: Sequence[Tool], tell: Any) -> list[Attempt]:
         for services in CRASHING_COUNTS if crashes else COUNTS:
             for tool in tools:
                 wanted = tool.fails_too if crashes else tool.deploys
-                if not wanted or services > tool.most_services:
+                if not wanted or services not in tool.counts:
                     continue
                 made = attempt(scene, tool, services, crashes=crashes, good=good)
                 tell(made)

@@ -199,9 +199,10 @@ def _parts(found: Sequence[Attempt], cold: Machine) -> str:
         )
     words = (
         "\n\n*Overhead*: the execution without ECS's own rollout and without the bake, with the mean detection. *In "
-        "functions*: without `Check rollout`; the rest of the overhead is detection, and the emulator's work between "
-        "two states. Prices, with their sources, are in `benchmarks/peers/dollars.py`; the goal for dollars adds the "
-        "visits and the seconds that production's config allows (`benchmarks/peers/figures.py`)."
+        "functions*: without `Check rollout` and `Check rollback`, which wait; the rest of the overhead is detection, "
+        "and the emulator's work between two states. Prices, with their sources, are in `benchmarks/peers/dollars.py`; "
+        "the goal for dollars adds the visits and the seconds that production's config allows "
+        "(`benchmarks/peers/figures.py`)."
     )
     columns = ["deploy of", "transitions", "invocations", "overhead s", "in functions s"]
     return table([*columns, "Step Functions", "Lambda", "calls", "total"], rows) + words

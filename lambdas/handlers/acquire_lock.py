@@ -31,7 +31,7 @@ def acquire_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     for _ in range(TRIES):
         lock = wiring.releases.read_lock()
         # This one too: Lambda may run a function once more, after its execution has ended.
-        executions = {call.execution, *(claim.execution for claim in lock.claims)}
+        executions = {call.execution, *lock.executions}
         now = wiring.clock.now()
         decision = decide_lock(
             lock,
@@ -48,8 +48,8 @@ def acquire_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         )
         if decision.lock is None or wiring.releases.swap_lock(lock, decision.lock):
             logger.info("lock", status=decision.status, reason=decision.reason)
-            if decision.status == LockStatus.BUSY and claim.kind == Kind.ROLLBACK and lock.holder:
-                _end_open_question(lock.holder.execution, call, wiring, logger)
+            if decision.status == LockStatus.BUSY and claim.kind == Kind.ROLLBACK and lock.owner:
+                _end_open_question(lock.owner.execution, call, wiring, logger)
             return _result(decision, lock.token)
     raise Throttled(f"the lock item changed {TRIES} times while it was read")
 

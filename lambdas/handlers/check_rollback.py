@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from aws_lambda_powertools import Logger
 
+from lambdas.looking import look_until
 from lambdas.observability import Handler, Invocation, Json
-from lambdas.release.way_back import changed_by_others, judge_way_back, keep_infrastructure
+from lambdas.release.rollout import ServiceFacts
+from lambdas.release.way_back import BackStatus, changed_by_others, judge_way_back, keep_infrastructure
 from lambdas.wiring import Wiring
 
 
 def check_rollback(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
-    """Look once at all services of the plan.
+    """Look at all services of the plan until something is to be done, or until the hold is over.
 
     Returns
     -------
@@ -21,11 +25,22 @@ def check_rollback(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     ------
     RollbackTimeout
     """
-    facts = wiring.ecs.services(call.plan.in_order())
-    others = changed_by_others(call.plan, facts, (call.state.get("registered") or {}).get("taskDefinitions", {}))
-    plan = keep_infrastructure(call.plan, wiring.ecs.primary_definitions(others))
-    started_at = call.state["rollback"]["startedAt"]
-    status = judge_way_back(plan, facts, started_at, wiring.clock.now())
+    describe = cache(wiring.ecs.task_definition)  # a revision does not change between two looks
+
+    def look() -> tuple[dict[str, ServiceFacts], BackStatus]:
+        facts = wiring.ecs.services(call.plan.in_order())
+        others = changed_by_others(call.plan, facts, (call.state.get("registered") or {}).get("taskDefinitions", {}))
+        running = {name: describe(one.primary.task_definition) for name, one in others.items() if one.primary}
+        plan = keep_infrastructure(call.plan, running)
+        return facts, judge_way_back(plan, facts, call.state["rollback"]["startedAt"], wiring.clock.now())
+
+    facts, status = look_until(
+        look,
+        lambda seen: seen[1] != BackStatus.IN_PROGRESS,
+        every_seconds=call.plan.rollout.poll_seconds,
+        hold_seconds=call.hold_seconds,
+        clock=wiring.clock,
+    )
     counts = {name: {"running": one.running, "desired": one.desired} for name, one in facts.items()}
     logger.info("rollback", status=status, services=counts)
     return {"status": status, "services": counts}

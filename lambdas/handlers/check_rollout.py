@@ -5,6 +5,7 @@ from __future__ import annotations
 from aws_lambda_powertools import Logger
 
 from lambdas.aws.evidence import service_evidence
+from lambdas.looking import look_until
 from lambdas.observability import Handler, Invocation, Json
 from lambdas.release.document import encode
 from lambdas.release.explanation import Explanation, explain
@@ -13,7 +14,7 @@ from lambdas.wiring import Wiring
 
 
 def check_rollout(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
-    """Look once at the wave.
+    """Look at the wave until it is decided, or until the hold is over; at the alarms once.
 
     Returns
     -------
@@ -23,10 +24,20 @@ def check_rollout(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     """
     plan, wave = call.plan, call.state["wave"]
     planned = [plan.services[name] for name in wave["services"]]
-    facts = wiring.ecs.services(planned)
-    now = wiring.clock.now()
-    verdicts = {s.name: judge_rollout(facts.get(s.name), _goal(call, s.name), now) for s in planned}
     alarms = firing(wiring.alarms.states(plan.rollout.alarms), plan.rollout.alarms)
+
+    def look() -> tuple[dict[str, ServiceFacts], dict[str, Verdict]]:
+        facts = wiring.ecs.services(planned)
+        now = wiring.clock.now()
+        return facts, {s.name: judge_rollout(facts.get(s.name), _goal(call, s.name), now) for s in planned}
+
+    facts, verdicts = look_until(
+        look,
+        lambda seen: bool(alarms) or judge_wave(seen[1]) != Status.IN_PROGRESS,
+        every_seconds=plan.rollout.poll_seconds,
+        hold_seconds=call.hold_seconds,
+        clock=wiring.clock,
+    )
     status = Status.FAILED if alarms else judge_wave(verdicts)
     for name, verdict in verdicts.items():
         logger.info("rollout", service=name, status=verdict.status, reason=verdict.reason)

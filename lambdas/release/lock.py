@@ -14,14 +14,16 @@ from lambdas.release.request import Request
 class Kind(StrEnum):
     """What a claim on the lock is for.
 
-    A recovery puts back what a stopped execution had moved; a plan is a dry run. Neither is anybody's wish
-    for other code, so neither supersedes, is superseded, or has a waiting place.
+    A recovery puts back what a stopped execution had moved; a plan is a dry run; infrastructure is deployed by
+    ``stepship infra`` and not by an execution. None is anybody's wish for other code, so none supersedes, is
+    superseded, or has a waiting place.
     """
 
     DEPLOY = "deploy"
     ROLLBACK = "rollback"
     RECOVERY = "recovery"
     PLAN = "plan"
+    INFRASTRUCTURE = "infrastructure"
 
 
 WISHES = (Kind.DEPLOY, Kind.ROLLBACK)
@@ -29,12 +31,12 @@ WISHES = (Kind.DEPLOY, Kind.ROLLBACK)
 
 @dataclass(frozen=True)
 class Claim:
-    """An execution that wants the lock or has it.
+    """An execution that wants the lock or has it; or a deploy of infrastructure, which is none.
 
     Attributes
     ----------
     execution
-        The execution's ARN.
+        The execution's ARN; ``infra:<who>@<id>`` for infrastructure.
     kind
         Decides who goes first.
     started_at
@@ -44,6 +46,11 @@ class Claim:
     execution: str
     kind: str
     started_at: float
+
+    @property
+    def is_execution(self) -> bool:
+        """Whether Step Functions knows if it still runs. Infrastructure lives as long as its lease, which it renews."""
+        return self.kind != Kind.INFRASTRUCTURE
 
     def is_newer_than(self, other: Claim) -> bool:
         """Order by start; two executions of one moment are ordered by name, so that all agree."""
@@ -61,7 +68,7 @@ class Lock:
     token
         The fencing token: grows with every new holder.
     lease_expires_at
-        Until then the holder's last function may still be writing (unix seconds).
+        Until then the holder's last function may still be writing, and infrastructure is alive (unix seconds).
     waiting_deploy, waiting_rollback
         The newest request of each kind that waits.
     newest
@@ -87,6 +94,21 @@ class Lock:
     def claims(self) -> tuple[Claim, ...]:
         """Everybody whose being alive matters to a newcomer."""
         return tuple(claim for claim in (self.holder, self.waiting_deploy, self.waiting_rollback) if claim)
+
+    @property
+    def executions(self) -> tuple[str, ...]:
+        """The executions of the claims: those that Step Functions can be asked about."""
+        return tuple(claim.execution for claim in self.claims if claim.is_execution)
+
+    @property
+    def owner(self) -> Claim | None:
+        """The execution that has the lock, or has died with it: the journal is its. Infrastructure has none."""
+        return self.holder if self.holder and self.holder.is_execution else None
+
+    def infrastructure(self, now: float) -> Claim | None:
+        """Return who deploys infrastructure now (unix seconds): the holder, until its lease ends."""
+        holder = self.holder
+        return holder if holder and not holder.is_execution and self.lease_expires_at > now else None
 
 
 class LockStatus(StrEnum):
@@ -136,7 +158,7 @@ class LockTry:
     Attributes
     ----------
     running
-        For every claim of the lock, and for this one: whether its execution still runs.
+        For every execution of the lock, and for this one: whether it still runs.
     lease_seconds
         How long this try's function may still run.
     may_take_over_journal
@@ -173,9 +195,10 @@ def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
     if holder and holder.execution == me.execution:
         return _hold(lock, attempt, "already held")
     if attempt.takeover is not None:
-        if (holder is None and lock.journal is None) or (holder and holder.execution != attempt.takeover):
+        owner = lock.owner
+        if (owner is None and lock.journal is None) or (owner and owner.execution != attempt.takeover):
             return LockDecision(LockStatus.NOT_NEEDED, "the stopped execution does not hold the lock")
-        if holder and attempt.running.get(holder.execution, False):
+        if owner and attempt.running.get(owner.execution, False):
             raise TakeoverRefused(f"takeover: {attempt.takeover} is still running; stop it first")
     alive = {c.execution for c in lock.claims if c.execution == me.execution or attempt.running.get(c.execution)}
     newer = _newer_claim(lock, me, alive)
@@ -205,7 +228,11 @@ def _newer_claim(lock: Lock, me: Claim, alive: set[str]) -> Claim | None:
 
 def _obstacle(lock: Lock, attempt: LockTry, alive: set[str]) -> tuple[str | None, int]:
     """Return why the lock cannot be had now, and after how many seconds to ask again."""
-    me, holder, poll = attempt.claim, lock.holder, attempt.poll_seconds
+    me, holder, poll = attempt.claim, lock.owner, attempt.poll_seconds
+    infrastructure = lock.infrastructure(attempt.now)
+    if infrastructure:
+        passed = f"for {math.floor(attempt.now - infrastructure.started_at)} s"
+        return f"{infrastructure.execution} has been deploying infrastructure {passed}; {_patience(me)}", poll
     if holder and holder.execution in alive:
         return f"held by {holder.execution}; wait for it, or stop it: it is put back by itself", poll
     remaining = lock.lease_expires_at - attempt.now
@@ -214,7 +241,7 @@ def _obstacle(lock: Lock, attempt: LockTry, alive: set[str]) -> tuple[str | None
         return f"{holder.execution} was stopped; its lease ends in {math.ceil(remaining)} s", min(
             poll, math.ceil(remaining)
         )
-    if lock.journal is not None and me.kind in (Kind.DEPLOY, Kind.PLAN):
+    if lock.journal is not None and me.kind in (Kind.DEPLOY, Kind.PLAN, Kind.INFRASTRUCTURE):
         if holder:
             return "a stopped deployment has to be put back first; if no recovery starts by itself, roll back", poll
         if me.kind == Kind.DEPLOY and not attempt.may_take_over_journal:
@@ -223,9 +250,15 @@ def _obstacle(lock: Lock, attempt: LockTry, alive: set[str]) -> tuple[str | None
                 'or go forward with "force": true and all services'
             )
     rollback = lock.waiting_rollback
-    if me.kind == Kind.DEPLOY and rollback and rollback.execution in alive:
+    if me.kind in (Kind.DEPLOY, Kind.INFRASTRUCTURE) and rollback and rollback.execution in alive:
         return f"the rollback {rollback.execution} goes first", poll
     return None, 0
+
+
+def _patience(me: Claim) -> str:
+    if me.kind == Kind.ROLLBACK:
+        return "it gives way to a rollback once the stacks that it has begun are done"
+    return "wait for it, or end it with Ctrl-C: it can be run again"
 
 
 def _hold(lock: Lock, attempt: LockTry, reason: str) -> LockDecision:
@@ -233,7 +266,8 @@ def _hold(lock: Lock, attempt: LockTry, reason: str) -> LockDecision:
     me = attempt.claim
     mine = lock.holder is not None and lock.holder.execution == me.execution
     inherited = not mine and lock.journal is not None
-    dead = lock.dead_holder if mine else lock.holder.execution if lock.holder else None
+    # Infrastructure writes no records: what it finds missing it leaves to the next execution.
+    dead = lock.owner.execution if lock.owner and not mine else lock.dead_holder
     held = replace(
         lock,
         token=lock.token if mine else lock.token + 1,
@@ -245,6 +279,14 @@ def _hold(lock: Lock, attempt: LockTry, reason: str) -> LockDecision:
         dead_holder=dead,
     )
     return LockDecision(LockStatus.HELD, reason, 0, held, inherited or (mine and lock.journal is not None), dead)
+
+
+def freed(lock: Lock) -> Lock:
+    """Return the lock that a deploy of infrastructure leaves behind; it has no journal, and so leaves another's.
+
+    An execution frees the lock with its record, in one transaction (``ReleasesTable.finish``).
+    """
+    return replace(lock, holder=None, lease_expires_at=0.0)
 
 
 def _without(waiting: Claim | None, me: Claim) -> Claim | None:

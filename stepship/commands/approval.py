@@ -52,7 +52,7 @@ def _find(session: Session, execution: str | None) -> Question:
         if question is None:
             raise CommandError(f"{found.name} does not wait for approval; it is {found.status}")
         return question
-    holder = session.table.read_lock().holder
+    holder = session.table.read_lock().owner
     question = open_question(session.machine, holder.execution) if holder else None
     if question is None:
         raise CommandError(f"nothing waits for approval in {target.environment}")

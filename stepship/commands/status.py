@@ -31,7 +31,7 @@ class Status:
     tag
         What the parameter of the current tag holds.
     holder_runs
-        Whether the execution that holds the lock still runs; None when nobody holds it.
+        Whether who holds the lock still runs: an execution, or a deploy of infrastructure; None when nobody does.
     """
 
     services: tuple[ServiceStatus, ...]
@@ -74,8 +74,9 @@ def read_status(session: Session) -> Status:
         for each in registered
     )
     lock, live = session.table.read_lock(), session.table.live()
-    holder = session.machine.describe(lock.holder.execution) if lock.holder else None
-    holder_runs = (holder is not None and holder.is_running) if lock.holder else None
+    holder = session.machine.describe(lock.owner.execution) if lock.owner else None
+    runs = (holder is not None and holder.is_running) or lock.infrastructure(now) is not None
+    holder_runs = runs if lock.holder else None
     return Status(
         services=services,
         drift={each.name: tuple(drift(each, live, deploying=lock.holder is not None)) for each in services},
@@ -142,7 +143,8 @@ def _lock(found: Status, now: float) -> str:
     holder = found.lock.holder
     if holder is None:
         return "free"
-    name, since = holder.execution.rpartition(":")[2], duration(now - holder.started_at)
+    name = holder.execution.rpartition(":")[2] if holder.is_execution else holder.execution
+    since = duration(now - holder.started_at)
     waits = [each.execution.rpartition(":")[2] for each in found.lock.claims if each is not holder]
     waiting = f"; {' and '.join(waits)} wait" if waits else ""
     if found.holder_runs:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from app.chains import CHAINS
-from app.settings import NEEDS, InvalidSettings, read_settings
+from app.settings import DATABASE_NEEDS, NEEDS, InvalidSettings, read_settings
 from tests.app.fakes import CANARY, make_settings
 
 GOOD = {"APP_ENVIRONMENT": "dev", "AWS_REGION": "eu-central-1"}
@@ -37,6 +37,9 @@ def test_a_variable_that_the_role_needs_is_missed_by_name(role: str, name: str, 
         ("POLL_SECONDS", "21", "less than or equal to 20"),
         ("CACHE_SECONDS", "-1", "greater than or equal to 0"),
         ("DRAIN_SECONDS", "61", "less than or equal to 60"),
+        ("DATABASE_HOST", "postgresql://x", "match pattern"),
+        ("DATABASE_PORT", "0", "greater than or equal to 1"),
+        ("DATABASE_TLS", "prefer", "verify-full"),
     ],
 )
 def test_a_wrong_variable_is_named_with_what_is_wrong(name: str, value: str, message: str) -> None:
@@ -54,6 +57,20 @@ def test_all_problems_are_told_at_once() -> None:
         "AWS_REGION",
         "PORT",
     ]
+
+
+def test_a_migration_with_a_database_needs_its_name_and_user_and_password() -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        read_settings("migrate", {**ALL, "DATABASE_HOST": "database.internal"})
+    assert [problem.partition(":")[0] for problem in str(caught.value).split("; ")] == list(DATABASE_NEEDS)
+
+
+def test_the_databases_password_is_a_secret_and_its_server_has_to_prove_who_it_is() -> None:
+    given = {"DATABASE_HOST": "h", "DATABASE_NAME": "n", "DATABASE_USER": "u", "DATABASE_PASSWORD": CANARY}
+    settings = read_settings("migrate", {**ALL, **given})
+    assert settings.database_tls == "verify-full"
+    assert settings.secrets == (CANARY,)
+    assert CANARY not in repr(settings)
 
 
 @pytest.mark.parametrize("value", ["", " ", "not-set", "not-set\n"])

@@ -69,6 +69,11 @@ def test_the_overhead_is_what_is_neither_rollout_nor_bake() -> None:
     assert found.function_seconds == pytest.approx(1)
 
 
+def test_a_function_that_waits_for_ecs_does_not_count_as_work() -> None:
+    waits = {"name": "x-check-rollback", "memory_mib": 256, "seconds": 8.0}
+    assert take_apart(attempt("ours", functions=(*FUNCTIONS, waits))).function_seconds == pytest.approx(1)
+
+
 def test_a_lucky_look_does_not_make_the_overhead_smaller() -> None:
     lucky = attempt("ours", detection_seconds=0.5, mean_detection_seconds=5.0)
     assert take_apart(lucky).overhead_seconds == pytest.approx(2 + 4.5)

@@ -246,6 +246,11 @@ def test_fewer_tasks_at_most_than_at_least_are_refused(tmp_path: Path) -> None:
     assert found == "[api] min_tasks is 5, more than max_tasks = 2; give 2 or less"
 
 
+def test_a_cluster_cannot_scale_down_to_more_than_up(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, DEV.replace("min_acu = 0", "min_acu = 3", 1))
+    assert found == "[aurora] min_acu is 3, more than max_acu = 2; give 2 or less"
+
+
 def test_more_nat_gateways_than_zones_are_refused(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, DEV.replace("nat_gateways = 1", "nat_gateways = 3"))
     assert found == "[network] nat_gateways is 3 for 2 zones; give 2 or less"

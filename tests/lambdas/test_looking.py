@@ -8,7 +8,7 @@ from lambdas.looking import look_until
 from lambdas.observability import Invocation
 from lambdas.release.errors import Throttled
 from lambdas.release.policies import HOLD_SECONDS
-from statemachine.steps import CHECK_ROLLBACK, CHECK_ROLLOUT
+from statemachine.steps import CHECK_ROLLBACK, CHECK_ROLLOUT, Step
 
 
 class Passing:
@@ -94,5 +94,5 @@ def test_half_of_the_function_s_time_stays_for_the_last_look(remaining: float) -
 
 
 @pytest.mark.parametrize("step", [CHECK_ROLLOUT, CHECK_ROLLBACK], ids=lambda step: step.state)
-def test_a_function_that_starts_at_once_holds_for_the_whole_time(step: object) -> None:
-    assert getattr(step, "timeout_seconds") / 2 >= HOLD_SECONDS
+def test_a_function_that_starts_at_once_holds_for_the_whole_time(step: Step) -> None:
+    assert step.timeout_seconds / 2 >= HOLD_SECONDS

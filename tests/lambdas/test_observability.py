@@ -166,7 +166,7 @@ def test_a_lease_is_renewed_beyond_the_end_of_the_function() -> None:
     wiring.__dict__["releases"] = table  # where a cached property keeps its value
     call = parse_invocation(event({"lock": {"token": 1}}), Context())
     call.renew_lease(wiring, "journal")
-    assert table.renewed == [(ARN, 1, 1767603630.5 + 59.5 + 5, "journal")]
+    assert table.renewed == [(ARN, 1, 1767603630.5 + 59.5 + 5, 1767603620.5, "journal")]
 
 
 def test_a_lost_lease_is_not_swallowed() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+import config
 from lambdas.release.errors import leaves
 from simulator.images import ImageBehavior
 from simulator.invariant import violations
@@ -27,7 +29,10 @@ READING = ["Verify image", "Plan", "Check rollout", "Check health", "Run migrati
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    with World(services=SMALL[:1], recovery=False, circuit_breaker=False) as world:
+    dev = config.load("dev")
+    # Every call of a step that waits is one look.
+    settings = replace(dev, rollout=replace(dev.rollout, poll_seconds=40))
+    with World(services=SMALL[:1], settings=settings, recovery=False, circuit_breaker=False) as world:
         yield world
 
 

@@ -130,13 +130,14 @@ def test_the_longest_deployment_stays_inside_its_history() -> None:
 def test_a_look_is_as_many_events_as_the_check_of_the_config_counts() -> None:
     dev = config.load("dev")
     histories = []
-    for polls in (40, 10):
+    # Longer than a function holds: every look is a visit.
+    for polls in (120, 31):
         with World(
             services=[SimulatedService("api", desired=1)],
             migration=False,
             settings=replace(dev, rollout=replace(dev.rollout, poll_seconds=polls)),
         ) as world:
-            world.push("v1")
+            world.push("v1", ImageBehavior(start_seconds=100))
             run = world.run({"imageTag": "v1"}, "v1")
             histories.append((run.path.count("Check rollout"), len(world.aws.history(run))))
     (few, short), (many, long) = histories

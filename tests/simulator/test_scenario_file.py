@@ -128,4 +128,4 @@ def test_a_fault_names_a_step_by_its_state() -> None:
 
 def test_config_overrides_one_key_and_keeps_the_rest() -> None:
     settings = read_scenario({**GOOD, "config": {"rollout": {"bake_seconds": 30}}}).settings
-    assert (settings.rollout.bake_seconds, settings.rollout.poll_seconds) == (30, 10)
+    assert (settings.rollout.bake_seconds, settings.rollout.poll_seconds) == (30, 1)

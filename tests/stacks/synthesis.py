@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 Template = dict[str, Any]
 
 UNTAGGABLE = {
+    "AWS::IAM::Policy",
     "AWS::EC2::Route",
     "AWS::EC2::SubnetRouteTableAssociation",
     "AWS::EC2::VPCGatewayAttachment",

@@ -19,11 +19,23 @@ from stacks.image import PLACEHOLDER_IMAGE, SERVICES, WORKLOADS
 from statemachine.triggers import REVERTED_STACK_INPUT
 from tests.stacks.cloudformation import CloudFormation, Json
 
-STACKS = ("bootstrap", "compute-shared", "api-service", "worker-service", "scheduler-service", "migration")
+STACKS = (
+    "bootstrap",
+    "compute-shared",
+    "api-service",
+    "worker-service",
+    "scheduler-service",
+    "db-migration",
+    "migration",
+)
 NETWORK = {
     "network/vpcId": "vpc-1",
     "network/privateSubnetIds": "subnet-1,subnet-2",
     "network/publicSubnetIds": "subnet-3,subnet-4",
+}
+DATABASE = {
+    "aurora/endpoint": "database.internal",
+    "aurora/port": "5432",
 }
 Synthesise = Callable[[Json], dict[str, Json]]
 
@@ -64,7 +76,9 @@ class Account:
     def __init__(self, world: World, synthesise: Synthesise) -> None:
         self.world, self._synthesise = world, synthesise
         self._cloudformation = CloudFormation(world, {"Custom::SeededParameters": _seed})
-        for name, value in NETWORK.items():
+        # What RDS makes with a cluster.
+        master = world.aws.client("secretsmanager").create_secret(Name="rds!cluster-1", SecretString="{}")["ARN"]
+        for name, value in {**NETWORK, **DATABASE, "aurora/secretArn": master}.items():
             world.aws.client("ssm").put_parameter(Name=f"/v3-backend/dev/{name}", Value=value, Type="String")
 
     def deploy_infrastructure(self, **options: Any) -> dict[str, list[str]]:

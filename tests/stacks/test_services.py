@@ -21,8 +21,9 @@ def resources(template: Json, kind: str) -> list[Json]:
 
 
 def stack(templates: dict[str, Json], environment: str, service: str) -> Json:
-    suffix = "" if service == "migration" else "-service"
-    return templates[f"v3-backend-{environment}-{service}{suffix}"]
+    # Where there is a database, the migration's task definition is beside its registration.
+    part = "db-migration" if service == "migration" else f"{service}-service"
+    return templates[f"v3-backend-{environment}-{part}"]
 
 
 def application(template: Json) -> Json:
@@ -177,8 +178,9 @@ def test_the_deployer_may_pass_roles_below_that_path_and_no_others(app_templates
 @pytest.mark.parametrize("environment", config.environments())
 def test_the_registry_parameters_are_what_the_deployer_reads(environment: str, app_templates: dict[str, Json]) -> None:
     published = {}
-    for name in (*SERVICES, "migration"):
-        for parameter in resources(stack(app_templates, environment, name), "AWS::SSM::Parameter"):
+    registering = [stack(app_templates, environment, name) for name in SERVICES]
+    for template in (*registering, app_templates[f"v3-backend-{environment}-migration"]):
+        for parameter in resources(template, "AWS::SSM::Parameter"):
             published[parameter["Name"]] = flat(parameter["Value"])
     registry = parse_registry(published)
     prefix = f"v3-backend-{environment}"

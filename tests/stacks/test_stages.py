@@ -1,26 +1,39 @@
-"""No stack holds another one fast: the graph of what they hand over to each other."""
+"""The stages are an order in which everything can be deployed, and no stack holds another one fast."""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import json
-from graphlib import TopologicalSorter
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import config
+from stacks.stages import STAGES, Part, Stage, StageError, batches, check, chosen, parts
+
+ROOT = Path(__file__).parents[2]
 
 Json = dict[str, Any]
 UNTAGGABLE = {
+    "AWS::ApiGatewayV2::Integration",
+    "AWS::ApiGatewayV2::Route",
     "AWS::ApplicationAutoScaling::ScalableTarget",
     "AWS::ApplicationAutoScaling::ScalingPolicy",
     "AWS::CloudWatch::Dashboard",
+    "AWS::CloudFront::OriginAccessControl",
+    "AWS::CloudFront::ResponseHeadersPolicy",
     "AWS::EC2::Route",
     "AWS::EC2::SubnetRouteTableAssociation",
     "AWS::EC2::VPCGatewayAttachment",
+    "AWS::EFS::MountTarget",
     "AWS::ECS::ClusterCapacityProviderAssociations",
     "AWS::ElasticLoadBalancingV2::Listener",
     "AWS::IAM::Policy",
+    "AWS::Lambda::Permission",
     "AWS::Logs::LogStream",
     "AWS::Logs::SubscriptionFilter",
     "AWS::S3::BucketPolicy",
@@ -29,6 +42,8 @@ UNTAGGABLE = {
     "Custom::SeededParameters",
 }
 """Types whose CloudFormation schema has no tags, or whose tags the CDK does not set (a listener, its rules)."""
+TAG_KEYS = ("Tags", "HostedZoneTags", "FileSystemTags", "AccessPointTags")
+"""What CloudFormation calls the tags; EFS has names of its own."""
 
 
 def of(environment: str, templates: dict[str, Json]) -> dict[str, Json]:
@@ -61,34 +76,126 @@ def read(template: Json) -> set[str]:
 def test_what_a_stack_reads_is_written_by_exactly_one_stack_that_is_deployed_before_it(
     environment: str, app_templates: dict[str, Json]
 ) -> None:
-    from stacks.stages import NEEDS
-
-    stacks = of(environment, app_templates)
-    needs = {kind.PART: {each.PART for each in needed} for kind, needed in NEEDS.items()}
-    order = list(TopologicalSorter(needs).static_order())  # raises CycleError
-    assert set(order) == set(stacks)
+    stacks, known = of(environment, app_templates), parts(chosen(config.load(environment)))
+    assert set(known) == set(stacks)
     for part, template in stacks.items():
         for name in read(template):
             writers = [other for other, each in stacks.items() if name in written(each)]
             assert len(writers) == 1, f"{part} reads {name}, which {writers or 'nobody'} writes"
-            assert order.index(writers[0]) < order.index(part)
-            assert writers[0] in before(part, needs)
+            assert writers[0] in before(part, known)
 
 
-def before(part: str, needs: dict[str, set[str]]) -> set[str]:
+def before(part: str, known: dict[str, Part]) -> set[str]:
     """Return everything that is deployed before a stack, near and far."""
-    found = set(needs[part])
-    for each in needs[part]:
-        found |= before(each, needs)
+    found = set(known[part].earlier)
+    for each in known[part].earlier:
+        found |= before(each, known)
     return found
 
 
 def test_the_coordinator_can_be_deployed_alone(app_templates: dict[str, Json]) -> None:
-    from stacks.stages import NEEDS
-
-    (coordinator,) = (kind for kind in NEEDS if kind.PART == "deployment-coordinator")
-    assert NEEDS[coordinator] == ()
+    assert parts()["deployment-coordinator"].needs == ()
     assert read(app_templates["v3-backend-dev-deployment-coordinator"]) == set()
+
+
+def test_there_are_five_stages_in_this_order() -> None:
+    names = [stage.name for stage in STAGES]
+    assert names == ["bootstrap", "infrastructure", "data", "application", "frontend"]
+
+
+def test_the_stages_can_be_read_without_the_cdk() -> None:
+    code = "import sys, stacks.stages; sys.exit(any(name in sys.modules for name in ('aws_cdk', 'jsii')))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def stages(*each: tuple[Part, ...]) -> tuple[Stage, ...]:
+    return tuple(Stage(f"stage-{number}", "A purpose", stacks) for number, stacks in enumerate(each))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (stages((Part("a", needs=("b",)), Part("b", needs=("a",)))), "these need each other: a → b → a|b → a → b"),
+        (stages((Part("a", needs=("a",)),)), "these need each other: a → a"),
+        (stages((Part("a", needs=("b",)),), (Part("b"),)), r"a \(stage-0\) needs b, of the later stage stage-1"),
+        (stages((Part("a", needs=("b",)),)), "a needs b, which is in no stage"),
+        (stages((Part("a"),), (Part("a"),)), "a stands in stage-0 and in stage-1"),
+    ],
+)
+def test_an_order_that_cannot_be_is_refused(wrong: tuple[Stage, ...], message: str) -> None:
+    with pytest.raises(StageError, match=rf"^stacks/stages\.py: .*({message})"):
+        check(wrong)
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    with pytest.raises(StageError, match=r"a needs x, .*; b needs y, "):
+        check(stages((Part("a", needs=("x",)), Part("b", needs=("y",)))))
+
+
+def test_what_is_switched_on_needs_what_is_switched_on() -> None:
+    dev = config.load("dev")
+    off = dataclasses.replace(dev, search=dataclasses.replace(dev.search, enabled=False))
+    without = parts(chosen(off))
+    assert not [part for part in without.values() if part.section == "search"]
+    wrong = (*STAGES, Stage("more", "A purpose", (Part("shop", needs=("search-service",)),)))
+    with pytest.raises(StageError, match=r"^dev: shop \(\[platform\]\) needs search-service: give \[search\] enabled"):
+        chosen(off, wrong)
+
+
+def test_without_the_platform_there_is_the_coordinator_alone(app_templates: dict[str, Json]) -> None:
+    dev = config.load("dev")
+    (stage,) = chosen(dataclasses.replace(dev, platform=dataclasses.replace(dev.platform, enabled=False)))
+    assert [part.name for part in stage.stacks] == ["deployment-coordinator"]
+    assert set(of("own", app_templates)) == {"deployment-coordinator"}
+
+
+def test_every_section_that_switches_something_on_is_one_of_the_config() -> None:
+    dev = config.load("dev")
+    sections = {part.section for part in parts().values() if part.section}
+    assert all(isinstance(getattr(dev, section).enabled, bool) for section in sections)
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_batches_hold_everything_once_and_after_what_it_needs(stage: Stage) -> None:
+    found = batches(stage)
+    assert sorted(name for batch in found for name in batch) == sorted(part.name for part in stage.stacks)
+    place = {name: number for number, batch in enumerate(found) for name in batch}
+    for part in stage.stacks:
+        for need in set(part.earlier) & set(place):
+            assert place[need] < place[part.name]
+
+
+def test_a_stack_in_no_stage_and_a_part_without_a_stack_are_refused() -> None:
+    from stacks.assembly import STACKS, kinds
+    from stacks.network_stack import NetworkStack
+
+    with pytest.raises(StageError, match=r"^NetworkStack \(network\) is in no stage of stacks/stages\.py$"):
+        kinds(stages(()), (NetworkStack,))
+    without = tuple(kind for kind in STACKS if kind is not NetworkStack)
+    with pytest.raises(StageError, match=r"^network of stacks/stages\.py has no class in stacks/assembly\.py$"):
+        kinds(STAGES, without)
+
+
+def test_every_stack_that_there_is_a_file_for_is_assembled() -> None:
+    from stacks.assembly import STACKS
+    from stacks.environment_stack import EnvironmentStack
+
+    files = {file.stem for file in (ROOT / "stacks").glob("*_stack.py")} - {"environment_stack"}
+    found = {
+        kind
+        for file in files
+        for kind in vars(importlib.import_module(f"stacks.{file}")).values()
+        if isinstance(kind, type) and issubclass(kind, EnvironmentStack) and kind is not EnvironmentStack
+    }
+    assert found == set(STACKS)
+
+
+def test_the_guide_shows_the_stages() -> None:
+    from stacks.stages_table import GUIDE, PLACE, table
+
+    found = PLACE.search(GUIDE.read_text(encoding="utf-8"))
+    assert found
+    assert found[0] == table(), "python -m stacks.stages_table writes it again"
 
 
 def test_no_stack_exports_or_imports_anything(app_templates: dict[str, Json]) -> None:
@@ -111,7 +218,7 @@ def test_every_resource_that_can_be_tagged_says_whose_it_is(environment: str, ap
         for name, resource in template["Resources"].items():
             if resource["Type"] in UNTAGGABLE:
                 continue
-            tags = resource["Properties"].get("Tags", resource["Properties"].get("HostedZoneTags"))
+            tags = next((resource["Properties"][key] for key in TAG_KEYS if key in resource["Properties"]), None)
             assert tags, f"{part}: {name} ({resource['Type']}) has no tags"
             found = tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
             assert expected.items() <= found.items(), f"{part}: {name}"
@@ -139,7 +246,7 @@ def test_stacks_are_the_same_for_any_account(app_templates: dict[str, Json]) -> 
 def test_only_production_is_protected_from_being_taken_down(environment: str) -> None:
     import aws_cdk as cdk
 
-    from stacks.stages import add_stacks
+    from stacks.assembly import add_stacks
 
     app = cdk.App(context={"aws:cdk:bundling-stacks": []})
     for stack in add_stacks(app, config.load(environment)):

@@ -39,10 +39,10 @@ def test_a_deploy_is_followed_to_its_end(live: World, stepship: Desk) -> None:
     typed = stepship("deploy", "v2", "--reason", "release 41")
     assert (typed.exit_code, typed.stderr) == (0, "")
     lines = typed.stdout.splitlines()
-    assert lines[0] == "deploy-dev-v2-20260105-090331 started"
+    assert lines[0] == "deploy-dev-v2-20260105-090316 started"
     assert "  00:41 Run migration \N{MULTIPLICATION SIGN}5 ok (40 s): succeeded" in lines
     assert lines[-1].startswith("Deployed (release r-")
-    record = live.records()["deploy-dev-v2-20260105-090331"]
+    record = live.records()["deploy-dev-v2-20260105-090316"]
     assert (record.requested_by, record.reason) == ("arn:aws:sts::123456789012:user/moto", "release 41")
 
 
@@ -72,7 +72,7 @@ def test_a_crash_exits_with_3_and_is_explained(live: World, stepship: Desk) -> N
         "    1. worker: exit-code, seen 2 times",
         "       | KeyError: 'QUEUE_URL'",
         "       - All services are steady on what they ran before.",
-        "Nothing has to be put back. The whole report: stepship explain deploy-dev-v3-20260105-090331 --env dev",
+        "Nothing has to be put back. The whole report: stepship explain deploy-dev-v3-20260105-090316 --env dev",
     ):
         assert line in typed.stdout.splitlines()
 
@@ -146,7 +146,7 @@ def test_no_wait_says_how_to_follow_and_ends_at_once(live: World, stepship: Desk
     typed = stepship("deploy", "v2", "--no-wait")
     assert typed.exit_code == 0
     assert stepship.slept == []
-    assert typed.stdout.splitlines()[-1] == "  Follow it: stepship watch deploy-dev-v2-20260105-090331 --env dev"
+    assert typed.stdout.splitlines()[-1] == "  Follow it: stepship watch deploy-dev-v2-20260105-090316 --env dev"
     live.settle()
     assert live.snapshot().live_tag == "v2"
 
@@ -240,7 +240,7 @@ def test_throttling_makes_it_look_less_often(live: World, stepship: Desk, refuse
     typed = stepship("deploy", "v2")
     assert typed.exit_code == 1
     assert "Rate exceeded" in typed.stderr
-    assert typed.stderr.endswith("goes on. Follow it again: stepship watch deploy-dev-v2-20260105-090331 --env dev\n")
+    assert typed.stderr.endswith("goes on. Follow it again: stepship watch deploy-dev-v2-20260105-090316 --env dev\n")
     waits = [seconds for before, seconds in zip(stepship.slept, stepship.slept[1:], strict=False) if seconds != before]
     assert waits == [10.0, 20.0, 40.0, 60.0]
     live.settle()
@@ -251,9 +251,9 @@ def test_a_terminal_shows_services_and_what_is_usual(live: World, stepship: Desk
     stepship.watched = True
     typed = stepship("deploy", "v3")
     assert typed.exit_code == 3
-    assert "of usually 3 min 1 s; Ctrl-C detaches" in typed.stdout
+    assert "of usually 2 min 46 s; Ctrl-C detaches" in typed.stdout
     assert "worker" in typed.stdout
-    assert "Why deploy-dev-v3-20260105-090331 did not go through at Check rollout" in typed.stdout
+    assert "Why deploy-dev-v3-20260105-090316 did not go through at Check rollout" in typed.stdout
     assert set(stepship.slept) == {2.0}
 
 

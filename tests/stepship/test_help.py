@@ -30,8 +30,9 @@ EXAMPLES = [
 
 def test_the_commands() -> None:
     assert sorted(COMMANDS) == [
-        *("approve", "demo", "deploy", "explain", "history", "line start", "line stop", "plan", "reject", "rollback"),
-        *("simulate", "status", "stop", "watch"),
+        *("approve", "demo", "deploy", "explain", "history"),
+        *("infra deploy", "infra destroy", "infra plan", "infra status"),
+        *("line start", "line stop", "plan", "reject", "rollback", "simulate", "status", "stop", "watch"),
     ]
 
 

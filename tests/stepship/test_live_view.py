@@ -22,7 +22,8 @@ def seen(name: str, *, width: int = 110) -> str:
 
 def test_a_crash_is_shown_and_explained() -> None:
     text = seen("crash-at-start")
-    assert "│  └─ ✗ Check rollout \N{MULTIPLICATION SIGN}3" in text
+    assert "│  └─ ✓ Check rollout \N{MULTIPLICATION SIGN}2" in text
+    assert "│  └─ ✗ Check rollout " in text
     assert "worker: 2 tasks failed to start or to stay healthy" in text
     assert "└─ RolledBack" in text
     assert "Why deploy-2 was rolled back at Check rollout" in text

@@ -105,12 +105,12 @@ def test_history_is_newest_first_with_figures(live: World, stepship: Desk) -> No
     live.run({"imageTag": "v2"}, "mended")
     lines = stepship("history").stdout.splitlines()
     assert [line.split()[2] for line in lines[1:4]] == ["mended", "broken", "first"]
-    assert lines[3].split()[6:] == ["Deployed", "3", "min", "1", "s", "github:octocat", "first"]
+    assert lines[3].split()[6:] == ["Deployed", "2", "min", "46", "s", "github:octocat", "first"]
     assert lines[5:] == [
         "Last 30 days: 2 deployments, 0.1 per day",
-        "  a deployment takes   3 min 2 s (median)",
+        "  a deployment takes   2 min 46 s (median)",
         "  change failure rate  33%",
-        "  time to restore      3 min 2 s (median)",
+        "  time to restore      2 min 47 s (median)",
     ]
     document = stepship("history", "--limit", "1", "--json").document
     assert [each["name"] for each in document["deployments"]] == ["mended"]
@@ -127,7 +127,7 @@ def test_explain_takes_the_last_failure_a_name_or_a_release(live: World, stepshi
     release = live.records()["broken"].release_id
     told = [stepship("explain", *what).stdout for what in ((), ("broken",), (str(release),), (live.aws.runs[1].arn,))]
     assert len(set(told)) == 1
-    assert told[0].startswith("2026-01-05T09:03:31Z deploy v3, asked for by github:octocat\nFailed, and rolled back")
+    assert told[0].startswith("2026-01-05T09:03:16Z deploy v3, asked for by github:octocat\nFailed, and rolled back")
     assert "       | KeyError: 'QUEUE_URL'" in told[0]
     assert stepship("explain", "mended").stdout.splitlines()[-1].startswith("Deployed (release r-")
     document = stepship("explain", "--json").document
@@ -154,10 +154,10 @@ def test_a_plan_shows_what_would_happen(live: World, stepship: Desk) -> None:
     assert "checks are OK; --all lists them" in text
     assert "v3-backend-dev-api:new from v3-backend-dev-api:2" in text
     assert "  migration  v3-backend-dev-migration, at most 15 min 0 s" in text
-    assert "  takes      3 min 1 s, as the last ones did" in text
+    assert "  takes      2 min 46 s, as the last ones did" in text
     assert live.snapshot().services == before
     document = stepship("plan", "v2", "--json").document
-    assert (document["outcome"], document["expectedSeconds"], document["failedChecks"]) == ("Planned", 181.0, [])
+    assert (document["outcome"], document["expectedSeconds"], document["failedChecks"]) == ("Planned", 166.0, [])
     assert document["plan"]["checks"][0]["result"] == "OK"
     assert "api: service is ACTIVE" in stepship("plan", "v2", "--all").stdout
 

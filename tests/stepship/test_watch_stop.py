@@ -29,7 +29,7 @@ def test_watch_without_anything_to_watch_tells_what_was_last(world: World, steps
 def test_watch_of_one_that_has_ended_shows_how_it_went(rolling: World, stepship: Desk) -> None:
     typed = stepship("watch", "first")
     assert typed.exit_code == 0
-    assert "03:02 Deployed (SUCCEEDED)" in typed.stdout
+    assert "02:47 Deployed (SUCCEEDED)" in typed.stdout
 
 
 def test_watch_takes_the_one_that_has_the_lock(rolling: World, stepship: Desk) -> None:

@@ -34,11 +34,16 @@ def deployed(world: World, tag: str, name: str, **request: object) -> Flow:
 
 
 def change_definition(
-    world: World, service: str, change: Callable[[Json], None], *, settle_seconds: float = 300
+    world: World,
+    service: str,
+    change: Callable[[Json], None],
+    *,
+    revision: str | None = None,
+    settle_seconds: float = 300,
 ) -> None:
-    """Deploy a changed task definition, as an infrastructure deploy does."""
+    """Deploy a changed task definition, the newest or this one, as an infrastructure deploy does."""
     ecs, name = world.aws.client("ecs"), f"{world.platform.cluster}-{service}"
-    request = ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
+    request = ecs.describe_task_definition(taskDefinition=revision or name)["taskDefinition"]
     for key in ("taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities", "registeredAt"):
         request.pop(key, None)
     request.pop("registeredBy", None)

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from lambdas.release.lock import Claim, Lock
+from lambdas.release.lock import Claim, Kind, Lock
 from simulator.world import World
 from tests.lambdas.handlers.flow import FUNCTION_OF, Flow, Json, footprint, table_items, writes
 
@@ -225,3 +226,21 @@ def test_who_loses_the_race_every_time_is_throttled_and_run_again(world: World) 
     error = two.fails()
     assert error.error_type == "Throttled"
     assert "5 times" in error.message
+
+
+def test_infrastructure_is_waited_for_until_its_lease_ends_and_step_functions_is_not_asked_about_it(
+    world: World,
+) -> None:
+    one = at_lock(world, DEPLOY, "one")
+    holder = Claim("infra:octocat@1f3c", Kind.INFRASTRUCTURE, world.aws.clock.now() - 90)
+    free = lock_of(world)
+    world.table.swap_lock(free, replace(free, token=1, holder=holder, lease_expires_at=world.aws.clock.now() + 30))
+    start = len(world.aws.calls)
+    busy = one.call()
+    assert busy["status"] == "busy"
+    # About itself alone.
+    assert [call.operation for call in world.aws.calls[start:]].count("DescribeExecution") == 1
+    assert busy["reason"].startswith("infra:octocat@1f3c has been deploying infrastructure for 90 s")
+    one.wait(31)
+    held = one.call()
+    assert (held["status"], held["token"], held["deadHolder"]) == ("held", 2, None)

@@ -50,7 +50,8 @@ def test_it_looks_again_by_itself_and_reads_a_revision_of_somebody_else_once(wor
     flow = on_the_way_back(world, "Check rollout")
     digest = world.parameters()["/v3-backend/dev/images/api"].rsplit("@", 1)[-1]
     world.ecs_world.images.register(digest, ImageBehavior("slow"))
-    change_definition(world, "api", lambda request: request.update(memory="1024"), settle_seconds=0)
+    before = flow.state["plan"]["services"]["worker"]["previous"]
+    change_definition(world, "worker", lambda r: r.update(memory="1024"), revision=before, settle_seconds=0)
     start = len(world.aws.calls)
     assert flow.call()["status"] == "inProgress"
     calls = [call.operation for call in world.aws.calls[start:]]

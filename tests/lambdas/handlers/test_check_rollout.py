@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from lambdas.release.policies import HOLD_SECONDS
 from simulator.images import ImageBehavior
 from simulator.platform import SimulatedService
-from lambdas.release.policies import HOLD_SECONDS
 from simulator.world import World
 from statemachine.steps import CHECK_ROLLOUT
 from tests.lambdas.handlers.flow import Flow, Json, table_items

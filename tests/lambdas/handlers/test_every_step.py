@@ -64,7 +64,9 @@ def said(result: Json) -> set[object]:
 @pytest.fixture
 def world() -> Iterator[World]:
     dev = config.load("dev")
-    asks = replace(dev, approval=replace(dev.approval, required=True))
+    # Every call of a step that waits is one look.
+    rollout = replace(dev.rollout, poll_seconds=40)
+    asks = replace(dev, approval=replace(dev.approval, required=True), rollout=rollout)
     # Without ECS's own circuit breaker, so that the way back has something to do.
     with World(settings=asks, recovery=False, circuit_breaker=False) as world:
         yield world

@@ -49,7 +49,7 @@ def broken_at(world: World, state: str, visit: int = 1, behavior: ImageBehavior 
         ("Deploy wave", 1, []),
         ("Check rollout", 1, ["api"]),
         ("Deploy wave", 2, ["api"]),
-        ("Check rollout", 8, ["api", "scheduler", "worker"]),
+        ("Check rollout", 3, ["api", "scheduler", "worker"]),
         ("Check health", 2, ["api", "scheduler", "worker"]),
         ("Complete", 1, ["api", "scheduler", "worker"]),
     ],

@@ -1,0 +1,206 @@
+"""The pipeline that brings the infrastructure of an environment from its repository, and code when it is told to."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_codeconnections as codeconnections
+from aws_cdk import aws_codepipeline as codepipeline
+from constructs import Construct
+
+from config import EnvironmentConfig
+from stacks.bootstrap_stack import BOOTSTRAP_ROLES
+from stacks.environment_stack import EnvironmentStack
+from stacks.pipeline import (
+    SOURCE,
+    Action,
+    ActionType,
+    Build,
+    DeliveryPipeline,
+    FilePaths,
+    Stage,
+    Variable,
+    failure,
+)
+from stacks.pipeline_plan import SCANS, PipelineStage, plan
+from statemachine.permissions import Grant
+from statemachine.steps import machine_name
+
+ASSEMBLY = "Assembly"
+"""The artifact with the templates and assets: synthesised once, deployed by every stage."""
+
+NO_CODE = "none"
+"""What the variable ``imageTag`` says when no code is to be deployed; a variable must say something."""
+
+NOT_INFRASTRUCTURE = ("docs/**", "**/*.md", "tests/**", "frontend/site/**")
+"""What changes nothing that this pipeline deploys (a filter has at most eight patterns, CodePipeline User Guide)."""
+
+LOCK = "lock"
+"""The key of the lock's item (lambdas/aws/releases_table.py)."""
+
+CONNECTION_NAME_LENGTH = 32
+"""CodeConnections API reference, ``CreateConnection``."""
+
+QUESTION = "The action before this one shows what would change. Approve it, and all stages are deployed."
+
+
+class CicdStack(EnvironmentStack):
+    """A CodePipeline of type V2, its projects and roles, and the connection to the repository.
+
+    Parameters
+    ----------
+    scope, settings, **kwargs
+        As for ``EnvironmentStack``.
+    """
+
+    PART = "cicd"
+    PURPOSE = "The pipeline of the infrastructure"
+
+    def __init__(self, scope: Construct, *, settings: EnvironmentConfig, **kwargs: Any) -> None:
+        super().__init__(scope, settings=settings, **kwargs)
+        connection = self._connection()
+        self.publish(self.names.connection_arn, connection, "The connection to the repository")
+        stages = plan(settings)
+        self._delivery = DeliveryPipeline(
+            self,
+            connection_arn=connection,
+            builds=self._builds(),
+            actions={"code": self._code_grants()},
+            asks=settings.is_production,
+        )
+        self._delivery.deliver(
+            [self._delivery.source(), *(self._stage(each) for each in stages if each.name != "source")],
+            FilePaths(excludes=list(NOT_INFRASTRUCTURE)),
+            [
+                Variable(
+                    name="imageTag",
+                    default_value=NO_CODE,
+                    description="A tag in ECR that is deployed after the infrastructure; none for no code",
+                )
+            ],
+        )
+
+    def _connection(self) -> str:
+        """Return the connection's ARN; a new one is pending until a person has completed it in the console."""
+        if self.settings.pipeline.connection_arn:
+            return self.settings.pipeline.connection_arn
+        made = codeconnections.CfnConnection(
+            self,
+            "Connection",
+            connection_name=self.names.prefix[:CONNECTION_NAME_LENGTH],
+            provider_type="GitHub",
+        )
+        return made.attr_connection_arn
+
+    # What it may do.
+
+    def _builds(self) -> list[Build]:
+        show = [Build("show-changes", 15, (self._assume("lookup"),))] if self.settings.is_production else []
+        return [
+            *(Build(scan, 15) for scan in SCANS),
+            Build("synth", 15, writes=True),
+            Build("scan-templates", 15),
+            *show,
+            # CloudFormation gives up on its own long before: an Aurora cluster takes some fifteen minutes.
+            Build("deploy-stack", 120, (self._assume(*BOOTSTRAP_ROLES), *self._lock_grants())),
+        ]
+
+    def _assume(self, *purposes: str) -> Grant:
+        qualifier = cdk.DefaultStackSynthesizer.DEFAULT_QUALIFIER
+        names = (f"cdk-{qualifier}-{purpose}-role-{self.account}-{self.region}" for purpose in purposes)
+        return Grant(
+            ("sts:AssumeRole",),
+            tuple(self.format_arn(service="iam", region="", resource="role", resource_name=name) for name in names),
+        )
+
+    def _lock_grants(self) -> list[Grant]:
+        table = self.format_arn(service="dynamodb", resource="table", resource_name=self.settings.identity.table)
+        calls = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+        return [
+            # Records of deployments have keys of their own (lambdas/aws/releases_table.py).
+            Grant(calls, (table,), {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [LOCK]}}),
+            self._executions(),
+        ]
+
+    def _executions(self) -> Grant:
+        machine = machine_name(self.settings.identity)
+        arn = self.format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{machine}:*",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        return Grant(
+            ("states:DescribeExecution",),
+            (arn,),
+            wildcard_reason="Executions of this one state machine; each has a name of its own.",
+        )
+
+    @property
+    def _machine_arn(self) -> str:
+        return self.format_arn(
+            service="states",
+            resource="stateMachine",
+            resource_name=machine_name(self.settings.identity),
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+
+    def _code_grants(self) -> list[Grant]:
+        return [
+            Grant(("states:StartExecution", "states:DescribeStateMachine"), (self._machine_arn,)),
+            self._executions(),
+        ]
+
+    # Stages.
+
+    def _stage(self, stage: PipelineStage) -> Stage:
+        actions = [self._action(stage, name, order) for order, group in enumerate(stage.actions, 1) for name in group]
+        before = _only_with_an_image() if stage.name == "code" else None
+        return Stage(name=stage.name, actions=actions, on_failure=failure(stage.failure), before_entry=before)
+
+    def _action(self, stage: PipelineStage, name: str, order: int) -> Action:
+        if stage.deploys:
+            return self._delivery.build_action(
+                name,
+                project="deploy-stack",
+                order=order,
+                inputs=(SOURCE, ASSEMBLY),
+                variables={"PART": name, "RUN": "#{codepipeline.PipelineExecutionId}"},
+            )
+        if name == "approve":
+            return self._delivery.ask(name, QUESTION, order)
+        if name == "deploy-code":
+            return self._deploy_code(name)
+        inputs = (SOURCE, ASSEMBLY) if name in ("scan-templates", "show-changes") else (SOURCE,)
+        return self._delivery.build_action(
+            name, order=order, inputs=inputs, outputs=(ASSEMBLY,) if name == "synth" else ()
+        )
+
+    def _deploy_code(self, name: str) -> Action:
+        """Start the coordinator's machine, and wait for it: a deployment that was put back fails the action."""
+        wish = {
+            "action": "deploy",
+            "imageTag": "#{variables.imageTag}",
+            "environment": self.settings.environment,
+            "requestedBy": "pipeline:#{codepipeline.PipelineExecutionId}",
+            "reason": "the pipeline was started with this tag",
+        }
+        return self._delivery.action(
+            name,
+            "code",
+            ActionType(category="Invoke", owner="AWS", provider="StepFunctions", version="1"),
+            {"StateMachineArn": self._machine_arn, "InputType": "Literal", "Input": json.dumps(wish)},
+        )
+
+
+def _only_with_an_image() -> codepipeline.CfnPipeline.BeforeEntryConditionsProperty:
+    """Skip the stage unless whoever started the pipeline has named an image."""
+    pipeline = codepipeline.CfnPipeline
+    rule = pipeline.RuleDeclarationProperty(
+        name="an-image-was-named",
+        rule_type_id=pipeline.RuleTypeIdProperty(category="Rule", owner="AWS", provider="VariableCheck", version="1"),
+        configuration={"Variable": "#{variables.imageTag}", "Operator": "NE", "Value": NO_CODE},
+    )
+    return pipeline.BeforeEntryConditionsProperty(conditions=[pipeline.ConditionProperty(result="SKIP", rules=[rule])])

@@ -1,0 +1,126 @@
+"""What the pipeline of an environment does, stage by stage, as data: the stack and ``docs/pipelines.md`` read it.
+
+``python -m stacks.pipeline_plan`` writes the guide's table again. No CDK in here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import config
+from config import EnvironmentConfig
+from stacks.stages import batches, chosen
+
+GUIDE = Path(__file__).parents[1] / "docs" / "pipelines.md"
+PLACE = re.compile(r"(?<=<!-- pipeline: begin -->\n).*?(?=<!-- pipeline: end -->)", re.DOTALL)
+
+PIPELINES = frozenset({"cicd", "frontend-cicd"})
+"""A person deploys these: a pipeline that changed its own definition would end its own run, and could give itself
+rights that nobody has approved."""
+
+SCANS = ("scan-dependencies", "scan-code", "scan-iac", "scan-secrets")
+"""Names of actions, of projects, and of their files in ``pipelines/``."""
+
+
+class Failure(StrEnum):
+    """What CodePipeline does when an action of a stage has failed; it knows one answer for a stage.
+
+    ``RETRY`` runs the failed actions once more; ``ROLLBACK`` runs the whole stage with what the last good run had.
+    """
+
+    NONE = ""
+    RETRY = "RETRY"
+    ROLLBACK = "ROLLBACK"
+
+
+FAILURES = {
+    # Forward only. A deployer that went back would meet locks and records which its newer self has written, and a
+    # database engine does not go back at all; CloudFormation has put the failed stack back already.
+    "bootstrap": Failure.RETRY,
+    "data": Failure.RETRY,
+}
+"""The deploy stages that are not rolled back."""
+
+
+@dataclass(frozen=True)
+class PipelineStage:
+    """A stage.
+
+    Attributes
+    ----------
+    name
+        As the console shows it.
+    actions
+        Names, in groups: those of one group run at once, the groups one after the other.
+    failure
+        What is done when one fails.
+    deploys
+        Whether the actions are stacks.
+    """
+
+    name: str
+    actions: tuple[tuple[str, ...], ...]
+    failure: Failure = Failure.NONE
+    deploys: bool = False
+
+
+def plan(settings: EnvironmentConfig) -> tuple[PipelineStage, ...]:
+    """Return the stages of an environment's pipeline in their order.
+
+    Parameters
+    ----------
+    settings
+        The environment; its deploy stages are those of ``stacks/stages.py``, production asks before the first.
+
+    Raises
+    ------
+    stacks.stages.StageError
+        The environment has chosen what cannot be deployed.
+    """
+    question = [PipelineStage("approve", (("show-changes",), ("approve",)))] if settings.is_production else []
+    return (
+        PipelineStage("source", (("source",),)),
+        PipelineStage("scan", (SCANS,), Failure.RETRY),
+        # A template can be scanned once it is there: these are the very templates that are deployed.
+        PipelineStage("synth", (("synth",), ("scan-templates",)), Failure.RETRY),
+        *question,
+        *_deploy_stages(settings),
+        # A failed code deploy has put itself back; once more it would only fail once more.
+        PipelineStage("code", (("deploy-code",),)),
+    )
+
+
+def _deploy_stages(settings: EnvironmentConfig) -> list[PipelineStage]:
+    found = []
+    for stage in chosen(settings):
+        groups = (tuple(part for part in batch if part not in PIPELINES) for batch in batches(stage))
+        actions = tuple(group for group in groups if group)
+        if actions:
+            failure = FAILURES.get(stage.name, Failure.ROLLBACK)
+            found.append(PipelineStage(stage.name, actions, failure, deploys=True))
+    return found
+
+
+WORDS = {Failure.NONE: "ends the run", Failure.RETRY: "once more, then ends the run", Failure.ROLLBACK: "rolled back"}
+
+
+def table(settings: EnvironmentConfig) -> str:
+    """Return the stages as a Markdown table."""
+    rows = ["| stage | actions | when one fails |", "|---|---|---|"]
+    for number, stage in enumerate(plan(settings), 1):
+        actions = ", then ".join(", ".join(f"`{action}`" for action in group) for group in stage.actions)
+        rows.append(f"| {number} `{stage.name}` | {actions} | {WORDS[stage.failure]} |")
+    return "\n".join(rows) + "\n"
+
+
+def main() -> None:
+    """Write the table of production, which has every stage, into the guide."""
+    text = table(config.load("production"))
+    GUIDE.write_text(PLACE.sub(lambda _: text, GUIDE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

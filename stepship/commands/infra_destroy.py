@@ -1,0 +1,146 @@
+"""``stepship infra destroy``: take an environment away, the last stage first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import typer
+
+from lambdas.release.errors import StepshipError
+from stepship.commands.infra_deploy import LAST_LINES, infra_document
+from stepship.errors import CommandError, wrong_usage
+from stepship.infra.cdk import Cdk, Say
+from stepship.infra.cloudformation import StackFacts
+from stepship.infra.layout import COORDINATOR, Layout, StackStage, Step, read_layout, reverse
+from stepship.infra.mending import Allowed, Mender
+from stepship.infra.rollout import Outcome, Result, Rollout
+from stepship.infra.tools import AppOptions, Tools, holding_of, patience, synthesised, tools_of
+from stepship.infra.view import view_of
+from stepship.options import INTERRUPTED
+from stepship.session import Session
+
+
+def destroy(
+    session: Session,
+    *,
+    confirm: str | None,
+    yes: bool,
+    options: AppOptions,
+    concurrency: int,
+    tools: Tools | None = None,
+) -> int:
+    """Destroy the stacks that there are; returns 0 when all are gone.
+
+    Parameters
+    ----------
+    confirm
+        For production: the words that ``words`` returns.
+    yes
+        For any other environment: do not ask.
+
+    Raises
+    ------
+    CommandError
+        Nothing was begun: it was not confirmed, or stacks are protected.
+    """
+    tools = tools or tools_of(session)
+    found = read_layout(session, options.context)
+    facts = tools.cloudformation.stacks(step.stack for step in found.steps)
+    if not facts:
+        session.output.say(f"{session.target.environment} has no stacks")
+        session.output.document({"environment": session.target.environment, "stages": [], "exitCode": 0})
+        return 0
+    if not _confirmed(session, found, facts, confirm, yes=yes):
+        session.output.say("Nothing was destroyed")
+        return 1
+    _check_protection(facts)
+    there = _there(reverse(found.stages), facts)
+    with synthesised(session, tools, options) as cdk:
+        view = view_of(session.output, session.host.now)
+        holding = holding_of(session, found.settings.lock, tools, view.say)
+        try:
+            holding.acquire()
+            mender = Mender(tools.cloudformation, Allowed(found.settings.is_production), patience(session, tools))
+            work = Destroyer(session, tools, cdk, mender)
+            rollout = Rollout(work, holding, tools.interrupts, view, concurrency, cdk.abandon, session.host.sleep)
+            with tools.interrupts.heard():
+                for stage in there:
+                    if any(step.part == COORDINATOR for step in stage.steps):
+                        # Its table goes, and the lock with it.
+                        holding.free()
+                    rollout.run([stage])
+                holding.free()
+        finally:
+            view.close()
+    code = (INTERRUPTED if tools.interrupts.count else 1) if rollout.stopped else 0
+    if rollout.stopped:
+        session.output.say(f"Stopped: {rollout.stopped}; run it again to go on")
+    else:
+        kept = "; data that production keeps is still there" if found.settings.is_production else ""
+        session.output.say(f"All {len(facts)} stacks are gone{kept}")
+    session.output.document(infra_document(session, there, rollout, code))
+    return code
+
+
+def words(app: str, environment: str) -> str:
+    """Return what has to be typed to destroy production."""
+    return f"destroy {environment} of {app}"
+
+
+class Destroyer:
+    """Destroys one stack."""
+
+    def __init__(self, session: Session, tools: Tools, cdk: Cdk, mender: Mender) -> None:
+        self._now, self._tools, self._cdk, self._mender = session.host.now, tools, cdk, mender
+
+    def __call__(self, step: Step, say: Say) -> Result:
+        """Wait until CloudFormation is not at it, and destroy it."""
+        began_at, lines = self._now(), list[str]()
+
+        def hear(text: str) -> None:
+            lines.append(text)
+            say(text)
+
+        try:
+            self._mender.settle(step, say)
+            well = self._cdk.destroy(step.stack, hear)
+            causes = [] if well else self._tools.cloudformation.failures(step.stack, began_at)
+        except (CommandError, StepshipError) as error:
+            return Result(Outcome.FAILED, self._now() - began_at, str(error))
+        if well:
+            return Result(Outcome.DESTROYED, self._now() - began_at)
+        return Result(Outcome.FAILED, self._now() - began_at, "; ".join(causes) or " / ".join(lines[-LAST_LINES:]))
+
+
+def _confirmed(
+    session: Session, found: Layout, facts: Mapping[str, StackFacts], confirm: str | None, *, yes: bool
+) -> bool:
+    target, output = session.target, session.output
+    output.say(f"{target.environment} has {len(facts)} stacks, and everything in them goes: {', '.join(facts)}")
+    if found.settings.is_production:
+        wanted = words(target.app, target.environment)
+        if confirm != wanted:
+            raise wrong_usage(f'this is production: nothing is destroyed without --confirm "{wanted}"')
+        return True
+    if yes:
+        return True
+    if not session.host.asks:
+        raise wrong_usage("nobody can be asked here: say --yes")
+    return typer.confirm(f"Destroy {target.environment} of {target.app}?", err=True)
+
+
+def _check_protection(facts: Mapping[str, StackFacts]) -> None:
+    protected = [name for name, each in facts.items() if each.protected]
+    if protected:
+        command = "aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name"
+        raise CommandError(
+            f"termination protection is on for {', '.join(protected)}: switch it off for each with `{command} STACK`"
+        )
+
+
+def _there(stages: tuple[StackStage, ...], facts: Mapping[str, StackFacts]) -> tuple[StackStage, ...]:
+    kept = (
+        StackStage(stage.name, stage.purpose, tuple(step for step in stage.steps if step.stack in facts))
+        for stage in stages
+    )
+    return tuple(stage for stage in kept if stage.steps)

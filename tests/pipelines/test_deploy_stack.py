@@ -1,0 +1,158 @@
+"""The actions of one run share the lock, keep everybody else out, and let a rollback go first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lambdas.release.errors import LeaseLost
+from lambdas.release.lock import Claim, Kind, Lock
+from lambdas.release.policies import LockPolicy
+from pipelines.deploy_stack import Patience, deploy, give_way
+from stepship.errors import CommandError
+from stepship.infra.cdk import Say
+from stepship.infra.holding import LEASE_SECONDS, Holding, Surroundings
+
+POLICY = LockPolicy(wait_timeout_seconds=120, poll_seconds=5)
+PATIENCE = Patience(poll_seconds=5, timeout_seconds=120)
+ROLLBACK = Claim("arn:aws:states:eu-central-1:123456789012:execution:m:back", Kind.ROLLBACK, 1.0)
+STACK = "v3-backend-dev-network"
+
+
+class Table:
+    """The lock's item."""
+
+    def __init__(self, lock: Lock | None = None) -> None:
+        self.lock = lock or Lock()
+        self.entered_at = 0.0
+
+    def read_lock(self) -> Lock:
+        return self.lock
+
+    def swap_lock(self, read: Lock, write: Lock) -> bool:
+        if read.version != self.lock.version:
+            return False
+        self.lock = replace(write, version=read.version + 1)
+        return True
+
+    def renew(self, execution: str, token: int, lease_expires_at: float, entered_at: float) -> None:
+        holder = self.lock.holder
+        if holder is None or (holder.execution, self.lock.token) != (execution, token):
+            raise LeaseLost("somebody else")
+        self.lock, self.entered_at = replace(self.lock, lease_expires_at=lease_expires_at), entered_at
+
+
+class World:
+    """Time that passes while somebody sleeps, and a CDK that notes who held the lock."""
+
+    def __init__(self, table: Table, *, succeeds: bool = True) -> None:
+        self.time, self.said, self.table, self.succeeds = 1000.0, list[str](), table, succeeds
+        self.running: set[str] = set()
+        self.holders: list[str | None] = []
+
+    def around(self) -> Surroundings:
+        return Surroundings(lambda: self.time, self.sleep, self.running.__contains__, self.said.append)
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+    def deploy(self, stack: str, say: Say) -> bool:
+        holder = self.table.lock.holder
+        self.holders.append(holder.execution if holder else None)
+        say(stack)
+        return self.succeeds
+
+    def holding(self, run: str) -> Holding:
+        return Holding(self.table, f"infra:pipeline@{run}", POLICY, self.around())
+
+
+@pytest.mark.parametrize(("succeeds", "code"), [(True, 0), (False, 1)])
+def test_a_stack_is_deployed_with_the_lock_held(succeeds: bool, code: int) -> None:
+    world = World(Table(), succeeds=succeeds)
+    assert deploy(world, world.holding("run-1"), STACK, world.said.append) == code
+    assert world.holders == ["infra:pipeline@run-1"]
+    assert world.said == [STACK]
+
+
+def test_actions_of_one_run_share_the_lock_and_another_run_waits_for_the_lease() -> None:
+    table = Table()
+    world = World(table)
+    for _ in range(2):
+        assert deploy(world, world.holding("run-1"), STACK, world.said.append) == 0
+    assert world.time == 1000.0  # nobody waited
+    assert table.lock.token == 1
+    assert deploy(world, world.holding("run-2"), STACK, world.said.append) == 0
+    assert world.time >= 1000.0 + LEASE_SECONDS
+    assert table.lock.token == 2
+    assert world.holders == ["infra:pipeline@run-1"] * 2 + ["infra:pipeline@run-2"]
+
+
+def test_no_action_takes_the_lock_away_from_another_one_of_its_run() -> None:
+    world = World(Table())
+    first = world.holding("run-1")
+    first.acquire()
+    assert deploy(world, world.holding("run-1"), STACK, world.said.append) == 0
+    world.time += 15
+    first.beat()
+    assert first.is_held
+    assert first.lost is None
+
+
+def test_a_code_deployment_is_waited_for_and_then_the_action_gives_up() -> None:
+    code = Claim("arn:aws:states:eu-central-1:123456789012:execution:m:deploy", Kind.DEPLOY, 1.0)
+    world = World(Table(Lock(token=3, holder=code, lease_expires_at=5000.0)))
+    world.running.add(code.execution)
+    with pytest.raises(CommandError, match="the lock was not to be had"):
+        deploy(world, world.holding("run-1"), STACK, world.said.append)
+    assert world.holders == []
+
+
+def test_a_rollback_that_waits_goes_first() -> None:
+    table = Table(Lock(token=1, holder=Claim("infra:pipeline@run-1", Kind.INFRASTRUCTURE, 900.0)))
+    table.lock = replace(table.lock, lease_expires_at=1050.0, waiting_rollback=ROLLBACK)
+    world = World(table)
+    world.running.add(ROLLBACK.execution)
+    around = replace(world.around(), sleep=lambda seconds: takes_the_lock(world, seconds))
+    give_way(table, around, PATIENCE)
+    assert table.lock.holder == ROLLBACK
+    assert world.time > 1000.0
+    assert "goes first" in world.said[0]
+
+
+def takes_the_lock(world: World, seconds: float) -> None:
+    """Let the rollback have the lock as soon as the lease of the run has ended."""
+    world.sleep(seconds)
+    if world.time > world.table.lock.lease_expires_at:
+        world.table.lock = replace(world.table.lock, holder=ROLLBACK, waiting_rollback=None)
+
+
+def test_a_rollback_that_waits_for_too_long_ends_the_action() -> None:
+    world = World(Table(Lock(waiting_rollback=ROLLBACK)))
+    world.running.add(ROLLBACK.execution)
+    with pytest.raises(CommandError, match="still waits for the lock"):
+        give_way(world.table, world.around(), PATIENCE)
+    assert world.time >= 1000.0 + PATIENCE.timeout_seconds
+
+
+def test_a_rollback_that_has_ended_is_not_waited_for() -> None:
+    world = World(Table(Lock(waiting_rollback=ROLLBACK)))
+    give_way(world.table, world.around(), PATIENCE)
+    assert world.time == 1000.0
+
+
+def test_a_lock_that_was_lost_on_the_way_fails_the_action() -> None:
+    world = World(Table())
+    holding = world.holding("run-1")
+
+    class SlowCdk:
+        def deploy(self, stack: str, say: Say) -> bool:
+            say(stack)
+            world.table.lock = replace(world.table.lock, token=9, holder=ROLLBACK)
+            world.time += 15
+            holding.beat()
+            return True
+
+    assert deploy(SlowCdk(), holding, STACK, world.said.append) == 1
+    assert world.said[0] == STACK
+    assert "somebody else has taken the lock" in world.said[1]
