@@ -321,7 +321,7 @@ class DeliveryPipeline(Construct):
             ],
             variables=list(variables) or None,
         )
-        # The actions know their roles by name alone, and CodePipeline takes no definition whose roles it cannot assume yet.
+        # Actions know their roles by name alone, and CodePipeline refuses a definition with roles that are not there.
         pipeline.node.add_dependency(*self._action_roles)
         notifications.CfnNotificationRule(
             self,

@@ -10,14 +10,12 @@ from rich.text import Text
 
 from lambdas.release.history import timestamp
 from stepship.durations import duration
+from stepship.infra.cdk import NOISE
 from stepship.infra.cloudformation import StackFacts
 from stepship.infra.layout import Layout, StackStage, Step, read_layout
 from stepship.infra.stuck import Remedy, Verdict, verdict
 from stepship.infra.tools import AppOptions, Tools, synthesised, tools_of
 from stepship.session import Session
-
-STACK_LINE = re.compile(r"^Stack (\S+)$", re.MULTILINE)
-"""How ``cdk diff`` begins what it says about a stack (aws-cdk 2.1148.1)."""
 
 SAME = "There were no differences"
 
@@ -30,7 +28,8 @@ def plan(session: Session, stage: str | None, options: AppOptions, tools: Tools 
     steps = [step for each in stages for step in each.steps]
     with synthesised(session, tools, options) as cdk:
         facts = tools.cloudformation.stacks(step.stack for step in steps)
-        diffs = by_stack(cdk.diff([step.stack for step in steps]))
+        names = [step.stack for step in steps]
+        diffs = by_stack(cdk.diff(names), names)
     verdicts = _verdicts(found, steps, facts)
     rows = []
     for step in steps:
@@ -60,15 +59,18 @@ def plan(session: Session, stage: str | None, options: AppOptions, tools: Tools 
     return 0
 
 
-def by_stack(text: str) -> dict[str, str]:
-    r"""Split what ``cdk diff`` says.
+def by_stack(text: str, stacks: Sequence[str]) -> dict[str, str]:
+    r"""Split what ``cdk diff`` says (aws-cdk 2.1148.1); a nested stack stays with the one that it is in.
 
     Examples
     --------
-    >>> by_stack("Stack one\nThere were no differences\nStack two\nResources\n[+] a b c")
+    >>> by_stack("Stack one (1/eu-1)\nThere were no differences\nStack two\nResources\n[+] a b c", ["one", "two"])
     {'one': 'There were no differences', 'two': 'Resources\n[+] a b c'}
     """
-    pieces = STACK_LINE.split(text)[1:]
+    # Name, and where it is deployed when the app says that.
+    begin = rf"^Stack ({'|'.join(map(re.escape, stacks))})(?: \(.*\))?$"
+    lines = [line for line in text.splitlines() if not line.strip().startswith(NOISE)]
+    pieces = re.split(begin, "\n".join(lines), flags=re.MULTILINE)[1:]
     return {name: said.strip() for name, said in zip(pieces[::2], pieces[1::2], strict=True)}
 
 

@@ -22,6 +22,12 @@ TAIL_LINES = 40
 NO_CHANGES = "(no changes)"
 """How the CLI says that a stack was as it should be (aws-cdk 2.1148.1)."""
 
+NOISE = (
+    *("✨", "✅", "start: ", "success: ", "Stack ARN:", "arn:aws:cloudformation:"),
+    *("Hold on while we create", "Could not create a change set"),
+)
+"""How the CLI's lines begin that tell nothing of a stack, or what we say ourselves."""
+
 QUIET = ("--no-notices", "--no-color", "--ci")
 
 

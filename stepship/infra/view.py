@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stepship.durations import clock, duration
+from stepship.infra.cdk import NOISE
 from stepship.infra.layout import StackStage, Step
 from stepship.infra.rollout import Outcome, Result, View
 from stepship.output import Output
@@ -25,10 +26,6 @@ SIGNS = {
 STYLES = {Outcome.FAILED: "bold red", Outcome.NO_CHANGE: "dim", Outcome.NOT_STARTED: "dim"}
 EVENT = re.compile(r"^\S+ *\| *(?P<count>[\d/]+) *\|[^|]*\| *(?P<status>\w+) *\|(?P<rest>.*)$")
 """A line of the CDK with an event: stack, how many of how many, time, status, type and resource."""
-
-
-NOISE = ("✨", "✅", "start: ", "success: ", "Stack ARN:", "arn:aws:cloudformation:")
-"""What the CDK says and the view says better."""
 
 
 def told(stack: str, text: str) -> str:

@@ -108,6 +108,16 @@ def test_what_is_done_is_told_as_no_change(cloud: Cloud, assembly: Path, setting
     assert set(outcomes(told).values()) == {"noChange"}
 
 
+def test_a_plan_tells_what_is_as_it_should_be_and_what_is_new(cloud: Cloud, assembly: Path, settings: Path) -> None:
+    where = ("--assembly", str(assembly), "--context", f"config={settings}")
+    told = {
+        stage: cloud.stepship("infra", "plan", "--stage", stage, *where) for stage in ("bootstrap", "infrastructure")
+    }
+    changes = {stage: {each["changes"] for each in found["stages"][0]["stacks"]} for stage, found in told.items()}
+    assert changes == {"bootstrap": {False}, "infrastructure": {True}}
+    assert all("[+] AWS::" in each["diff"] for each in told["infrastructure"]["stages"][0]["stacks"])
+
+
 def test_code_waits_for_infrastructure(cloud: Cloud, world: Observer, assembly: Path, settings: Path) -> None:
     with cloud.running(*cloud.stepship_command(*deploy("infrastructure", assembly, settings))) as process:
         wait_until(lambda: holder(world).startswith(PREFIX) or None, "infrastructure has the lock")

@@ -69,7 +69,7 @@ class FakeCdk:
     def diff(self, stacks: Sequence[str]) -> str:
         there = statuses()
         return "\n".join(
-            f"Stack {stack}\n"
+            f"Stack {stack} (123456789012/us-east-1)\n"
             + ("There were no differences" if stack.removeprefix(PREFIX) in there else "Resources\n[+] AWS::SNS::Topic")
             for stack in stacks
         )

@@ -233,9 +233,18 @@ def test_a_plan_shows_what_would_change_and_what_a_stuck_stack_needs(
 
 
 def test_a_diff_is_split_by_stack() -> None:
-    assert by_stack("Stack one\nThere were no differences\nStack two\nResources\n[+] a") == {
+    text = """Stack one (1/eu-1)
+There were no differences
+start: Building two Template
+Stack two
+Resources
+[+] a
+Stack two-nested
+[+] b
+✨  Number of stacks with differences: 2"""
+    assert by_stack(text, ["one", "two"]) == {
         "one": "There were no differences",
-        "two": "Resources\n[+] a",
+        "two": "Resources\n[+] a\nStack two-nested\n[+] b",
     }
 
 
