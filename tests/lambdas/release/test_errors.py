@@ -51,7 +51,8 @@ def test_leaves_are_the_classes_without_subclasses() -> None:
 
 
 def test_no_two_leaves_share_the_name_that_the_state_machine_catches() -> None:
-    names = [leaf.__name__ for leaf in leaves()]
+    # The command line has leaves of its own, which the state machine never sees.
+    names = [leaf.__name__ for leaf in leaves() if leaf.__module__.startswith("lambdas.")]
     assert len(names) == len(set(names))
 
 
