@@ -11,9 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdas.release.document import decode, encode
-from lambdas.release.plan import Plan, PlannedMigration, PlannedParameter
+from lambdas.release.plan import (
+    MAX_STATE_BYTES,
+    Plan,
+    PlannedMigration,
+    PlannedParameter,
+    bytes_to_come,
+    check_size,
+)
 from lambdas.release.planning import RunningService, World, plan_deploy
 from lambdas.release.policies import ApprovalPolicy
+from lambdas.release.preflight import Result
 from lambdas.release.registry import MIGRATION, Registry
 from lambdas.release.request import Request
 from lambdas.release.rollout import ServiceFacts
@@ -284,3 +292,18 @@ def test_a_plan_survives_the_execution_s_state(world_: World, version: int) -> N
     plan = deploy(world_, version)
     assert decode(Plan, json.loads(json.dumps(encode(plan)))) == plan
     assert sorted(name for wave in plan.waves for name in wave) == sorted(plan.services)
+
+
+def test_a_plan_has_room_for_what_the_later_steps_add_to_it() -> None:
+    plan = deploy(some(("api", "worker", "scheduler")))
+    room = MAX_STATE_BYTES - bytes_to_come(plan)
+    fits, too_much = (check_size(plan, size, "dev") for size in (room, room + 1))
+    assert (fits.result, fits.detail) == (Result.OK, f"{MAX_STATE_BYTES} bytes")
+    assert too_much.result == Result.NG
+    assert too_much.detail.endswith('deploy them in parts, with "services" in the input')
+
+
+def test_a_longer_name_needs_more_room() -> None:
+    plan = deploy(some(("api",)))
+    longer = replace(plan, services={"api": replace(plan.services["api"], name="api-of-the-shop")})
+    assert bytes_to_come(longer) == bytes_to_come(plan) + 6 * len("-of-the-shop")

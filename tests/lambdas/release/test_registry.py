@@ -124,3 +124,12 @@ def test_a_name_is_not_a_service_because_the_migration_has_it() -> None:
 def test_an_empty_registry_says_what_to_do(names: tuple[str, ...]) -> None:
     with pytest.raises(NoServices, match=r"^services: none is registered; deploy a service stack"):
         registry(migration=MIGRATION).select(names)
+
+
+@pytest.mark.parametrize("key", ["family", "container", "repository"])
+def test_what_is_no_name_is_refused_with_parameter_key_and_value(key: str) -> None:
+    with pytest.raises(InvalidRegistration) as refused:
+        registry(api=API | {key: "arn:aws:ecs:us-east-1:123456789012:thing/x"})
+    said = str(refused.value)
+    assert said.startswith(f"{PATH}api: {key} is 'arn:aws:ecs")
+    assert "which is no name of one" in said

@@ -74,3 +74,10 @@ def test_every_refusal_names_a_field_of_the_input(request_: Request) -> None:
 )
 def test_a_wrong_value_is_repeated_as_far_as_it_helps(value: object, expected: str) -> None:
     assert shorten(value, 10) == expected
+
+
+def test_what_is_nested_too_deep_to_be_shown_is_said_to_be() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert shorten(deep) == "something nested too deep"

@@ -272,3 +272,13 @@ def test_a_definition_says_what_its_tasks_need_each_once() -> None:
 )
 def test_a_revision_belongs_to_the_family_that_its_arn_names(revision: str, expected: bool) -> None:
     assert is_revision_of(revision, "v3-backend-dev-api") is expected
+
+
+def test_the_environment_of_a_container_is_its_plain_variables() -> None:
+    containers = [
+        {"name": CONTAINER, "environment": [{"name": "MODE", "value": "fast"}, {"name": "EMPTY"}]},
+        {"name": "x"},
+    ]
+    found = TaskDefinition({"containerDefinitions": containers})
+    assert found.environment(CONTAINER) == {"MODE": "fast", "EMPTY": ""}
+    assert (found.environment("x"), found.environment("unknown")) == ({}, {})
