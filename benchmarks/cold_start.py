@@ -23,7 +23,13 @@ from simulator.world import World
 from statemachine.steps import STEPS
 
 ROOT = Path(__file__).parents[1]
-GOAL = Goal("cold start of the slowest handler, of its floor", 1.3, "", "It imports more than it needs at its start.")
+GOAL = Goal(
+    "cold start of the slowest handler, of its floor",
+    1.3,
+    "",
+    "The floor has neither Powertools' Logger nor modules of ours: for 194 ms of boto3 and the client there are 60 ms "
+    "of the Logger and 40 ms of ours, most of them dataclasses, which are built when they are imported.",
+)
 ROUNDS = 3
 """Processes for each figure."""
 
