@@ -15,6 +15,7 @@ from exploration.checkpoint import Checkpoint
 from exploration.explorer import Budget, Findings, explore
 from exploration.schedules import Schedule
 from exploration.wanderings import Found
+from simulator.scenario_file import ScenarioError, read_scenario
 from statemachine.steps import STEPS
 
 FOLDER = Path("build") / "explored"
@@ -30,7 +31,7 @@ def main() -> int:
         epilog='examples: python -m exploration 5000; python -m exploration 200 --step "Roll back"; '
         "python -m exploration --replay build/explored/crash-ok-stopped.yaml",
     )
-    parser.add_argument("schedules", nargs="?", type=_positive, default=400, help="how many to try (default 400)")
+    parser.add_argument("schedules", nargs="?", type=_positive, default=400, help="about how many to try (default 400)")
     parser.add_argument("--seed", type=int, default=1, help="which of them; the same seed tries the same (default 1)")
     parser.add_argument("--jobs", type=_positive, default=os.cpu_count() or 1, help="processes (default: all cores)")
     parser.add_argument("--step", choices=STATES, metavar="STATE", help="break only this state, such as 'Roll back'")
@@ -40,7 +41,22 @@ def main() -> int:
     if given.replay:
         return _replay(given.replay)
     print(f"exploring {given.schedules:,} schedules with seed {given.seed} in {given.jobs} processes", flush=True)
-    findings = explore(Budget(given.schedules, given.seed, given.jobs, given.step, given.tag), _tell, keep)
+    try:
+        findings = _explore(given)
+    except KeyboardInterrupt:
+        print("stopped; what was found until now is in build/explored/")
+        return 130
+    if findings.tried.total() == findings.tried["undisturbed"]:
+        print("nothing was broken: no such deployment comes to that state; leave --step or --tag out", file=sys.stderr)
+        return 2
+    return _report(findings)
+
+
+def _explore(given: argparse.Namespace) -> Findings:
+    return explore(Budget(given.schedules, given.seed, given.jobs, given.step, given.tag), _tell, keep)
+
+
+def _report(findings: Findings) -> int:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(findings.tried.items()))
     print(f"tried: {kinds}")
     print("executions ended as: " + ", ".join(f"{name} {count:,}" for name, count in findings.outcomes.most_common()))
@@ -71,11 +87,22 @@ def keep(found: Found, folder: Path = FOLDER) -> None:
     print(f"\n{schedule.title}")
     for violation in verdict.violations:
         print(f"  {violation}")
-    print(f"  run it again: python -m exploration --replay {file}, or watch it: stepship simulate {file}")
+    print(
+        f"  run it again: .venv/bin/python -m exploration --replay {file}\n"
+        f"  watch it: .venv/bin/stepship simulate --scenario {file}"
+    )
 
 
 def _replay(file: Path) -> int:
+    try:
+        scenario = read_scenario(file)
+    except ScenarioError as error:
+        print(error, file=sys.stderr)
+        return 2
     document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if document.get("config") != cases.CONFIG or len(scenario.steps) == 1:
+        print(f"{file}: is not one that the exploration kept; use stepship simulate --scenario {file}", file=sys.stderr)
+        return 2
     schedule = Schedule(
         str(document["description"]), bool(document.get("migration", True)), tuple(document["steps"][1:])
     )
@@ -88,10 +115,9 @@ def _replay(file: Path) -> int:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 on")
+    return int(text)
 
 
 if __name__ == "__main__":

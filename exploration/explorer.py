@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +22,7 @@ from lambdas.wiring import Wiring
 PAIRS_SHARE = RANDOM_SHARE = 0.15
 """Of the budget; what is left are singles. When there are no more singles, pairs and random ones get the rest."""
 
-BATCH = 20
+BATCH = 10
 """Schedules that a process is given at a time."""
 
 TELL_SECONDS = 10.0
@@ -143,8 +144,11 @@ def _in_world(
         rest = 0 if budget.is_narrow else count - len(of_singles) - len(of_pairs)
         for number in range(0, rest, BATCH):
             work[pool.submit(_wander, budget.seed * 100_000 + number, min(BATCH, rest - number))] = "random"
-        for done in as_completed(work):
-            yield work[done], done.result()
+        try:
+            for done in as_completed(work):
+                yield work[done], done.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _undisturbed(budget: Budget, *, migrates: bool) -> list[Schedule]:
@@ -193,6 +197,8 @@ _checkpoint: list[Checkpoint] = []
 
 
 def _enter(wiring: Callable[..., Wiring], migrates: bool) -> None:  # noqa: FBT001 (a pool passes no keywords)
+    # Ctrl-C goes to every process of the terminal; the one that started the others ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _checkpoint[:] = [_here.enter_context(Checkpoint(migrates=migrates, wiring=wiring))]
 
 

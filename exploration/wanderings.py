@@ -54,7 +54,7 @@ def wander(attempt: Callable[[Schedule], Verdict], *, migrates: bool, number: in
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )
-    @given(_schedules(migrates=migrates))
+    @given(_schedules(f"random, seed {number}", migrates=migrates))
     def holds(schedule: Schedule) -> None:
         verdict = attempt(schedule)
         ran.append((schedule, verdict))
@@ -77,20 +77,20 @@ class _Broken(Exception):
     """A schedule with violations."""
 
 
-def _schedules(*, migrates: bool) -> st.SearchStrategy[Schedule]:
+def _schedules(title: str, *, migrates: bool) -> st.SearchStrategy[Schedule]:
     tags = st.sampled_from((*cases.tags(migrates=migrates), cases.FIRST, UNKNOWN_TAG))
     # Half of the images are good: otherwise hardly a deployment would get to its end.
     good = st.just(cases.tag("healthy", "ok" if migrates else cases.NO_MIGRATION))
     steps = st.lists(_step(st.one_of(good, tags)), min_size=1, max_size=len(NAMES))
-    return steps.map(lambda drawn: _schedule(drawn, migrates=migrates))
+    return steps.map(lambda drawn: _schedule(title, drawn, migrates=migrates))
 
 
-def _schedule(drawn: list[dict[str, Any]], *, migrates: bool) -> Schedule:
+def _schedule(title: str, drawn: list[dict[str, Any]], *, migrates: bool) -> Schedule:
     steps: list[Mapping[str, Any]] = []
     for name, step in zip(NAMES, drawn, strict=False):
         first = not steps
         steps.append({"name": name, **{key: value for key, value in step.items() if not (first and key == "overlap")}})
-    return Schedule("random", migrates, tuple(steps))
+    return Schedule(title, migrates, tuple(steps))
 
 
 @st.composite
