@@ -142,15 +142,18 @@ def _stopped_records(call: Invocation, wiring: Wiring, now: float) -> tuple[Depl
     So too for whoever held the lock before and died with it: it could not write its own record.
     """
     state = call.state if isinstance(call.state, dict) else {}
-    takeover = (state.get("request") or {}).get("takeover") or (state.get("lock") or {}).get("deadHolder")
-    records: list[DeploymentRecord] = []
-    while isinstance(takeover, str) and len(records) < MAX_TAKEOVERS:
-        stopped = wiring.executions.describe(takeover)
+    waiting = [(state.get("request") or {}).get("takeover"), *((state.get("lock") or {}).get("deadHolders") or ())]
+    records: dict[str, DeploymentRecord] = {}
+    while waiting and len(records) < MAX_TAKEOVERS:
+        execution = waiting.pop(0)
+        if not isinstance(execution, str) or execution in records:
+            continue
+        stopped = wiring.executions.describe(execution)
         if stopped is None or stopped.status in ("RUNNING", "SUCCEEDED"):
-            break
-        records.append(_stopped_record(call, takeover, stopped, now))
-        takeover = stopped.request.get("takeover")
-    return tuple(records)
+            continue
+        records[execution] = _stopped_record(call, execution, stopped, now)
+        waiting.append(stopped.request.get("takeover"))
+    return tuple(records.values())
 
 
 def _stopped_record(call: Invocation, execution: str, stopped: ExecutionFacts, now: float) -> DeploymentRecord:

@@ -105,7 +105,7 @@ class ReleasesTable(Gateway):
             waiting_rollback=claims["waitingRollback"],
             newest=claims["newest"],
             journal=item["journal"]["S"] if "journal" in item else None,
-            dead_holder=item["deadHolder"]["S"] if "deadHolder" in item else None,
+            dead_holders=tuple(item["deadHolders"]["SS"]) if "deadHolders" in item else (),
         )
 
     def read_journal(self) -> Plan | None:
@@ -127,9 +127,10 @@ class ReleasesTable(Gateway):
                 item[key] = {"S": json.dumps(encode(claim))}
                 if key == "holder":
                     item["holderExecution"] = {"S": claim.execution}
-        for key, text in (("journal", write.journal), ("deadHolder", write.dead_holder)):
-            if text is not None:
-                item[key] = {"S": text}
+        if write.journal is not None:
+            item["journal"] = {"S": write.journal}
+        if write.dead_holders:
+            item["deadHolders"] = {"SS": list(write.dead_holders)}
         try:
             self.call(
                 "put_item",
@@ -325,7 +326,7 @@ class ReleasesTable(Gateway):
         return item
 
     def _free_lock(self, execution: str, token: int, *, keep_journal: bool) -> dict[str, Any]:
-        gone = ["holder", "holderExecution", "deadHolder", "leaseExpiresAt", *([] if keep_journal else ["journal"])]
+        gone = ["holder", "holderExecution", "deadHolders", "leaseExpiresAt", *([] if keep_journal else ["journal"])]
         return {
             "Update": {
                 "TableName": self.table,

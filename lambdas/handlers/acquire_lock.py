@@ -68,7 +68,7 @@ def _result(decision: LockDecision, token: int) -> Json:
         "token": decision.lock.token if decision.lock else token,
         "waitSeconds": decision.wait_seconds,
         "inherited": decision.inherited,
-        "deadHolder": decision.dead_holder,
+        "deadHolders": list(decision.dead_holders),
     }
 
 

@@ -28,6 +28,9 @@ class Kind(StrEnum):
 
 WISHES = (Kind.DEPLOY, Kind.ROLLBACK)
 
+MAX_DEAD_HOLDERS = 20
+"""Executions in a row whose missing records one ending writes: a transaction has room for 100 items."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -76,8 +79,8 @@ class Lock:
     journal
         The plan whose writes may have begun, as JSON; set before the first write, and cleared when the
         world is whole again. It outlives the holder when that could not put things back.
-    dead_holder
-        The dead execution that the holder took the lock from: its record may be missing.
+    dead_holders
+        The dead executions that had the lock before and did not free it: their records may be missing.
     """
 
     version: int = 0
@@ -88,7 +91,7 @@ class Lock:
     waiting_rollback: Claim | None = None
     newest: Claim | None = None
     journal: str | None = None
-    dead_holder: str | None = None
+    dead_holders: tuple[str, ...] = ()
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -130,8 +133,8 @@ class LockDecision:
         The item to write if it is still at ``version``; None when nothing changes.
     inherited
         The holder before was stopped after its first write: its journal says how to put things back.
-    dead_holder
-        The execution that held the lock until now and is dead: its record may be missing.
+    dead_holders
+        The executions that had the lock before and are dead: their records may be missing.
     """
 
     status: LockStatus
@@ -139,7 +142,7 @@ class LockDecision:
     wait_seconds: int = 0
     lock: Lock | None = None
     inherited: bool = False
-    dead_holder: str | None = None
+    dead_holders: tuple[str, ...] = ()
 
 
 def claim_of(request: Request, execution: str, started_at: float) -> Claim:
@@ -267,7 +270,8 @@ def _hold(lock: Lock, attempt: LockTry, reason: str) -> LockDecision:
     mine = lock.holder is not None and lock.holder.execution == me.execution
     inherited = not mine and lock.journal is not None
     # Infrastructure writes no records: what it finds missing it leaves to the next execution.
-    dead = lock.owner.execution if lock.owner and not mine else lock.dead_holder
+    died = (lock.owner.execution,) if lock.owner and not mine else ()
+    dead = tuple(dict.fromkeys((*lock.dead_holders, *died)))[-MAX_DEAD_HOLDERS:]
     held = replace(
         lock,
         token=lock.token if mine else lock.token + 1,
@@ -276,7 +280,7 @@ def _hold(lock: Lock, attempt: LockTry, reason: str) -> LockDecision:
         waiting_deploy=_without(lock.waiting_deploy, me),
         waiting_rollback=_without(lock.waiting_rollback, me),
         newest=me if me.kind in WISHES and not (lock.newest and lock.newest.is_newer_than(me)) else lock.newest,
-        dead_holder=dead,
+        dead_holders=dead,
     )
     return LockDecision(LockStatus.HELD, reason, 0, held, inherited or (mine and lock.journal is not None), dead)
 

@@ -157,4 +157,4 @@ def test_infrastructure_waits_for_an_execution_that_has_the_lock(
     assert set(outcomes(told).values()) == {"noChange"}
     after = world.table.read_lock()
     # The next execution writes the record of the one that had the lock and wrote none.
-    assert (after.holder, after.token, after.dead_holder) == (None, lock.token + 2, execution)
+    assert (after.holder, after.token, after.dead_holders) == (None, lock.token + 2, (execution,))

@@ -122,6 +122,23 @@ def test_whoever_gets_the_lock_after_an_execution_that_could_not_write_its_endin
     assert "by-a-person looked after it" in str(found["unrecorded"].report.message)
 
 
+def test_two_in_a_row_that_could_not_write_their_endings_both_get_a_record(world: World) -> None:
+    world.aws.faults.add(
+        CallFault(CallAction.ERROR, "dynamodb", "TransactWriteItems", times=99, code="AccessDenied", http_status=400)
+    )
+    for name in ("one", "two"):
+        assert world.run({"imageTag": "missing", "dryRun": True}, name).state == "Rejected"
+    push(world, "v1")
+    for name in ("three", "four"):
+        assert world.run({"imageTag": "v1", "dryRun": True}, name).state == "Rejected"
+    assert world.table.history(9) == ()
+    world.aws.faults.clear()
+    assert world.run({"imageTag": "v1", "dryRun": True}, "five").state == "Planned"
+    found = {record.execution.rsplit(":", 1)[-1]: record.outcome for record in world.table.history(9)}
+    # The first two never had the lock, so nobody after them knows of them.
+    assert found == {"three": "Rejected", "four": "Rejected", "five": "Planned"}
+
+
 def test_an_execution_that_ended_by_itself_keeps_its_own_record(world: World) -> None:
     flow = at_end(world, "Release lock")
     flow.call()

@@ -138,10 +138,10 @@ def test_a_new_holder_begins_with_steps_of_its_own() -> None:
 
 
 def test_the_dead_holder_before_is_known_until_the_lock_is_free() -> None:
-    assert TABLE.swap_lock(Lock(), Lock(token=1, holder=ONE, dead_holder=TWO.execution))
-    assert TABLE.read_lock().dead_holder == TWO.execution
+    assert TABLE.swap_lock(Lock(), Lock(token=1, holder=ONE, dead_holders=(TWO.execution,)))
+    assert TABLE.read_lock().dead_holders == (TWO.execution,)
     TABLE.finish(Ending(record(ONE), token=1))
-    assert TABLE.read_lock().dead_holder is None
+    assert TABLE.read_lock().dead_holders == ()
 
 
 def test_a_free_lock_cannot_be_renewed() -> None:

@@ -243,4 +243,4 @@ def test_infrastructure_is_waited_for_until_its_lease_ends_and_step_functions_is
     assert busy["reason"].startswith("infra:octocat@1f3c has been deploying infrastructure for 90 s")
     one.wait(31)
     held = one.call()
-    assert (held["status"], held["token"], held["deadHolder"]) == ("held", 2, None)
+    assert (held["status"], held["token"], held["deadHolders"]) == ("held", 2, [])

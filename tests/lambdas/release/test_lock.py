@@ -200,9 +200,10 @@ def test_a_new_holder_gets_the_next_token_and_a_lease_from_now() -> None:
 
 def test_who_takes_the_lock_from_a_dead_holder_knows_it_and_keeps_knowing_it() -> None:
     taken = decide(held_by(older))
-    assert taken.dead_holder == "older"
+    assert taken.dead_holders == ("older",)
     assert taken.lock is not None
-    assert decide(taken.lock).dead_holder == "older"
+    assert decide(taken.lock).dead_holders == ("older",)
+    assert decide(taken.lock, newer, now=NOW + 100).dead_holders == ("older", "me")
 
 
 def test_a_try_of_an_execution_that_has_ended_takes_nothing() -> None:

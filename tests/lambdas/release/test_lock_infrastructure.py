@@ -120,14 +120,14 @@ def test_infrastructure_takes_no_waiting_place_and_clears_none() -> None:
 
 def test_dead_infrastructure_leaves_no_record_to_write() -> None:
     decision = decide(DEAD, deploy)
-    assert (decision.dead_holder, decision.inherited) == (None, False)
+    assert (decision.dead_holders, decision.inherited) == ((), False)
 
 
 def test_a_record_that_infrastructure_found_missing_is_left_to_the_next_execution() -> None:
     taken = decide(CODE, infra).lock
     assert taken is not None
-    assert decide(freed(taken), deploy).dead_holder == "code"
-    assert decide(replace(taken, lease_expires_at=NOW), deploy).dead_holder == "code"
+    assert decide(freed(taken), deploy).dead_holders == ("code",)
+    assert decide(replace(taken, lease_expires_at=NOW), deploy).dead_holders == ("code",)
 
 
 def test_a_journal_outlives_infrastructure() -> None:
