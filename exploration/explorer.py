@@ -131,7 +131,8 @@ def _in_world(
     migrates = deployments[0].migrates
     # Forked: the processes share what this one has imported, and the planted bug need not travel.
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(budget.jobs, context, _enter, (wiring, migrates)) as pool:
+    pool = ProcessPoolExecutor(budget.jobs, context, _enter, (wiring, migrates))
+    try:
         generator = random.Random(f"{budget.seed} {migrates}")
         undisturbed_ones = list(zip(deployments, pool.map(_probe, deployments), strict=True))
         yield "undisturbed", [(schedule, _bare(verdict)) for schedule, verdict in undisturbed_ones]
@@ -144,11 +145,11 @@ def _in_world(
         rest = 0 if budget.is_narrow else count - len(of_singles) - len(of_pairs)
         for number in range(0, rest, BATCH):
             work[pool.submit(_wander, budget.seed * 100_000 + number, min(BATCH, rest - number))] = "random"
-        try:
-            for done in as_completed(work):
-                yield work[done], done.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        for done in as_completed(work):
+            yield work[done], done.result()
+    finally:
+        # Not by `with`, which would wait for all that is queued when somebody has pressed Ctrl-C.
+        pool.shutdown(cancel_futures=True)
 
 
 def _undisturbed(budget: Budget, *, migrates: bool) -> list[Schedule]:
