@@ -10,7 +10,8 @@ FILE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 HEAD = """# Benchmarks
 
-Written by `make bench`; nothing here is written by hand. `python -m benchmarks --help` runs single sections.
+Written by `make bench`; nothing here is written by hand. `python -m benchmarks peers scale` (in `.venv/bin`)
+runs single sections.
 Times are of the machine that each section names, so compare them with each other and not with yours.
 """
 

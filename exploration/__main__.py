@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -23,7 +25,7 @@ TAGS = tuple(cases.tag(image, migration) for image, migration in cases.cases())
 STATES = tuple(step.state for step in STEPS)
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Explore, print what was found, and return the exit code: 1 when something broke."""
     parser = argparse.ArgumentParser(
         prog="python -m exploration",
@@ -34,11 +36,15 @@ def main() -> int:
     parser.add_argument("schedules", nargs="?", type=_positive, default=400, help="about how many to try (default 400)")
     parser.add_argument("--seed", type=int, default=1, help="which of them; the same seed tries the same (default 1)")
     parser.add_argument("--jobs", type=_positive, default=os.cpu_count() or 1, help="processes (default: all cores)")
-    parser.add_argument("--step", choices=STATES, metavar="STATE", help="break only this state, such as 'Roll back'")
+    parser.add_argument(
+        "--step", choices=STATES, metavar="STATE", help="break only this state, one that runs a function: 'Roll back'"
+    )
     parser.add_argument("--tag", choices=TAGS, metavar="TAG", help="break only deployments of it, such as crash-ok")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run one that was kept, and say what it breaks")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     if given.replay:
+        if given != parser.parse_args(["--replay", str(given.replay)]):
+            parser.error("--replay runs one file, and takes nothing beside it")
         return _replay(given.replay)
     print(f"exploring {given.schedules:,} schedules with seed {given.seed} in {given.jobs} processes", flush=True)
     try:
@@ -81,9 +87,9 @@ def keep(found: Found, folder: Path = FOLDER) -> None:
     document = Checkpoint(migrates=schedule.migrates).document(schedule)
     folder.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"\W+", "-", schedule.title.lower()).strip("-")[:80]
-    taken = sum(1 for _ in folder.glob(f"{name}*.yaml"))
-    file = folder / f"{name}{f'-{taken + 1}' if taken else ''}.yaml"
-    file.write_text(yaml.safe_dump(document, sort_keys=False, width=120), encoding="utf-8")
+    text = yaml.safe_dump(document, sort_keys=False, width=120)
+    file = _free_name(folder, name, text)
+    file.write_text(text, encoding="utf-8")
     print(f"\n{schedule.title}")
     for violation in verdict.violations:
         print(f"  {violation}")
@@ -91,6 +97,15 @@ def keep(found: Found, folder: Path = FOLDER) -> None:
         f"  run it again: .venv/bin/python -m exploration --replay {file}\n"
         f"  watch it: .venv/bin/stepship simulate --scenario {file}"
     )
+
+
+def _free_name(folder: Path, name: str, text: str) -> Path:
+    """Return the file for a find: the one that has it already, or the next that nothing stands in."""
+    for number in itertools.count(1):
+        file = folder / f"{name}{f'-{number}' if number > 1 else ''}.yaml"
+        if not file.exists() or file.read_text(encoding="utf-8") == text:
+            return file
+    raise AssertionError("numbers do not end")
 
 
 def _replay(file: Path) -> int:
@@ -121,4 +136,4 @@ def _positive(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

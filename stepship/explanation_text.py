@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from lambdas.release.failure import caught_failure
+
 Part = Literal["message", "cause", "evidence", "hint", "heading", "log", "missing", "done"]
 
 
@@ -19,7 +21,9 @@ def explanation_lines(report: Mapping[str, Any]) -> Iterator[tuple[Part, str]]:
     explanation = report.get("explanation") or {}
     causes = explanation.get("causes") or []
     if not causes:
-        yield "message", str(report.get("message") or "no step says why")
+        # A last step that could not write its report has left what Lambda says: JSON with a stack trace.
+        failure = caught_failure({"Cause": report.get("message") or "no step says why"}, {})
+        yield "message", failure.message
     for number, cause in enumerate(causes, 1):
         seen = f", seen {cause['seen']} times" if cause["seen"] > 1 else ""
         yield "cause", f"{number}. {cause['subject']}: {cause['cause']}{seen}"

@@ -13,10 +13,7 @@ from benchmarks.peers.scene import SERVICES, Scene
 from benchmarks.peers.tools import Job, Tool
 
 COUNTS = (1, 3, 10)
-"""Services of a deployment with a good image."""
-
-CRASHING_COUNTS = (1, 10)
-"""Services of a deployment with a crashing image: what three would say takes more than a minute."""
+"""Services of a deployment."""
 
 BACK_SECONDS = 20
 """How long is waited, after a tool has ended, for services that are still on their way back."""
@@ -136,7 +133,7 @@ def measure(scene: Scene, tools: Sequence[Tool], tell: Any) -> list[Attempt]:
     _, good = scene.image()
     found = []
     for crashes in (False, True):
-        for services in CRASHING_COUNTS if crashes else COUNTS:
+        for services in COUNTS:
             for tool in tools:
                 wanted = tool.fails_too if crashes else tool.deploys
                 if not wanted or services not in tool.counts:

@@ -109,24 +109,27 @@ def machine_calls(attempt: Attempt) -> int:
     return sum(count for operation, count in attempt.calls.items() if operation not in FOLLOWING)
 
 
+OF_PEER = " of the best peer's"
+"""The unit of a ratio."""
+
 DETECTION = Goal(
-    "detection, of the best peer's",
+    "detection",
     0.5,
-    "",
+    OF_PEER,
     "Both look every second, so half a second passes in the mean for both. fabfuel needs one process for each service, "
     "and has no more to do than that for one; looking more often would be paid with the account's 20 DescribeServices.",
 )
 FAILED = Goal(
-    "time to failed, of the best peer's",
+    "time to failed",
     0.5,
-    "",
+    OF_PEER,
     "Both look every second. Stepship counts failed tasks before ECS gives up, and gathers stopped reasons and log "
     "lines before it says so.",
 )
 CALLS = Goal(
-    "AWS calls per service, of the best peer's",
+    "AWS calls per service",
     1.0,
-    "",
+    OF_PEER,
     "Lock, journal, history, pinned parameters and the preflight are calls that no peer makes, and a deployment of one "
     "service makes as many of them as one of ten; the rest is one DescribeTaskDefinition, one RegisterTaskDefinition, "
     "one UpdateService and one pinned parameter for each service.",
@@ -147,7 +150,7 @@ OVERHEAD_COLD = Goal(
     1,
 )
 _MOST = "Most of it is functions that wait for a rollout of twenty minutes, and their ways back to the machine."
-DOLLARS = Goal("dollars a deploy, as configured for production", 0.01, "", _MOST, 4)
+DOLLARS = Goal("cost of a deploy, as configured for production", 0.01, " dollars", _MOST, 4)
 
 
 def goals(attempts: Sequence[Attempt], cold: Machine, ours: str, yardsticks: Sequence[str]) -> list[str]:

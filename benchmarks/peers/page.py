@@ -56,7 +56,7 @@ def warm_up(made: Scene) -> Attempt:
 def progress(each: Attempt) -> str:
     """Return a line for who watches ``make bench``."""
     what = "crashing image" if each.crashes else "good image"
-    return f"{each.tool}, {each.services} services, {what}: {each.wall_seconds:.1f} s, {each.calls.total()} AWS calls"
+    return f"{each.tool}, {counted(each.services)}, {what}: {each.wall_seconds:.1f} s, {each.calls.total()} AWS calls"
 
 
 def render(chosen: Sequence[Tool], found: Sequence[Attempt], cold: Machine, measured: str) -> str:
@@ -179,7 +179,7 @@ def _calls(found: Sequence[Attempt]) -> str:
 
 
 def _parts(found: Sequence[Attempt], cold: Machine) -> str:
-    ours = [(f"{each.services} services", take_apart(each)) for each in found if each.tool == OURS.name]
+    ours = [(counted(each.services), take_apart(each)) for each in found if each.tool == OURS.name]
     named = [("1 service, all functions cold", cold), *ours]
     crashes = [each.crashes for each in found if each.tool == OURS.name]
     rows = []
@@ -206,6 +206,11 @@ def _parts(found: Sequence[Attempt], cold: Machine) -> str:
     )
     columns = ["deploy of", "transitions", "invocations", "overhead s", "in functions s"]
     return table([*columns, "Step Functions", "Lambda", "calls", "total"], rows) + words
+
+
+def counted(services: int) -> str:
+    """``1 service``, ``10 services``."""
+    return f"{services} service{'' if services == 1 else 's'}"
 
 
 def _seconds(value: float | None) -> str:

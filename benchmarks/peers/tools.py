@@ -267,8 +267,6 @@ def tools() -> list[Tool]:
             aws_cli,
             BREAKER,
             look_seconds=15,
-            # Its waiter decides, for three services as for one: half a minute that says nothing new.
-            counts=(1, 10),
             # Our script's own question, what the services run now.
             looks_after=1,
         ),

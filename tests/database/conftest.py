@@ -7,14 +7,15 @@ from dataclasses import replace
 import pytest
 
 from database.migrate import Target
-from tests.database.postgres import connect, running
+from tests.database.postgres import connect, packaged, programs, running
 
 NUMBERS = itertools.count(1)
+SERVERS = {"wheel": programs(), **{f"debian-{folder.parent.name}": folder for folder in packaged()}}
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Target]:
-    with running() as target:
+@pytest.fixture(scope="session", params=SERVERS)
+def server(request: pytest.FixtureRequest) -> Iterator[Target]:
+    with running(SERVERS[request.param]) as target:
         yield target
 
 

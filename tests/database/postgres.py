@@ -1,4 +1,7 @@
-"""A PostgreSQL server of the tests' own: the programs of a wheel, on a port of 127.0.0.1, with data that go away."""
+"""A PostgreSQL server of the tests' own, on a port of 127.0.0.1, with data that go away.
+
+Its programs are a wheel's, of the version that the cluster has; and those of Debian's package, where that is installed.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,8 @@ NOBODY = 65_534
 
 
 @contextmanager
-def running() -> Iterator[Target]:
-    """Start a server for as long as the block lasts; yield its first database."""
+def running(bin_folder: Path) -> Iterator[Target]:
+    """Start a server of these programs for as long as the block lasts; yield its first database."""
     is_root = os.geteuid() == 0
     as_nobody: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if is_root else {}
     # Not pytest's folder: nobody else may look into that.
@@ -37,9 +40,9 @@ def running() -> Iterator[Target]:
     try:
         data.mkdir(mode=0o700)
         password.write_text(PASSWORD)
-        bin_folder = programs()
         if is_root:
-            bin_folder = copied(folder)
+            if bin_folder == programs():
+                bin_folder = copied(folder)
             for path in (folder, data, password):
                 os.chown(path, NOBODY, NOBODY)
         subprocess.run(
@@ -114,8 +117,13 @@ def installed() -> Path:
 
 
 def programs() -> Path:
-    """Return the folder of the server's programs."""
+    """Return the folder of the wheel's programs."""
     return installed() / BIN
+
+
+def packaged() -> list[Path]:
+    """Return the folders of the programs of Debian's packages, one for each version that is installed."""
+    return [file.parent for file in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
 
 
 def copied(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from exploration import cases
-from exploration.__main__ import keep
+from exploration.__main__ import keep, main
 from exploration.checkpoint import Checkpoint, Verdict
 from exploration.schedules import CALL_FAULTS, Place, Probe, Schedule, pairs, singles
 from exploration.wanderings import wander
@@ -105,8 +106,9 @@ def test_what_was_found_is_kept_as_a_file_that_says_how_to_run_it_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     schedule = next(iter(singles(PROBE)))
-    for _ in range(2):
-        keep((schedule, Verdict(("RolledBack",), ("api: runs nothing",))), tmp_path)
+    another = replace(schedule, steps=(*schedule.steps, {"rollback": True}))
+    for each in (schedule, another, schedule):
+        keep((each, Verdict(("RolledBack",), ("api: runs nothing",))), tmp_path)
     files = sorted(tmp_path.iterdir())
     assert [file.name for file in files] == [
         "crash-ok-plan-ssm-getparameters-no-1-refused-2.yaml",
@@ -117,3 +119,9 @@ def test_what_was_found_is_kept_as_a_file_that_says_how_to_run_it_again(
     said = capsys.readouterr().out
     assert "api: runs nothing" in said
     assert f"--replay {files[1]}" in said
+
+
+def test_a_replay_takes_no_other_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--replay", "found.yaml", "--seed", "2"])
+    assert (ended.value.code, "takes nothing beside it" in capsys.readouterr().err) == (2, True)
