@@ -17,15 +17,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from moto.dynamodb.models import dynamodb_backends
-from moto.dynamodb.models.dynamo_type import DynamoType
-
-from lambdas.aws.releases_table import LOCK_KEY
 from lambdas.release.history import Outcome
 from simulator.calls import ApiCall
+from simulator.endings import lock_holder
 from simulator.events import Event, EventKind
 from simulator.invariant import outcome_of
-from simulator.local_lambda import ACCOUNT, REGION
 from simulator.runs import Run
 from simulator.world import DEFINITION_FILE, World
 
@@ -63,7 +59,6 @@ class Judge:
         self._verified.update(DIGEST.findall(json.dumps(world.parameters())))
         self._definitions: dict[str, set[str]] = {}
         self._before: dict[str, dict[str, str]] = {}
-        self._at_end: dict[str, dict[str, str]] = {}
         self._told: dict[str, set[str]] = defaultdict(set)
         timeout = json.loads(DEFINITION_FILE.read_text())["TimeoutSeconds"]
         self._timeout_seconds = min(timeout, world.settings.machine.timeout_seconds)
@@ -85,7 +80,7 @@ class Judge:
         if truth in UNMOVED and run.arn in self._writers:
             yield f"{run.name} ended as {truth}, and has written"
         if truth == Outcome.ROLLED_BACK:
-            before, after = self._before.get(run.name, {}), self._at_end.get(run.name, {})
+            before, after = self._before.get(run.name, {}), self._world.endings.ran.get(run.name, {})
             for service, image in before.items():
                 if after.get(service) != image:
                     yield f"{run.name} ended as {truth}, and {service} ran {after.get(service)}, not {image} as before"
@@ -103,7 +98,7 @@ class Judge:
             return
         arn = self._arn_of(call.execution)
         self._writers.add(arn)
-        holder = self._holder()
+        holder = lock_holder(self._world.identity.table)
         if holder != arn:
             what = f"{call.execution}: {call.service}:{call.operation} in {call.state}"
             self._wrong.append(f"{what}, while the lock is held by {(holder or 'nobody').rpartition(':')[2]}")
@@ -115,23 +110,10 @@ class Judge:
             output = json.loads(str(event.detail["output"]))
             self._verified.update(DIGEST.findall(json.dumps(output.get("image", {}))))
         elif event.kind == EventKind.STATE_EXITED and event.state == "Plan":
-            self._before[event.execution] = self._images()
-        elif event.kind == EventKind.EXECUTION_ENDED:
-            self._at_end[event.execution] = self._images()
-
-    def _images(self) -> dict[str, str]:
-        cluster = self._world.platform.cluster
-        return {name: next(iter(seen.images.values())) for name, seen in self._world.live.snapshot(cluster).items()}
+            self._before[event.execution] = self._world.images()
 
     def _arn_of(self, execution: str) -> str:
         return next((run.arn for run in self._world.aws.runs if run.name == execution), execution)
-
-    def _holder(self) -> str | None:
-        """Read who holds the lock from the table itself: a call would take the handlers' time."""
-        table = dynamodb_backends[ACCOUNT][REGION].tables[self._world.identity.table]
-        item = table.get_item(DynamoType(LOCK_KEY["pk"]), DynamoType(LOCK_KEY["sk"]))
-        found = item.attrs.get("holderExecution") if item is not None else None
-        return None if found is None else str(found.value)
 
     def _digests(self, call: ApiCall) -> set[str]:
         params: Mapping[str, Any] = call.params

@@ -30,7 +30,7 @@ class Snapshot:
     first_images
         What each service ran before the first release.
     ran_at_end
-        Execution to service to the image that it ran when the execution ended, for those that succeeded.
+        Execution to service to the image that it ran when the execution's ending was written.
     migrations
         Release to the number of migration tasks that were started for it.
     """

@@ -26,6 +26,7 @@ from lambdas.wiring import Clock, Wiring
 from simulator.ecs import installed, live_ecs
 from simulator.ecs_operations import EcsOperations
 from simulator.ecs_world import EcsWorld
+from simulator.endings import Endings
 from simulator.events import Event, EventKind
 from simulator.images import HEALTHY, ImageBehavior, ScanResult
 from simulator.invariant import examine
@@ -130,7 +131,6 @@ class World:
         self.recoveries: list[Run] = []
         self.tags: dict[str, str] = {}
         self._first_images: dict[str, str] = {}
-        self._ran_at_end: dict[str, dict[str, str]] = {}
         self._pattern: EventPattern | None = None
         self._exit = ExitStack()
 
@@ -149,9 +149,11 @@ class World:
             )
             self._pattern = EventPattern(None, stopped_execution_pattern(self.machine_arn))
             self.aws.subscribe(self._play_event_bridge)
-            self.aws.subscribe(self._remember_what_ran)
+            self.endings = Endings(self.identity.table, self.machine_arn, self.images)
+            self.aws.watch_effects(self.endings.on_effect)
+            self.aws.subscribe(self.endings.on_event)
             self._wait_until_steady()
-            self._first_images = self._images()
+            self._first_images = self.images()
             self._exit = stack.pop_all()
         return self
 
@@ -281,7 +283,7 @@ class World:
             tag_parameter=self.identity.tag_parameter,
             images_path=self.identity.images_path,
             first_images=dict(self._first_images),
-            ran_at_end={name: dict(images) for name, images in self._ran_at_end.items()},
+            ran_at_end=dict(self.endings.ran),
             migrations={
                 who.removeprefix(MIGRATION_STARTED_BY): count
                 for who, count in self.live.started.items()
@@ -334,18 +336,11 @@ class World:
         arn = self.aws.function_arn
         return {arn(step.function_name(rendered)): arn(step.function_name(self.identity)) for step in STEPS}
 
-    def _images(self) -> dict[str, str]:
+    def images(self) -> dict[str, str]:
         """Return what each service runs now."""
         cluster = self.platform.cluster
         seen = {name.removeprefix(f"{cluster}-"): each for name, each in self.live.snapshot(cluster).items()}
         return {name: each.images[self.platform.container(name)] for name, each in seen.items()}
-
-    def _remember_what_ran(self, event: Event) -> None:
-        """Keep what runs when an execution succeeds: a green end must not be a lie."""
-        if event.kind != EventKind.EXECUTION_ENDED or event.detail["stateMachineArn"] != self.machine_arn:
-            return
-        if event.status == "SUCCEEDED":
-            self._ran_at_end[event.execution] = self._images()
 
     def _play_event_bridge(self, event: Event) -> None:
         """Start the recovery as the rule for stopped executions does."""
