@@ -13,12 +13,10 @@ from aws_cdk import aws_apigatewayv2_authorizers as authorizers
 from aws_cdk import aws_apigatewayv2_integrations as integrations
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from config import EnvironmentConfig
 from stacks.environment_stack import EnvironmentStack
-from statemachine.deployment import RETENTION
 from statemachine.nag import acknowledge
 
 ACCESS_LOG = {
@@ -114,13 +112,7 @@ class ApiGatewayStack(EnvironmentStack):
         # Below this name, deliveries of logs share one statement of the account's resource policy, which is short
         # (CloudWatch Logs User Guide, "Enable logging from AWS services").
         name = f"/aws/vendedlogs/{self.names.prefix}/api-gateway"
-        log_group = logs.LogGroup(
-            self,
-            "AccessLog",
-            log_group_name=name,
-            retention=RETENTION[self.settings.logs.retention_days],
-            removal_policy=self.removal_policy,
-        )
+        log_group = self.log_group("AccessLog", name)
         stage = apigateway.CfnStage(
             self,
             "Stage",

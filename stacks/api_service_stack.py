@@ -7,9 +7,7 @@ from typing import Any
 import aws_cdk as cdk
 from aws_cdk import aws_applicationautoscaling as appscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
-from aws_cdk import aws_servicediscovery as servicediscovery
 from constructs import Construct
 
 from config import EnvironmentConfig
@@ -39,7 +37,6 @@ class ApiServiceStack(EnvironmentStack):
         super().__init__(scope, settings=settings, **kwargs)
         targets = self._target_group()
         rule = self._listener_rule(targets)
-        namespace = self.read(self.names.namespace_id)
         service = Service(
             self,
             "Api",
@@ -54,19 +51,7 @@ class ApiServiceStack(EnvironmentStack):
             alarms=self._alarms(targets),
             # As long as the container's own health check may take: 15 s and 3 times 10 s, and some air.
             health_check_grace=cdk.Duration.seconds(60),
-            cloud_map=ecs.CloudMapOptions(
-                name="api",
-                cloud_map_namespace=servicediscovery.PrivateDnsNamespace.from_private_dns_namespace_attributes(
-                    self,
-                    "Namespace",
-                    namespace_name=self.names.namespace,
-                    namespace_id=namespace,
-                    namespace_arn=self.format_arn(
-                        service="servicediscovery", resource="namespace", resource_name=namespace
-                    ),
-                ),
-                dns_ttl=cdk.Duration.seconds(10),
-            ),
+            cloud_map=self.found_as("api"),
         )
         service.service.attach_to_application_target_group(targets)
         # ECS refuses a service whose target group belongs to no load balancer yet.

@@ -6,14 +6,13 @@ from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 from constructs import Construct
 
 from config import EnvironmentConfig
 from stacks.environment_stack import EnvironmentStack
 from stacks.names import DATABASE_PORT
-from statemachine.deployment import RETENTION
+from stacks.security_group import from_group, security_group, to_nowhere
 from statemachine.nag import acknowledge
 
 ENGINE = "aurora-postgresql"
@@ -76,7 +75,7 @@ class AuroraStack(EnvironmentStack):
         return group
 
     def _server_group(self, client: ec2.SecurityGroup) -> str:
-        """Create the cluster's group, and return its id; its rules are L1 to stand in it, as in compute-shared.
+        """Create the cluster's group, and return its id.
 
         It lets in whoever has the clients' group, and the tasks that let nobody in: the migration is one of them.
         """
@@ -84,27 +83,13 @@ class AuroraStack(EnvironmentStack):
             "Those that have the clients' group": client.security_group_id,
             "Worker, scheduler and migration": self.read(self.names.task_security_group),
         }
-        nowhere = ec2.CfnSecurityGroup.EgressProperty(
-            ip_protocol="icmp", from_port=252, to_port=86, cidr_ip="255.255.255.255/32", description="To nowhere"
-        )
-        return ec2.CfnSecurityGroup(
+        return security_group(
             self,
             "ServerGroup",
-            vpc_id=self.vpc.vpc_id,
-            group_description="PostgreSQL: from its clients and from tasks",
-            security_group_ingress=[
-                ec2.CfnSecurityGroup.IngressProperty(
-                    ip_protocol="tcp",
-                    from_port=DATABASE_PORT,
-                    to_port=DATABASE_PORT,
-                    source_security_group_id=group,
-                    description=who,
-                )
-                for who, group in sources.items()
-            ],
-            # Without a rule of ours, EC2 lets everything out.
-            security_group_egress=[nowhere],
-        ).attr_group_id
+            "PostgreSQL: from its clients and from tasks",
+            ingress=[from_group(group, DATABASE_PORT, who) for who, group in sources.items()],
+            egress=[to_nowhere("To nowhere")],
+        )
 
     def _cluster(self, server_group: str) -> rds.CfnDBCluster:
         aurora, production = self.settings.aurora, self.settings.is_production
@@ -147,20 +132,11 @@ class AuroraStack(EnvironmentStack):
         # Production leaves a snapshot behind, should anybody ever take its protection off.
         cluster.apply_removal_policy(cdk.RemovalPolicy.SNAPSHOT if production else cdk.RemovalPolicy.DESTROY)
         # Before the cluster, which would make a group of its own that keeps everything for ever.
-        cluster.node.add_dependency(self._log_group())
+        cluster.node.add_dependency(self.log_group("Logs", f"/aws/rds/cluster/{self.names.prefix}/postgresql"))
         if not production:
             acknowledge(cluster, "AwsSolutions-RDS10", "Protected in production; elsewhere it goes with its stack.")
         acknowledge(cluster, "AwsSolutions-RDS11", "The port that every client expects; two security groups reach it.")
         return cluster
-
-    def _log_group(self) -> logs.LogGroup:
-        return logs.LogGroup(
-            self,
-            "Logs",
-            log_group_name=f"/aws/rds/cluster/{self.names.prefix}/postgresql",
-            retention=RETENTION[self.settings.logs.retention_days],
-            removal_policy=self.removal_policy,
-        )
 
     def _instance(self, cluster: rds.CfnDBCluster, number: int) -> None:
         """Create the writer (0) or a reader; which of them writes is Aurora's decision after a failure."""

@@ -12,7 +12,6 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_servicediscovery as servicediscovery
 from constructs import Construct
@@ -22,11 +21,10 @@ from stacks.environment_stack import EnvironmentStack
 from stacks.image import WORKLOADS
 from stacks.log_bucket import LogBucket
 from stacks.names import API_PORT
-from statemachine.deployment import RETENTION
+from stacks.security_group import HTTPS, Egress, from_group, security_group, to_anywhere
 from statemachine.nag import acknowledge
 
 HTTP = 80
-HTTPS = 443
 
 IDLE_TIMEOUT = cdk.Duration.seconds(60)
 """ELB's own default, written down because the API has to keep idle connections for longer than this."""
@@ -54,7 +52,7 @@ class ComputeSharedStack(EnvironmentStack):
         super().__init__(scope, settings=settings, **kwargs)
         self._is_public = bool(settings.compute.certificate_arn)
         for name in WORKLOADS:
-            self._log_group(f"Logs-{name}", self.names.log_group(name))
+            self.log_group(f"Logs-{name}", self.names.log_group(name))
         self._cluster()
         self._namespace()
         self._table()
@@ -111,7 +109,7 @@ class ComputeSharedStack(EnvironmentStack):
         return ecs.ExecuteCommandConfiguration(
             logging=ecs.ExecuteCommandLogging.OVERRIDE,
             log_configuration=ecs.ExecuteCommandLogConfiguration(
-                cloud_watch_log_group=self._log_group("ExecLogs", self.names.exec_log_group)
+                cloud_watch_log_group=self.log_group("ExecLogs", self.names.exec_log_group)
             ),
         )
 
@@ -125,17 +123,7 @@ class ComputeSharedStack(EnvironmentStack):
         )
         self.publish(self.names.namespace_id, namespace.namespace_id, f"The Cloud Map namespace {self.names.namespace}")
 
-    def _log_group(self, id: str, name: str) -> logs.LogGroup:
-        return logs.LogGroup(
-            self,
-            id,
-            log_group_name=name,
-            retention=RETENTION[self.settings.logs.retention_days],
-            removal_policy=self.removal_policy,
-        )
-
-    # Who may talk to whom. All rules stand in their group: a rule beside it would be one more resource, and a
-    # group whose rules are in two places loses those that CloudFormation does not know at its next change.
+    # Who may talk to whom. All rules stand in their group: see security_group.py.
 
     def _load_balancer_security_group(self) -> ec2.SecurityGroup:
         cidr = self.settings.network.cidr
@@ -157,44 +145,23 @@ class ComputeSharedStack(EnvironmentStack):
         return group
 
     def _task_security_groups(self) -> None:
-        task = self._task_group("TaskGroup", "Worker, scheduler and migration: from nowhere", [])
-        callers = {"The load balancer": self._load_balancer_group.security_group_id, "Other services": task}
-        api = self._task_group(
-            "ApiGroup",
-            "The API: from the load balancer and from other services",
-            [
-                ec2.CfnSecurityGroup.IngressProperty(
-                    ip_protocol="tcp",
-                    from_port=API_PORT,
-                    to_port=API_PORT,
-                    source_security_group_id=group,
-                    description=who,
-                )
-                for who, group in callers.items()
-            ],
-        )
-        self.publish(self.names.api_security_group, api, "Lets the load balancer in on the API's port")
-        self.publish(self.names.task_security_group, task, "Lets nobody in")
-
-    def _task_group(self, id: str, description: str, ingress: list[ec2.CfnSecurityGroup.IngressProperty]) -> str:
-        """Create a group for tasks and return its id; a rule with another group as its source is L1 to be inside.
+        """Create the groups of the tasks.
 
         Outwards tasks reach AWS and the subgraphs by HTTPS, and whatever is in the VPC. DNS needs no rule.
         """
-        outside = ec2.CfnSecurityGroup.EgressProperty(
-            ip_protocol="tcp", from_port=HTTPS, to_port=HTTPS, cidr_ip="0.0.0.0/0", description="HTTPS to anywhere"
-        )
-        inside = ec2.CfnSecurityGroup.EgressProperty(
-            ip_protocol="-1", cidr_ip=self.settings.network.cidr, description="Everything in the VPC"
-        )
-        return ec2.CfnSecurityGroup(
+        inside = Egress(ip_protocol="-1", cidr_ip=self.settings.network.cidr, description="Everything in the VPC")
+        egress = [to_anywhere("HTTPS to anywhere"), inside]
+        task = security_group(self, "TaskGroup", "Worker, scheduler and migration: from nowhere", egress=egress)
+        callers = {"The load balancer": self._load_balancer_group.security_group_id, "Other services": task}
+        api = security_group(
             self,
-            id,
-            vpc_id=self.vpc.vpc_id,
-            group_description=description,
-            security_group_ingress=ingress or None,
-            security_group_egress=[outside, inside],
-        ).attr_group_id
+            "ApiGroup",
+            "The API: from the load balancer and from other services",
+            ingress=[from_group(group, API_PORT, who) for who, group in callers.items()],
+            egress=egress,
+        )
+        self.publish(self.names.api_security_group, api, "Lets the load balancer in on the API's port")
+        self.publish(self.names.task_security_group, task, "Lets nobody in")
 
     # The way in.
 

@@ -12,11 +12,15 @@ from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_servicediscovery as servicediscovery
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from config import EnvironmentConfig
 from stacks.names import Names
+from statemachine.deployment import RETENTION
 from statemachine.nag import acknowledge
 
 
@@ -74,6 +78,24 @@ class EnvironmentStack(cdk.Stack):
             cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if self.settings.is_production else cdk.RemovalPolicy.DESTROY
         )
 
+    def log_group(self, id: str, name: str, *, scope: Construct | None = None) -> logs.LogGroup:
+        """Create a log group that keeps its lines for as long as the config says.
+
+        Parameters
+        ----------
+        id, name
+            What it is called in the template, and in CloudWatch.
+        scope
+            Where it stands, if not in the stack itself.
+        """
+        return logs.LogGroup(
+            scope or self,
+            id,
+            log_group_name=name,
+            retention=RETENTION[self.settings.logs.retention_days],
+            removal_policy=self.removal_policy,
+        )
+
     def publish(self, name: str, value: str, description: str) -> None:
         """Publish a value for other stacks as an SSM parameter.
 
@@ -127,6 +149,23 @@ class EnvironmentStack(cdk.Stack):
             vpc_id="vpc-of-the-subnets",
             availability_zones=self.availability_zones,
             private_subnet_ids=self.read_list(self.names.private_subnet_ids, self.settings.network.availability_zones),
+        )
+
+    def found_as(self, name: str) -> ecs.CloudMapOptions:
+        """Return the options of a service that others in the VPC find as ``<name>.<namespace>``."""
+        namespace = self.read(self.names.namespace_id)
+        return ecs.CloudMapOptions(
+            name=name,
+            cloud_map_namespace=servicediscovery.PrivateDnsNamespace.from_private_dns_namespace_attributes(
+                self,
+                "Namespace",
+                namespace_name=self.names.namespace,
+                namespace_id=namespace,
+                namespace_arn=self.format_arn(
+                    service="servicediscovery", resource="namespace", resource_name=namespace
+                ),
+            ),
+            dns_ttl=cdk.Duration.seconds(10),
         )
 
 

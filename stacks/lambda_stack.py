@@ -6,17 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import aws_cdk as cdk
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from config import EnvironmentConfig
 from stacks.application_code import application_code
+from stacks.application_function import ApplicationFunction
 from stacks.environment_stack import EnvironmentStack
-from stacks.roles import role
-from statemachine.deployment import RETENTION
-from statemachine.nag import acknowledge
 from statemachine.permissions import Grant
 
 TIMEOUT = cdk.Duration.seconds(15)
@@ -58,44 +54,16 @@ class LambdaStack(EnvironmentStack):
     def _function(
         self, name: str, purpose: str, grants: list[Grant], environment: Mapping[str, str]
     ) -> lambda_.Function:
-        function_name = self.names.service(name)
-        part = Construct(self, name.title().replace("-", ""))
-        log_group = logs.LogGroup(
-            part,
-            "Logs",
-            log_group_name=f"/aws/lambda/{function_name}",
-            retention=RETENTION[self.settings.logs.retention_days],
-            removal_policy=self.removal_policy,
-        )
-        write_log = Grant(
-            ("logs:CreateLogStream", "logs:PutLogEvents"),
-            (log_group.log_group_arn,),
-            wildcard_reason="The log streams of the function's own log group.",
-        )
-        execution_role = role(
-            part,
-            "Role",
-            [*grants, write_log],
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-            description=f"What {function_name} may do",
-        )
-        function = lambda_.Function(
-            part,
-            "Function",
-            function_name=function_name,
-            description=f"{purpose} of {self.names.prefix}",
-            runtime=lambda_.Runtime.PYTHON_3_13,
-            architecture=lambda_.Architecture.ARM_64,
+        return ApplicationFunction(
+            self,
+            name.title().replace("-", ""),
+            name=name,
+            purpose=purpose,
             code=self._code,
             handler=f"functions.{name.replace('-', '_')}.handler",
             timeout=TIMEOUT,
-            memory_size=self.settings.functions.memory,
-            environment=dict(environment),
-            logging_format=lambda_.LoggingFormat.JSON,
-            application_log_level_v2=lambda_.ApplicationLogLevel.INFO,
-            # All that it may do stands above.
-            role=execution_role.without_policy_updates(),
-            log_group=log_group,
-        )
-        acknowledge(function, "AwsSolutions-L1", "Python 3.13 is what the tests run, and AWS supports it.")
-        return function
+            memory_mb=self.settings.functions.memory,
+            environment=environment,
+            grants=grants,
+            json_log=True,
+        ).function

@@ -7,13 +7,11 @@ from typing import Any
 
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from config import EnvironmentConfig
 from stacks.environment_stack import EnvironmentStack
 from stacks.roles import role
-from statemachine.deployment import RETENTION
 from statemachine.permissions import Grant
 
 MAX_ZONES = 3
@@ -81,13 +79,7 @@ class NetworkStack(EnvironmentStack):
 
     def _flow_logs(self) -> None:
         name = f"/aws/vpc/{self.names.prefix}/flow-logs"
-        log_group = logs.LogGroup(
-            self,
-            "FlowLogGroup",
-            log_group_name=name,
-            retention=RETENTION[self.settings.logs.retention_days],
-            removal_policy=self.removal_policy,
-        )
+        log_group = self.log_group("FlowLogGroup", name)
         # VPC User Guide, "IAM role for publishing flow logs to CloudWatch Logs", without creating groups.
         writing = ("logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams")
         writer = role(

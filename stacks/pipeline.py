@@ -11,14 +11,12 @@ from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_codepipeline as codepipeline
 from aws_cdk import aws_codestarnotifications as notifications
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from stacks.environment_stack import EnvironmentStack
 from stacks.pipeline_plan import Failure
 from stacks.pipeline_store import PipelineStore
 from stacks.roles import role
-from statemachine.deployment import RETENTION
 from statemachine.permissions import Grant
 
 Stage = codepipeline.CfnPipeline.StageDeclarationProperty
@@ -143,13 +141,7 @@ class DeliveryPipeline(Construct):
     def _build(self, build: Build) -> str:
         name = f"{self.name}-{build.name}"
         id = build.name.title().replace("-", "")
-        group = logs.LogGroup(
-            self,
-            f"{id}Log",
-            log_group_name=f"/aws/codebuild/{name}",
-            retention=RETENTION[self._stack.settings.logs.retention_days],
-            removal_policy=self._stack.removal_policy,
-        )
+        group = self._stack.log_group(f"{id}Log", f"/aws/codebuild/{name}", scope=self)
         cache = f"cache/{build.name}"
         grants = [
             Grant(

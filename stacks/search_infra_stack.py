@@ -7,18 +7,16 @@ from typing import Any
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_efs as efs
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from config import EnvironmentConfig
 from stacks.environment_stack import EnvironmentStack
 from stacks.names import SEARCH_PORT
-from statemachine.deployment import RETENTION
+from stacks.security_group import from_group, security_group, to_anywhere, to_nowhere, to_range
 from statemachine.nag import acknowledge
 
 NFS = 2049
-HTTPS = 443
 
 DATA_USER = 10001
 """User and group that own the data; the access point makes everybody who mounts it this user."""
@@ -49,49 +47,26 @@ class SearchInfraStack(EnvironmentStack):
         self.publish(self.names.search_server_security_group, server, "Lets the clients in")
         self._file_system(server)
         self._key()
-        logs.LogGroup(
-            self,
-            "Logs",
-            log_group_name=self.names.log_group("search"),
-            retention=RETENTION[settings.logs.retention_days],
-            removal_policy=self.removal_policy,
-        )
-
-    # Who may talk to whom. All rules stand in their group, as in compute-shared.
+        self.log_group("Logs", self.names.log_group("search"))
 
     def _groups(self) -> tuple[str, str]:
         """Create the groups of the clients and of the server, and return their ids."""
-        outside = _to("0.0.0.0/0", HTTPS, "HTTPS to anywhere: image, key, logs")
+        outside = to_anywhere("HTTPS to anywhere: image, key, logs")
         cidr = self.settings.network.cidr
-        client = self._group(
+        client = security_group(
+            self,
             "ClientGroup",
             "May talk to the search server: from nowhere",
-            egress=[outside, _to(cidr, SEARCH_PORT, "The search server, by its name")],
+            egress=[outside, to_range(cidr, SEARCH_PORT, "The search server, by its name")],
         )
-        server = self._group(
+        server = security_group(
+            self,
             "ServerGroup",
             "The search server: from its clients",
-            ingress=[_from(client, SEARCH_PORT, "Those that may search")],
-            egress=[outside, _to(cidr, NFS, "Its file system")],
+            ingress=[from_group(client, SEARCH_PORT, "Those that may search")],
+            egress=[outside, to_range(cidr, NFS, "Its file system")],
         )
         return client, server
-
-    def _group(
-        self,
-        id: str,
-        description: str,
-        *,
-        ingress: list[ec2.CfnSecurityGroup.IngressProperty] | None = None,
-        egress: list[ec2.CfnSecurityGroup.EgressProperty],
-    ) -> str:
-        return ec2.CfnSecurityGroup(
-            self,
-            id,
-            vpc_id=self.vpc.vpc_id,
-            group_description=description,
-            security_group_ingress=ingress,
-            security_group_egress=egress,
-        ).attr_group_id
 
     def _file_system(self, server: str) -> None:
         """Create the file system, a way in for one user into one folder, and let the server alone reach it.
@@ -99,11 +74,12 @@ class SearchInfraStack(EnvironmentStack):
         Elastic throughput: an index is small and busy when a task starts, which is what bursting, by size, is worst
         at. Automatic backups are AWS Backup's daily plan, kept for 35 days (EFS User Guide, "Backing up").
         """
-        group = self._group(
+        group = security_group(
+            self,
             "FileSystemGroup",
             "Data of the search server: from the server",
-            ingress=[_from(server, NFS, "The search server")],
-            egress=[NOWHERE],
+            ingress=[from_group(server, NFS, "The search server")],
+            egress=[to_nowhere("Nowhere")],
         )
         file_system = efs.FileSystem(
             self,
@@ -150,24 +126,6 @@ class SearchInfraStack(EnvironmentStack):
         resource = secret.node.default_child
         assert isinstance(resource, secretsmanager.CfnSecret)  # noqa: S101 (default_child knows no types)
         self.publish(self.names.search_key_arn, resource.attr_id, "The secret with the search server's API key")
-
-
-def _from(group: str, port: int, who: str) -> ec2.CfnSecurityGroup.IngressProperty:
-    return ec2.CfnSecurityGroup.IngressProperty(
-        ip_protocol="tcp", from_port=port, to_port=port, source_security_group_id=group, description=who
-    )
-
-
-def _to(cidr: str, port: int, what: str) -> ec2.CfnSecurityGroup.EgressProperty:
-    return ec2.CfnSecurityGroup.EgressProperty(
-        ip_protocol="tcp", from_port=port, to_port=port, cidr_ip=cidr, description=what
-    )
-
-
-NOWHERE = ec2.CfnSecurityGroup.EgressProperty(
-    ip_protocol="icmp", from_port=252, to_port=86, cidr_ip="255.255.255.255/32", description="Nowhere"
-)
-"""A rule that nothing matches, as the CDK writes it: a group without any may talk to everybody."""
 
 
 def _only_encrypted_and_allowed() -> iam.PolicyDocument:

@@ -7,19 +7,15 @@ from typing import Any
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as event_sources
-from aws_cdk import aws_logs as logs
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from config import EnvironmentConfig
 from stacks.application_code import application_code
+from stacks.application_function import ApplicationFunction
 from stacks.environment_stack import EnvironmentStack
-from stacks.roles import role
-from statemachine.deployment import RETENTION
-from statemachine.nag import acknowledge
+from stacks.work_queue import WorkQueue
 from statemachine.permissions import Grant
 
 MEMORY_MB = 256
@@ -61,7 +57,10 @@ class SearchLambdaStack(EnvironmentStack):
         self._clients = ec2.SecurityGroup.from_security_group_id(
             self, "ClientGroup", self.read(self.names.search_client_security_group), mutable=False
         )
-        queue = self._queue()
+        queue = WorkQueue(
+            self, "Changes", name=self.names.search_queue, visibility=VISIBILITY, max_receives=MAX_RECEIVES
+        )
+        self._dead_changes_alarm(queue)
         index = self._function(
             "index",
             "Writes changes to the search server",
@@ -80,22 +79,13 @@ class SearchLambdaStack(EnvironmentStack):
         query = self._function("query", "Answers searches", QUERY_TIMEOUT, [])
         self.publish(self.names.search_query_function_arn, query.function_arn, "The function that answers searches")
 
-    def _queue(self) -> sqs.Queue:
-        dead = sqs.Queue(
-            self,
-            "DeadChanges",
-            queue_name=f"{self.names.search_queue}-dead",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            retention_period=cdk.Duration.days(14),
-        )
-        acknowledge(dead, "AwsSolutions-SQS3", "This is the dead-letter queue itself.")
+    def _dead_changes_alarm(self, changes: WorkQueue) -> None:
         cloudwatch.Alarm(
             self,
             "DeadChangesAlarm",
             alarm_name=self.names.alarm("search-dead-changes"),
             alarm_description="Changes could not be indexed: the log of search-index says why, the queue holds them.",
-            metric=dead.metric_approximate_number_of_messages_visible(
+            metric=changes.dead.metric_approximate_number_of_messages_visible(
                 statistic="Maximum", period=cdk.Duration.minutes(5)
             ),
             threshold=0,
@@ -103,74 +93,20 @@ class SearchLambdaStack(EnvironmentStack):
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
-        return sqs.Queue(
-            self,
-            "Changes",
-            queue_name=self.names.search_queue,
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            visibility_timeout=VISIBILITY,
-            dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=MAX_RECEIVES),
-        )
 
     def _function(self, name: str, purpose: str, timeout: cdk.Duration, grants: list[Grant]) -> lambda_.Function:
-        """Create a function in the private subnets, where the server is, with its log group and its role."""
-        function_name = self.names.service(f"search-{name}")
-        part = Construct(self, name.title())
-        log_group = logs.LogGroup(
-            part,
-            "Logs",
-            log_group_name=f"/aws/lambda/{function_name}",
-            retention=RETENTION[self.settings.logs.retention_days],
-            removal_policy=self.removal_policy,
-        )
+        """Create a function where the server is."""
         key_arn = self.read(self.names.search_key_arn)
-        execution_role = role(
-            part,
-            "Role",
-            [
-                *grants,
-                Grant(("secretsmanager:GetSecretValue",), (key_arn,)),
-                Grant(
-                    ("logs:CreateLogStream", "logs:PutLogEvents"),
-                    (log_group.log_group_arn,),
-                    wildcard_reason="The log streams of the function's own log group.",
-                ),
-                # Lambda Developer Guide, "Giving Lambda functions access to resources in a VPC".
-                Grant(
-                    (
-                        "ec2:AssignPrivateIpAddresses",
-                        "ec2:CreateNetworkInterface",
-                        "ec2:DeleteNetworkInterface",
-                        "ec2:DescribeNetworkInterfaces",
-                        "ec2:DescribeSubnets",
-                        "ec2:UnassignPrivateIpAddresses",
-                    ),
-                    ("*",),
-                    wildcard_reason="Lambda checks that the role may do this everywhere before it takes the subnets.",
-                ),
-            ],
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-            description=f"What {function_name} may do",
-        )
-        function = lambda_.Function(
-            part,
-            "Function",
-            function_name=function_name,
-            description=f"{purpose} of {self.names.prefix}",
-            runtime=lambda_.Runtime.PYTHON_3_13,
-            architecture=lambda_.Architecture.ARM_64,
+        return ApplicationFunction(
+            self,
+            name.title(),
+            name=f"search-{name}",
+            purpose=purpose,
             code=self._code,
             handler=f"search.{name}.handler",
             timeout=timeout,
-            memory_size=MEMORY_MB,
+            memory_mb=MEMORY_MB,
             environment={"SEARCH_URL": self.names.search_url, "SEARCH_KEY_ARN": key_arn},
-            vpc=self.private_network,
-            vpc_subnets=ec2.SubnetSelection(subnets=self.private_network.private_subnets),
-            security_groups=[self._clients],
-            # All that it may do stands above; the event source would grant the queue once more.
-            role=execution_role.without_policy_updates(),
-            log_group=log_group,
-        )
-        acknowledge(function, "AwsSolutions-L1", "Python 3.13 is what the tests run, and AWS supports it.")
-        return function
+            grants=[*grants, Grant(("secretsmanager:GetSecretValue",), (key_arn,))],
+            security_group=self._clients,
+        ).function

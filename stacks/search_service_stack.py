@@ -12,13 +12,12 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
-from aws_cdk import aws_servicediscovery as servicediscovery
 from constructs import Construct
 
 from config import EnvironmentConfig
 from stacks.environment_stack import EnvironmentStack
 from stacks.names import SEARCH_PORT
-from stacks.roles import role
+from stacks.roles import task_role
 from stacks.search_infra_stack import DATA_USER
 from statemachine.permissions import Grant
 
@@ -125,7 +124,6 @@ class SearchServiceStack(EnvironmentStack):
         return definition
 
     def _service(self, definition: ecs.FargateTaskDefinition) -> ecs.FargateService:
-        namespace = self.read(self.names.namespace_id)
         compute = self.settings.compute
         return ecs.FargateService(
             self,
@@ -155,19 +153,7 @@ class SearchServiceStack(EnvironmentStack):
             circuit_breaker=ecs.DeploymentCircuitBreaker(enable=True, rollback=True),
             enable_ecs_managed_tags=True,
             propagate_tags=ecs.PropagatedTagSource.SERVICE,
-            cloud_map_options=ecs.CloudMapOptions(
-                name="search",
-                cloud_map_namespace=servicediscovery.PrivateDnsNamespace.from_private_dns_namespace_attributes(
-                    self,
-                    "Namespace",
-                    namespace_name=self.names.namespace,
-                    namespace_id=namespace,
-                    namespace_arn=self.format_arn(
-                        service="servicediscovery", resource="namespace", resource_name=namespace
-                    ),
-                ),
-                dns_ttl=cdk.Duration.seconds(10),
-            ),
+            cloud_map_options=self.found_as("search"),
         )
 
     def _alarm(self, service: ecs.FargateService) -> None:
@@ -208,12 +194,4 @@ class SearchServiceStack(EnvironmentStack):
 
     def _role(self, id: str, purpose: str, grants: list[Grant]) -> iam.Role:
         """Create a role outside the path of those that the deployer may pass: this is none of its services."""
-        return role(
-            self,
-            id,
-            grants,
-            assumed_by=iam.ServicePrincipal(
-                "ecs-tasks.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": self.account}}
-            ),
-            description=f"{purpose} of {self.names.service('search')}",
-        )
+        return task_role(self, id, grants, description=f"{purpose} of {self.names.service('search')}")

@@ -65,14 +65,6 @@ class Service(Construct):
         stack = cdk.Stack.of(self)
         assert isinstance(stack, EnvironmentStack)  # noqa: S101 (`image.resolve` says it to a person)
         self._stack, self._workload = stack, workload
-        zones = stack.settings.network.availability_zones
-        network = ec2.Vpc.from_vpc_attributes(
-            self,
-            "Network",
-            vpc_id="vpc-of-the-subnets",  # a service names its subnets alone, so nothing needs to be looked up
-            availability_zones=stack.availability_zones,
-            private_subnet_ids=stack.read_list(stack.names.private_subnet_ids, zones),
-        )
         self.tasks = TaskDefinitions(self, "Tasks", workload)
         security_group = ec2.SecurityGroup.from_security_group_id(
             self, "SecurityGroup", security_group_id, mutable=False
@@ -85,7 +77,7 @@ class Service(Construct):
                 self,
                 "Cluster",
                 cluster_name=stack.names.cluster,
-                vpc=network,
+                vpc=stack.private_network,
                 security_groups=[],
                 # Without it the CDK would let the tasks write to every log group.
                 execute_command_configuration=self._exec_logging() if compute.execute_command else None,
@@ -93,7 +85,7 @@ class Service(Construct):
             service_name=stack.names.service(workload.name),
             task_definition=self.tasks.definition,
             security_groups=[security_group],
-            vpc_subnets=ec2.SubnetSelection(subnets=network.private_subnets),
+            vpc_subnets=ec2.SubnetSelection(subnets=stack.private_network.private_subnets),
             assign_public_ip=False,
             capacity_provider_strategies=[
                 ecs.CapacityProviderStrategy(capacity_provider="FARGATE_SPOT" if compute.spot else "FARGATE", weight=1)

@@ -107,7 +107,9 @@ STAGES: tuple[Stage, ...] = (
             Part("api-service", needs=SERVICE_NEEDS),
             Part("worker-service", needs=SERVICE_NEEDS),
             Part("scheduler-service", needs=SERVICE_NEEDS),
-            Part("migration", needs=SERVICE_NEEDS),
+            # It reads nothing of db-migration's, but registers the task definition that is made there: no code deploy
+            # may find the one without the other.
+            Part("migration", needs=SERVICE_NEEDS, after=("db-migration",)),
             Part("search-service", needs=("network", "compute-shared", "search-infra"), section="search"),
             Part("search-lambda", needs=("network", "search-infra"), section="search"),
             Part("lambda", needs=("dynamodb",), section="functions"),

@@ -16,7 +16,7 @@ from config.platform import MigrationSettings, Task
 from stacks.environment_stack import EnvironmentStack
 from stacks.image import PLACEHOLDER_IMAGE, resolve
 from stacks.names import API_PORT
-from stacks.roles import role
+from stacks.roles import task_role
 from statemachine.nag import acknowledge, acknowledge_wildcards
 from statemachine.permissions import NO_RESOURCE, Grant
 
@@ -252,13 +252,10 @@ class TaskDefinitions(Construct):
 
     def _role(self, id: str, purpose: str, grants: Sequence[Grant]) -> iam.Role:
         """Create a role below the path that the deployer may pass, and nothing else may be."""
-        return role(
+        return task_role(
             self,
             id,
             grants,
-            assumed_by=iam.ServicePrincipal(
-                "ecs-tasks.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": self._stack.account}}
-            ),
             path=self._stack.names.role_path,
             description=f"{purpose} of {self._stack.names.service(self._workload.name)}",
         )

@@ -7,14 +7,13 @@ from typing import Any
 import aws_cdk as cdk
 from aws_cdk import aws_applicationautoscaling as appscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from config import EnvironmentConfig
 from stacks.environment_stack import EnvironmentStack
 from stacks.service import COOLDOWN, SLOWLY, Service
 from stacks.task import Workload
-from statemachine.nag import acknowledge
+from stacks.work_queue import WorkQueue
 from statemachine.permissions import Grant
 
 VISIBILITY = cdk.Duration.minutes(1)
@@ -40,7 +39,9 @@ class WorkerServiceStack(EnvironmentStack):
 
     def __init__(self, scope: Construct, *, settings: EnvironmentConfig, **kwargs: Any) -> None:
         super().__init__(scope, settings=settings, **kwargs)
-        self.queue = self._queue()
+        self.queue = WorkQueue(
+            self, "Jobs", name=self.names.jobs_queue, visibility=VISIBILITY, max_receives=MAX_RECEIVES
+        )
         service = Service(
             self,
             "Worker",
@@ -55,26 +56,6 @@ class WorkerServiceStack(EnvironmentStack):
             alarms=[self._age_alarm(), self._dead_jobs_alarm()],
         )
         self._scale(service)
-
-    def _queue(self) -> sqs.Queue:
-        self.dead_jobs = dead = sqs.Queue(
-            self,
-            "DeadJobs",
-            queue_name=f"{self.names.jobs_queue}-dead",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            retention_period=cdk.Duration.days(14),
-        )
-        acknowledge(dead, "AwsSolutions-SQS3", "This is the dead-letter queue itself.")
-        return sqs.Queue(
-            self,
-            "Jobs",
-            queue_name=self.names.jobs_queue,
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            visibility_timeout=VISIBILITY,
-            dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=MAX_RECEIVES),
-        )
 
     def _age_alarm(self) -> cloudwatch.Alarm:
         """Fire while jobs wait too long: the worker takes none, or too few."""
@@ -95,7 +76,7 @@ class WorkerServiceStack(EnvironmentStack):
 
     def _dead_jobs_alarm(self) -> cloudwatch.Alarm:
         """Fire while jobs die, and not because some have died once: it has to recover by itself."""
-        waiting = self.dead_jobs.metric_approximate_number_of_messages_visible(
+        waiting = self.queue.dead.metric_approximate_number_of_messages_visible(
             statistic="Maximum", period=cdk.Duration.minutes(1)
         )
         return cloudwatch.Alarm(

@@ -202,7 +202,7 @@ def _parts(found: Sequence[Attempt], cold: Machine) -> str:
         "functions*: without `Check rollout` and `Check rollback`, which wait; the rest of the overhead is detection, "
         "and the emulator's work between two states. Prices, with their sources, are in `benchmarks/peers/dollars.py`; "
         "the goal for dollars adds the visits and the seconds that production's config allows "
-        "(`benchmarks/peers/figures.py`)."
+        "(`benchmarks/peers/figures.py`). What the deployer costs while nobody deploys is in [cost.md](cost.md)."
     )
     columns = ["deploy of", "transitions", "invocations", "overhead s", "in functions s"]
     return table([*columns, "Step Functions", "Lambda", "calls", "total"], rows) + words

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lambdas.release.errors import StepshipError
+from stepship.commands.infra_work import Hearing, StackWork
 from stepship.durations import duration
 from stepship.errors import CommandError, wrong_usage
-from stepship.infra.cdk import NO_CHANGES, Cdk, Say
+from stepship.infra.cdk import NO_CHANGES
 from stepship.infra.cloudformation import CloudFormation
 from stepship.infra.layout import Layout, StackStage, Step, read_layout
 from stepship.infra.mending import Allowed, Mender
@@ -19,9 +19,6 @@ from stepship.infra.tools import AppOptions, Tools, holding_of, patience, synthe
 from stepship.infra.view import view_of
 from stepship.options import INTERRUPTED
 from stepship.session import Session
-
-LAST_LINES = 3
-"""Of the CDK's words about a stack whose events tell nothing."""
 
 
 @dataclass(frozen=True)
@@ -77,35 +74,16 @@ def deploy(session: Session, wish: InfraWish, tools: Tools | None = None) -> int
     return _tell(session, wish, stages, rollout, tools)
 
 
-class Deployer:
-    """Deploys one stack."""
+class Deployer(StackWork):
+    """Frees a stack if it is stuck, and deploys it."""
 
-    def __init__(self, session: Session, tools: Tools, cdk: Cdk, mender: Mender) -> None:
-        self._now, self._tools, self._cdk, self._mender = session.host.now, tools, cdk, mender
-
-    def __call__(self, step: Step, say: Say) -> Result:
-        """Free the stack if it is stuck, and deploy it."""
-        began_at, lines = self._now(), list[str]()
-
-        def hear(text: str) -> None:
-            lines.append(text)
-            say(text)
-
-        try:
-            self._mender.mend(step, say)
-            if self._tools.interrupts.count:
-                return Result(Outcome.NOT_STARTED, self._now() - began_at)
-            well = self._cdk.deploy(step.stack, hear)
-            if not well:
-                causes = self._tools.cloudformation.failures(step.stack, began_at)
-                return self._result(Outcome.FAILED, began_at, "; ".join(causes) or " / ".join(lines[-LAST_LINES:]))
-        except (CommandError, StepshipError) as error:
-            return self._result(Outcome.FAILED, began_at, str(error))
-        unchanged = any(NO_CHANGES in line for line in lines)
-        return self._result(Outcome.NO_CHANGE if unchanged else Outcome.DEPLOYED, began_at)
-
-    def _result(self, outcome: Outcome, began_at: float, reason: str = "") -> Result:
-        return Result(outcome, self._now() - began_at, reason)
+    def _act(self, step: Step, hear: Hearing) -> Outcome:
+        self._mender.mend(step, hear.say)
+        if self._tools.interrupts.count:
+            return Outcome.NOT_STARTED
+        if not self._cdk.deploy(step.stack, hear):
+            return Outcome.FAILED
+        return Outcome.NO_CHANGE if any(NO_CHANGES in line for line in hear.lines) else Outcome.DEPLOYED
 
 
 def _allowed(found: Layout, wish: InfraWish) -> Allowed:

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 
 import typer
 
-from lambdas.release.errors import StepshipError
-from stepship.commands.infra_deploy import LAST_LINES, infra_document
+from stepship.commands.infra_deploy import infra_document
+from stepship.commands.infra_work import Hearing, StackWork
 from stepship.errors import CommandError, wrong_usage
-from stepship.infra.cdk import Cdk, Say
 from stepship.infra.cloudformation import StackFacts
 from stepship.infra.layout import COORDINATOR, Layout, StackStage, Step, read_layout, reverse
 from stepship.infra.mending import Allowed, Mender
-from stepship.infra.rollout import Outcome, Result, Rollout
+from stepship.infra.rollout import Outcome, Rollout
 from stepship.infra.tools import AppOptions, Tools, holding_of, patience, synthesised, tools_of
 from stepship.infra.view import view_of
 from stepship.options import INTERRUPTED
@@ -87,29 +86,12 @@ def words(app: str, environment: str) -> str:
     return f"destroy {environment} of {app}"
 
 
-class Destroyer:
-    """Destroys one stack."""
+class Destroyer(StackWork):
+    """Waits until CloudFormation is not at a stack, and destroys it."""
 
-    def __init__(self, session: Session, tools: Tools, cdk: Cdk, mender: Mender) -> None:
-        self._now, self._tools, self._cdk, self._mender = session.host.now, tools, cdk, mender
-
-    def __call__(self, step: Step, say: Say) -> Result:
-        """Wait until CloudFormation is not at it, and destroy it."""
-        began_at, lines = self._now(), list[str]()
-
-        def hear(text: str) -> None:
-            lines.append(text)
-            say(text)
-
-        try:
-            self._mender.settle(step, say)
-            well = self._cdk.destroy(step.stack, hear)
-            causes = [] if well else self._tools.cloudformation.failures(step.stack, began_at)
-        except (CommandError, StepshipError) as error:
-            return Result(Outcome.FAILED, self._now() - began_at, str(error))
-        if well:
-            return Result(Outcome.DESTROYED, self._now() - began_at)
-        return Result(Outcome.FAILED, self._now() - began_at, "; ".join(causes) or " / ".join(lines[-LAST_LINES:]))
+    def _act(self, step: Step, hear: Hearing) -> Outcome:
+        self._mender.settle(step, hear.say)
+        return Outcome.DESTROYED if self._cdk.destroy(step.stack, hear) else Outcome.FAILED
 
 
 def _confirmed(

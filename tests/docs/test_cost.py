@@ -121,6 +121,16 @@ def test_what_a_deploy_costs_follows_the_config() -> None:
     assert actions(config.load("production")) == actions(dev) + 1, "it shows the changes; the answer is free"
 
 
+@pytest.mark.parametrize("environment", config.environments())
+def test_stepship_itself_costs_what_the_readme_says(environment: str) -> None:
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert "(less than a dollar a month at rest), less than a cent for each wave of a deploy" in readme
+    settings = config.load(environment)
+    assert sum(line.dollars for line in lines(settings) if line.part == "deployment-coordinator") < 1
+    waves = len({settings.api.wave, settings.worker.wave, settings.scheduler.wave})
+    assert deploy(settings).machine / waves < 0.01
+
+
 def test_the_states_are_all_states_of_the_machine() -> None:
     # Nothing but a state has a type in the language of the machine.
     assert states() == (ROOT / "statemachine" / "deployment.asl.json").read_text().count('"Type": "')

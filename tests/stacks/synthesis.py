@@ -16,15 +16,26 @@ ROOT = Path(__file__).parents[2]
 Template = dict[str, Any]
 
 UNTAGGABLE = {
-    "AWS::IAM::Policy",
+    "AWS::ApiGatewayV2::Integration",
+    "AWS::ApiGatewayV2::Route",
+    "AWS::ApplicationAutoScaling::ScalingPolicy",
+    "AWS::CloudFront::OriginAccessControl",
+    "AWS::CloudFront::ResponseHeadersPolicy",
     "AWS::EC2::Route",
     "AWS::EC2::SubnetRouteTableAssociation",
     "AWS::EC2::VPCGatewayAttachment",
+    "AWS::EFS::MountTarget",
+    "AWS::IAM::Policy",
+    "AWS::Lambda::Permission",
     "AWS::Logs::LogStream",
     "AWS::Logs::SubscriptionFilter",
     "AWS::S3::BucketPolicy",
-    "Custom::SeededParameters",
+    "AWS::SNS::TopicPolicy",
+    "AWS::SQS::QueuePolicy",
 }
+"""Types whose CloudFormation schema has no tags."""
+TAG_KEYS = ("Tags", "HostedZoneTags", "FileSystemTags", "AccessPointTags")
+"""What CloudFormation calls the tags; EFS has names of its own."""
 
 
 def by_environment(app_templates: Mapping[str, Template], part: str) -> dict[str, Template]:
@@ -45,9 +56,14 @@ def synthesise(kind: type[Any], settings: EnvironmentConfig) -> Template:
     return template
 
 
+def of_kind(template: Template, kind: str) -> dict[str, dict[str, Any]]:
+    """Return all resources of a type by logical id, whole: with policies and dependencies."""
+    return {name: each for name, each in template["Resources"].items() if each["Type"] == kind}
+
+
 def resources(template: Template, kind: str) -> list[dict[str, Any]]:
     """Return the properties of all resources of a type."""
-    return [each.get("Properties", {}) for each in template["Resources"].values() if each["Type"] == kind]
+    return [each.get("Properties", {}) for each in of_kind(template, kind).values()]
 
 
 def only(template: Template, kind: str) -> dict[str, Any]:
@@ -65,9 +81,21 @@ def parameters_read(template: Template) -> set[str]:
     """Return the names of the parameters that CloudFormation resolves for the stack."""
     return {
         each["Default"]
-        for name, each in template["Parameters"].items()
+        for name, each in template.get("Parameters", {}).items()
         if each["Type"].startswith("AWS::SSM::Parameter::Value") and name != "BootstrapVersion"
     }
+
+
+def parameter_of(template: Template, expression: Any) -> str:
+    """Return the name of the SSM parameter that an expression is resolved from."""
+    return str(template["Parameters"][expression["Ref"]]["Default"])
+
+
+def known_text(value: Any) -> str:
+    """Return the text of a joined value, with X for what only CloudFormation knows."""
+    if isinstance(value, str):
+        return value
+    return "".join(each if isinstance(each, str) else "X" for each in value["Fn::Join"][1])
 
 
 def flat(value: Any) -> str:
@@ -105,11 +133,8 @@ def allowed_on(role: dict[str, Any], action: str) -> set[str]:
     }
 
 
-def check_house_rules(template: Template, settings: EnvironmentConfig) -> None:
-    """Check what every stack keeps: no exports, tags on all, and an end to everything that piles up."""
-    text = json.dumps(template)
-    assert "Fn::ImportValue" not in text
-    assert not [name for name, output in template.get("Outputs", {}).items() if "Export" in output]
+def check_tags(template: Template, settings: EnvironmentConfig) -> None:
+    """Check that every resource that can be tagged says whose it is."""
     expected = {
         "app": settings.app,
         "environment": settings.environment,
@@ -117,11 +142,22 @@ def check_house_rules(template: Template, settings: EnvironmentConfig) -> None:
         "cost-center": settings.cost_center,
     }
     for name, resource in template["Resources"].items():
+        if resource["Type"] in UNTAGGABLE:
+            continue
+        tags = next((resource["Properties"][key] for key in TAG_KEYS if key in resource["Properties"]), None)
+        assert tags, f"{template['Description']}: {name} ({resource['Type']}) has no tags"
+        found = tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
+        assert expected.items() <= found.items(), f"{template['Description']}: {name}"
+
+
+def check_house_rules(template: Template, settings: EnvironmentConfig) -> None:
+    """Check what every stack keeps: no exports, tags on all, and an end to everything that piles up."""
+    text = json.dumps(template)
+    assert "Fn::ImportValue" not in text
+    assert not [name for name, output in template.get("Outputs", {}).items() if "Export" in output]
+    check_tags(template, settings)
+    for name, resource in template["Resources"].items():
         kind, properties = resource["Type"], resource.get("Properties", {})
-        if kind not in UNTAGGABLE:
-            tags = properties["Tags"]
-            found = tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
-            assert expected.items() <= found.items(), name
         if kind == "AWS::Logs::LogGroup":
             assert properties["RetentionInDays"] in {
                 settings.logs.retention_days,

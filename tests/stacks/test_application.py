@@ -20,7 +20,9 @@ from tests.stacks.synthesis import (
     allowed_on,
     by_environment,
     flat,
+    of_kind,
     only,
+    parameter_of,
     parameters_read,
     published,
     resources,
@@ -156,7 +158,7 @@ def test_each_route_reaches_the_function_that_its_stack_publishes(
     }
     for key, each in routes(api).items():
         integration = api["Resources"][each["Target"]["Fn::Join"][1][1]["Ref"]]["Properties"]
-        name = api["Parameters"][integration["IntegrationUri"]["Ref"]]["Default"]
+        name = parameter_of(api, integration["IntegrationUri"])
         assert name == PATH + wanted[key]
         assert name in known
         assert integration["PayloadFormatVersion"] == "2.0"
@@ -164,10 +166,7 @@ def test_each_route_reaches_the_function_that_its_stack_publishes(
 
 def test_each_function_may_be_invoked_for_its_own_route_alone(api: Template) -> None:
     permissions = resources(api, "AWS::Lambda::Permission")
-    found = {
-        api["Parameters"][each["FunctionName"]["Ref"]]["Default"]: flat(each["SourceArn"]).split("/", 1)[1]
-        for each in permissions
-    }
+    found = {parameter_of(api, each["FunctionName"]): flat(each["SourceArn"]).split("/", 1)[1] for each in permissions}
     assert found == {
         f"{PATH}functions/readItemArn": "*/GET/items/*",
         f"{PATH}functions/writeItemArn": "*/PUT/items/*",
@@ -243,9 +242,7 @@ def behaviours(frontend: Template) -> Iterator[dict[str, Any]]:
 
 
 def test_every_answer_carries_the_security_headers(frontend: Template) -> None:
-    (policy,) = [
-        name for name, each in frontend["Resources"].items() if each["Type"] == "AWS::CloudFront::ResponseHeadersPolicy"
-    ]
+    (policy,) = of_kind(frontend, "AWS::CloudFront::ResponseHeadersPolicy")
     assert [each["ResponseHeadersPolicyId"] for each in behaviours(frontend)] == 3 * [{"Ref": policy}]
     security = headers(frontend)["SecurityHeadersConfig"]
     rules = dict(each.split(" ", 1) for each in security["ContentSecurityPolicy"]["ContentSecurityPolicy"].split("; "))
@@ -283,10 +280,7 @@ def test_the_page_asks_its_own_address_for_what_the_api_has(frontend: Template, 
 
 
 def test_the_bucket_is_private_and_this_distribution_alone_reads_it(frontend: Template) -> None:
-    site, _ = sorted(
-        (each for each in frontend["Resources"].items() if each[1]["Type"] == "AWS::S3::Bucket"),
-        key=lambda each: each[0],
-    )[::-1]
+    site, _ = sorted(of_kind(frontend, "AWS::S3::Bucket").items(), reverse=True)
     assert all(site[1]["Properties"]["PublicAccessBlockConfiguration"].values())
     (policy,) = [each for each in resources(frontend, "AWS::S3::BucketPolicy") if each["Bucket"] == {"Ref": site[0]}]
     (allowed,) = [each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Allow"]

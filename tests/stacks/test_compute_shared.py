@@ -18,6 +18,7 @@ from tests.stacks.synthesis import (
     by_environment,
     check_house_rules,
     flat,
+    of_kind,
     only,
     parameters_read,
     published,
@@ -210,23 +211,17 @@ def test_requests_are_on_record_in_a_bucket_that_elb_alone_may_write(
     template = templates[environment]
     found = attributes(template)
     assert found["access_logs.s3.enabled"] == "true"
-    ((name, bucket),) = (
-        (name, each) for name, each in template["Resources"].items() if each["Type"] == "AWS::S3::Bucket"
-    )
+    ((name, bucket),) = of_kind(template, "AWS::S3::Bucket").items()
     assert found["access_logs.s3.bucket"] == {"Ref": name}
     (encryption,) = bucket["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
-    ((policy_name, policy),) = (
-        (name, each) for name, each in template["Resources"].items() if each["Type"] == "AWS::S3::BucketPolicy"
-    )
+    ((policy_name, policy),) = of_kind(template, "AWS::S3::BucketPolicy").items()
     said = policy["Properties"]["PolicyDocument"]["Statement"]
     (allowed,) = (each for each in said if each["Effect"] == "Allow")
     assert allowed["Principal"] == {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}
     assert allowed["Action"] == "s3:PutObject"
     assert flat(allowed["Resource"]).endswith("/AWSLogs/<AWS::AccountId>/*")
-    (load_balancer,) = (
-        each for each in template["Resources"].values() if each["Type"] == "AWS::ElasticLoadBalancingV2::LoadBalancer"
-    )
+    (load_balancer,) = of_kind(template, "AWS::ElasticLoadBalancingV2::LoadBalancer").values()
     assert policy_name in load_balancer["DependsOn"]
 
 
@@ -242,9 +237,8 @@ def test_the_api_is_reached_from_the_load_balancer_and_from_tasks_on_its_port(
     assert {(each["FromPort"], each["ToPort"]) for each in rules} == {(8080, 8080)}
     assert {flat(each["SourceSecurityGroupId"]) for each in rules} == {
         f'<["{name}", "GroupId"]>'
-        for name, each in template["Resources"].items()
-        if each["Type"] == "AWS::EC2::SecurityGroup"
-        and each["Properties"]["GroupDescription"].startswith(("The load balancer", "Worker"))
+        for name, each in of_kind(template, "AWS::EC2::SecurityGroup").items()
+        if each["Properties"]["GroupDescription"].startswith(("The load balancer", "Worker"))
     }
 
 
@@ -281,7 +275,7 @@ def test_every_rule_says_what_it_is_for_in_letters_that_ec2_takes(
 def test_the_table_can_be_put_back_to_any_second_and_production_cannot_lose_it(
     environment: str, templates: dict[str, Template]
 ) -> None:
-    (table,) = (each for each in templates[environment]["Resources"].values() if each["Type"] == "AWS::DynamoDB::Table")
+    (table,) = of_kind(templates[environment], "AWS::DynamoDB::Table").values()
     properties = table["Properties"]
     assert properties["TableName"] == f"v3-backend-{environment}-pools"
     assert {each["AttributeName"]: each["KeyType"] for each in properties["KeySchema"]} == {"pk": "HASH", "sk": "RANGE"}

@@ -18,14 +18,16 @@ from tests.stacks.synthesis import (
     by_environment,
     check_house_rules,
     flat,
+    known_text,
+    of_kind,
     only,
+    parameter_of,
     parameters_read,
     published,
     resources,
     security_group_rules,
     synthesise,
 )
-from tests.stacks.test_services import flat as as_json
 
 ENVIRONMENTS = config.environments()
 
@@ -37,8 +39,7 @@ def without_aurora(environment: str) -> EnvironmentConfig:
 
 def cluster(template: Template) -> dict[str, Any]:
     """Return the whole resource, with its policies."""
-    (found,) = (each for each in template["Resources"].values() if each["Type"] == "AWS::RDS::DBCluster")
-    assert isinstance(found, dict)
+    (found,) = of_kind(template, "AWS::RDS::DBCluster").values()
     return found
 
 
@@ -118,7 +119,7 @@ def test_the_log_group_is_there_before_the_cluster_would_make_one_without_an_end
     environment: str, app_templates: dict[str, Template]
 ) -> None:
     template = by_environment(app_templates, "aurora")[environment]
-    (name,) = (name for name, each in template["Resources"].items() if each["Type"] == "AWS::Logs::LogGroup")
+    (name,) = of_kind(template, "AWS::Logs::LogGroup")
     found = cluster(template)
     assert name in found["DependsOn"]
     assert found["Properties"]["EnableCloudwatchLogsExports"] == ["postgresql"]
@@ -128,11 +129,7 @@ def test_the_log_group_is_there_before_the_cluster_would_make_one_without_an_end
 
 def test_only_clients_and_tasks_get_in_and_only_from_private_subnets(app_templates: dict[str, Template]) -> None:
     template = app_templates["v3-backend-dev-aurora"]
-    groups = {
-        name: each["Properties"]
-        for name, each in template["Resources"].items()
-        if each["Type"] == "AWS::EC2::SecurityGroup"
-    }
+    groups = {name: each["Properties"] for name, each in of_kind(template, "AWS::EC2::SecurityGroup").items()}
     (server,) = (name for name in groups if name.startswith("ServerGroup"))
     (client,) = (name for name in groups if name.startswith("ClientGroup"))
     rules = groups[server]["SecurityGroupIngress"]
@@ -141,7 +138,7 @@ def test_only_clients_and_tasks_get_in_and_only_from_private_subnets(app_templat
     assert len(sources) == 2
     assert {"Fn::GetAtt": [client, "GroupId"]} in sources
     tasks = next(each for each in sources if "Ref" in each)
-    assert template["Parameters"][tasks["Ref"]]["Default"] == "/v3-backend/dev/compute/taskSecurityGroupId"
+    assert parameter_of(template, tasks) == "/v3-backend/dev/compute/taskSecurityGroupId"
     assert cluster(template)["Properties"]["VpcSecurityGroupIds"] == [{"Fn::GetAtt": [server, "GroupId"]}]
     assert "SecurityGroupIngress" not in groups[client]
     assert [each["CidrIp"] for each in groups[server]["SecurityGroupEgress"]] == ["255.255.255.255/32"]
@@ -220,7 +217,7 @@ def test_an_environment_has_one_migration_the_same_with_a_cluster_and_without(
         only(each, "AWS::ECS::TaskDefinition")
         for each in (without, app_templates[f"v3-backend-{environment}-db-migration"])
     ]
-    registry = parse_registry({f"/v3-backend/{environment}/services/migration": as_json(registered)})
+    registry = parse_registry({f"/v3-backend/{environment}/services/migration": known_text(registered)})
     assert registry.migration is not None
     assert {each["Family"] for each in definitions} == {registry.migration.family}
     assert {each["ContainerDefinitions"][0]["Name"] for each in definitions} == {registry.migration.container}
@@ -232,3 +229,10 @@ def test_without_aurora_there_is_no_cluster_and_nothing_that_needs_one() -> None
 
     everything, without = parts(chosen(config.load("dev"))), parts(chosen(without_aurora("dev")))
     assert set(everything) - set(without) == {"aurora", "db-migration"}
+
+
+def test_the_migration_is_registered_after_the_task_definition_that_it_names() -> None:
+    from stacks.stages import chosen, parts
+
+    assert "db-migration" in parts(chosen(config.load("dev")))["migration"].earlier
+    assert "db-migration" not in parts(chosen(without_aurora("dev")))["migration"].earlier

@@ -9,32 +9,11 @@ from typing import Any
 import pytest
 
 import config
-
-ROOT = Path(__file__).parents[2]
-UNTAGGED = {
-    "AWS::IAM::Policy",
-    "AWS::SNS::TopicPolicy",
-    "AWS::SQS::QueuePolicy",
-}
+from tests.stacks.synthesis import ROOT, Template, published
 
 
-def parameters(template: dict[str, Any]) -> dict[str, Any]:
-    return {
-        each["Properties"]["Name"]: json.loads(each["Properties"]["Value"])
-        for each in template["Resources"].values()
-        if each["Type"] == "AWS::SSM::Parameter"
-    }
-
-
-@pytest.mark.parametrize("environment", config.environments())
-def test_every_resource_says_whose_it_is(environment: str, templates: dict[str, dict[str, Any]]) -> None:
-    expected = {"app": "v3-backend", "environment": environment, "owner": "platform-team", "cost-center": "v3-backend"}
-    for name, resource in templates[environment]["Resources"].items():
-        if resource["Type"] in UNTAGGED:
-            continue
-        tags = resource["Properties"]["Tags"]
-        found = tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
-        assert expected.items() <= found.items(), name
+def parameters(template: Template) -> dict[str, Any]:
+    return {name: json.loads(value) for name, value in published(template).items()}
 
 
 def test_own_services_are_registered_by_this_one_stack(templates: dict[str, dict[str, Any]]) -> None:

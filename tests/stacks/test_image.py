@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import config
+from tests.stacks.synthesis import of_kind, only, resources
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 PINNED = {"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/v3-backend/dev/images/api"}
@@ -105,8 +106,7 @@ def test_a_service_runs_the_placeholder_only_while_nothing_was_ever_deployed(
     assert template["Conditions"] == {"NeverDeployed": {"Fn::Equals": [{"Ref": pinned}, PLACEHOLDER_IMAGE]}}
     definitions = {
         each["Properties"]["Family"]: (name, each)
-        for name, each in template["Resources"].items()
-        if each["Type"] == "AWS::ECS::TaskDefinition"
+        for name, each in of_kind(template, "AWS::ECS::TaskDefinition").items()
     }
     family = f"v3-backend-{environment}-{service}"
     assert sorted(definitions) == [family, f"{family}-placeholder"]
@@ -114,8 +114,7 @@ def test_a_service_runs_the_placeholder_only_while_nothing_was_ever_deployed(
     application, real = definitions[family]
     assert standing_in["Condition"] == "NeverDeployed"
     assert "Condition" not in real
-    (ecs_service,) = (each for each in template["Resources"].values() if each["Type"] == "AWS::ECS::Service")
-    assert ecs_service["Properties"]["TaskDefinition"] == {
+    assert only(template, "AWS::ECS::Service")["TaskDefinition"] == {
         "Fn::If": ["NeverDeployed", {"Ref": placeholder}, {"Ref": application}]
     }
     assert real["Properties"]["ContainerDefinitions"][0]["Image"] == {"Ref": pinned}
@@ -130,10 +129,6 @@ def test_with_an_image_in_the_context_there_is_no_placeholder(service: str) -> N
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
     context = {**flags, "aws:cdk:bundling-stacks": [], "environment": "dev", "imageTag": "sha-1"}
     template = cdk_app.build(context).synth().get_stack_by_name(f"v3-backend-dev-{service}-service").template
-    families = [
-        each["Properties"]["Family"]
-        for each in template["Resources"].values()
-        if each["Type"] == "AWS::ECS::TaskDefinition"
-    ]
+    families = [each["Family"] for each in resources(template, "AWS::ECS::TaskDefinition")]
     assert families == [f"v3-backend-dev-{service}"]
     assert "Conditions" not in template

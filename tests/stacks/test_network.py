@@ -14,6 +14,7 @@ from tests.stacks.synthesis import (
     by_environment,
     check_house_rules,
     flat,
+    of_kind,
     only,
     published,
     resources,
@@ -42,8 +43,8 @@ def subnets(template: Template, kind: str) -> dict[str, str]:
     """Return the ranges of the public or private subnets by logical id."""
     return {
         name: each["Properties"]["CidrBlock"]
-        for name, each in template["Resources"].items()
-        if each["Type"] == "AWS::EC2::Subnet" and f"Vpc{kind}" in name
+        for name, each in of_kind(template, "AWS::EC2::Subnet").items()
+        if f"Vpc{kind}" in name
     }
 
 

@@ -17,7 +17,17 @@ from lambdas.aws.releases_table import LOCK_KEY
 from stacks.pipeline_plan import GUIDE, PIPELINES, PLACE, Failure, plan, table
 from stacks.stages import batches, chosen
 from statemachine.steps import machine_name
-from tests.stacks.synthesis import ROOT, Template, allowed_on, flat, only, resources, statements, synthesise
+from tests.stacks.synthesis import (
+    ROOT,
+    Template,
+    allowed_on,
+    flat,
+    of_kind,
+    only,
+    resources,
+    statements,
+    synthesise,
+)
 
 Json = dict[str, Any]
 
@@ -51,9 +61,7 @@ def groups(stage: Json) -> list[set[str]]:
 
 
 def roles(template: Template) -> dict[str, Json]:
-    return {
-        name: each["Properties"] for name, each in template["Resources"].items() if each["Type"] == "AWS::IAM::Role"
-    }
+    return {name: each["Properties"] for name, each in of_kind(template, "AWS::IAM::Role").items()}
 
 
 def role_named(template: Template, beginning: str) -> Json:
@@ -255,7 +263,7 @@ def test_code_is_deployed_by_the_machine_and_only_when_an_image_is_named(
 @pytest.mark.parametrize("part", PARTS)
 def test_the_roles_of_its_actions_are_there_before_it(part: str, app_templates: dict[str, Template]) -> None:
     template = template_of(app_templates, "production", part)
-    (created,) = (each for each in template["Resources"].values() if each["Type"] == "AWS::CodePipeline::Pipeline")
+    (created,) = of_kind(template, "AWS::CodePipeline::Pipeline").values()
     names = {each["RoleName"]: name for name, each in roles(template).items() if "RoleName" in each}
     used = {flat(action["RoleArn"]) for stage in stages(template).values() for action in stage["Actions"]}
     assert {names[arn.rpartition("/")[2]] for arn in used} <= set(created["DependsOn"])

@@ -15,8 +15,11 @@ from tests.stacks.synthesis import (
     Template,
     allowed_on,
     by_environment,
+    check_house_rules,
     flat,
+    of_kind,
     only,
+    parameter_of,
     parameters_read,
     published,
     resources,
@@ -47,11 +50,6 @@ def container(service: Template) -> dict[str, Any]:
     return found
 
 
-def value_of(template: Template, expression: Any) -> str:
-    """Return the name of the SSM parameter that an expression is resolved from."""
-    return str(template["Parameters"][expression["Ref"]]["Default"])
-
-
 @pytest.mark.parametrize("environment", config.environments())
 def test_the_official_image_is_named_by_version_in_a_parameter_that_the_service_reads_when_it_is_deployed(
     environment: str, app_templates: dict[str, Template]
@@ -60,7 +58,7 @@ def test_the_official_image_is_named_by_version_in_a_parameter_that_the_service_
     infra = by_environment(app_templates, "search-infra")[environment]
     service = by_environment(app_templates, "search-service")[environment]
     assert published(infra)[name] == "docker.io/typesense/typesense:28.0"
-    assert value_of(service, container(service)["Image"]) == name
+    assert parameter_of(service, container(service)["Image"]) == name
 
 
 def test_there_is_no_repository_and_no_code_deployment_for_it(
@@ -78,7 +76,7 @@ def test_the_data_is_encrypted_backed_up_and_kept_in_production(
     environment: str, app_templates: dict[str, Template]
 ) -> None:
     infra = by_environment(app_templates, "search-infra")[environment]
-    (resource,) = [each for each in infra["Resources"].values() if each["Type"] == "AWS::EFS::FileSystem"]
+    (resource,) = of_kind(infra, "AWS::EFS::FileSystem").values()
     assert resource["Properties"]["Encrypted"] is True
     assert resource["Properties"]["BackupPolicy"] == {"Status": "ENABLED"}
     kept = "RetainExceptOnCreate" if environment == "production" else "Delete"
@@ -102,8 +100,8 @@ def test_typesense_writes_where_the_file_system_is_mounted_and_nowhere_else(infr
     (volume,) = only(service, "AWS::ECS::TaskDefinition")["Volumes"]
     assert volume["Name"] == mount["SourceVolume"]
     efs = volume["EFSVolumeConfiguration"]
-    assert value_of(service, efs["FilesystemId"]) == f"{PATH}fileSystemId"
-    assert value_of(service, efs["AuthorizationConfig"]["AccessPointId"]) == f"{PATH}accessPointId"
+    assert parameter_of(service, efs["FilesystemId"]) == f"{PATH}fileSystemId"
+    assert parameter_of(service, efs["AuthorizationConfig"]["AccessPointId"]) == f"{PATH}accessPointId"
     assert efs["TransitEncryption"] == "ENABLED"
     assert efs["AuthorizationConfig"]["IAM"] == "ENABLED"
     point = only(infra, "AWS::EFS::AccessPoint")
@@ -134,7 +132,7 @@ def test_the_key_is_a_secret_and_in_no_template(infra: Template, service: Templa
     assert only(infra, "AWS::SecretsManager::Secret")["GenerateSecretString"]["PasswordLength"] == 48
     (secret,) = container(service)["Secrets"]
     assert secret["Name"] == "TYPESENSE_API_KEY"
-    assert value_of(service, secret["ValueFrom"]) == f"{PATH}keyArn"
+    assert parameter_of(service, secret["ValueFrom"]) == f"{PATH}keyArn"
     assert "resolve:secretsmanager" not in json.dumps([infra, service, functions])
     assert "--api-key" not in container(service)["Command"]
 
@@ -242,7 +240,4 @@ def test_the_functions_need_nothing_but_what_is_in_their_asset(tmp_path: Path) -
 @pytest.mark.parametrize("part", ["search-infra", "search-service", "search-lambda"])
 def test_the_stack_keeps_the_house_rules(part: str, app_templates: dict[str, Template]) -> None:
     for environment, template in by_environment(app_templates, part).items():
-        settings = config.load(environment)
-        for group in resources(template, "AWS::Logs::LogGroup"):
-            assert group["RetentionInDays"] == settings.logs.retention_days
-        assert "Fn::ImportValue" not in json.dumps(template)
+        check_house_rules(template, config.load(environment))

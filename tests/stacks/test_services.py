@@ -10,14 +10,11 @@ import pytest
 
 import config
 from lambdas.release.registry import parse_registry
+from tests.stacks.synthesis import known_text, of_kind, resources
 
 Json = dict[str, Any]
 SERVICES = ("api", "worker", "scheduler")
 EVERYWHERE = [(environment, service) for environment in config.environments() for service in SERVICES]
-
-
-def resources(template: Json, kind: str) -> list[Json]:
-    return [each["Properties"] for each in template["Resources"].values() if each["Type"] == kind]
 
 
 def stack(templates: dict[str, Json], environment: str, service: str) -> Json:
@@ -63,11 +60,7 @@ def test_alarms_roll_a_rollout_back_by_ecs_and_by_stepship(
 ) -> None:
     template = stack(app_templates, environment, service)
     (found,) = resources(template, "AWS::ECS::Service")
-    alarms = {
-        name: each["Properties"]
-        for name, each in template["Resources"].items()
-        if each["Type"] == "AWS::CloudWatch::Alarm"
-    }
+    alarms = {name: each["Properties"] for name, each in of_kind(template, "AWS::CloudWatch::Alarm").items()}
     assert {each["AlarmName"] for each in alarms.values()} == {f"v3-backend-{environment}-{name}" for name in names}
     assert {each["AlarmName"] for each in alarms.values()} <= set(config.load(environment).circuit_breaker.alarms)
     # An alarm without data must not hold the first deploy back.
@@ -181,7 +174,7 @@ def test_the_registry_parameters_are_what_the_deployer_reads(environment: str, a
     registering = [stack(app_templates, environment, name) for name in SERVICES]
     for template in (*registering, app_templates[f"v3-backend-{environment}-migration"]):
         for parameter in resources(template, "AWS::SSM::Parameter"):
-            published[parameter["Name"]] = flat(parameter["Value"])
+            published[parameter["Name"]] = known_text(parameter["Value"])
     registry = parse_registry(published)
     prefix = f"v3-backend-{environment}"
     assert {service.name: service.service for service in registry.services} == {
@@ -194,17 +187,10 @@ def test_the_registry_parameters_are_what_the_deployer_reads(environment: str, a
     assert registry.migration.security_groups
 
 
-def flat(value: Any) -> str:
-    """Return the text of a joined value, with X for what only CloudFormation knows."""
-    if isinstance(value, str):
-        return value
-    return "".join(each if isinstance(each, str) else "X" for each in value["Fn::Join"][1])
-
-
 def test_a_revision_that_infrastructure_replaces_stays_active_for_a_rollback(app_templates: dict[str, Json]) -> None:
     for environment, service in EVERYWHERE:
-        for each in stack(app_templates, environment, service)["Resources"].values():
-            if each["Type"] == "AWS::ECS::TaskDefinition" and "Condition" not in each:
+        for each in of_kind(stack(app_templates, environment, service), "AWS::ECS::TaskDefinition").values():
+            if "Condition" not in each:
                 assert (each["UpdateReplacePolicy"], each["DeletionPolicy"]) == ("Retain", "Delete")
 
 

@@ -7,43 +7,15 @@ import importlib
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import config
 from stacks.stages import STAGES, Part, Stage, StageError, batches, check, chosen, parts
-
-ROOT = Path(__file__).parents[2]
+from tests.stacks.synthesis import ROOT, check_tags, parameters_read
 
 Json = dict[str, Any]
-UNTAGGABLE = {
-    "AWS::ApiGatewayV2::Integration",
-    "AWS::ApiGatewayV2::Route",
-    "AWS::ApplicationAutoScaling::ScalableTarget",
-    "AWS::ApplicationAutoScaling::ScalingPolicy",
-    "AWS::CloudWatch::Dashboard",
-    "AWS::CloudFront::OriginAccessControl",
-    "AWS::CloudFront::ResponseHeadersPolicy",
-    "AWS::EC2::Route",
-    "AWS::EC2::SubnetRouteTableAssociation",
-    "AWS::EC2::VPCGatewayAttachment",
-    "AWS::EFS::MountTarget",
-    "AWS::ECS::ClusterCapacityProviderAssociations",
-    "AWS::ElasticLoadBalancingV2::Listener",
-    "AWS::IAM::Policy",
-    "AWS::Lambda::Permission",
-    "AWS::Logs::LogStream",
-    "AWS::Logs::SubscriptionFilter",
-    "AWS::S3::BucketPolicy",
-    "AWS::SNS::TopicPolicy",
-    "AWS::SQS::QueuePolicy",
-    "Custom::SeededParameters",
-}
-"""Types whose CloudFormation schema has no tags, or whose tags the CDK does not set (a listener, its rules)."""
-TAG_KEYS = ("Tags", "HostedZoneTags", "FileSystemTags", "AccessPointTags")
-"""What CloudFormation calls the tags; EFS has names of its own."""
 
 
 def of(environment: str, templates: dict[str, Json]) -> dict[str, Json]:
@@ -63,15 +35,6 @@ def written(template: Json) -> set[str]:
     return names
 
 
-def read(template: Json) -> set[str]:
-    """Return the names of the parameters that a stack reads when it is deployed."""
-    return {
-        each["Default"]
-        for each in template.get("Parameters", {}).values()
-        if each["Type"].startswith("AWS::SSM::Parameter::Value<") and not each["Default"].startswith("/cdk-bootstrap/")
-    }
-
-
 @pytest.mark.parametrize("environment", config.environments())
 def test_what_a_stack_reads_is_written_by_exactly_one_stack_that_is_deployed_before_it(
     environment: str, app_templates: dict[str, Json]
@@ -79,7 +42,7 @@ def test_what_a_stack_reads_is_written_by_exactly_one_stack_that_is_deployed_bef
     stacks, known = of(environment, app_templates), parts(chosen(config.load(environment)))
     assert set(known) == set(stacks)
     for part, template in stacks.items():
-        for name in read(template):
+        for name in parameters_read(template):
             writers = [other for other, each in stacks.items() if name in written(each)]
             assert len(writers) == 1, f"{part} reads {name}, which {writers or 'nobody'} writes"
             assert writers[0] in before(part, known)
@@ -95,7 +58,7 @@ def before(part: str, known: dict[str, Part]) -> set[str]:
 
 def test_the_coordinator_can_be_deployed_alone(app_templates: dict[str, Json]) -> None:
     assert parts()["deployment-coordinator"].needs == ()
-    assert read(app_templates["v3-backend-dev-deployment-coordinator"]) == set()
+    assert parameters_read(app_templates["v3-backend-dev-deployment-coordinator"]) == set()
 
 
 def test_there_are_five_stages_in_this_order() -> None:
@@ -213,15 +176,8 @@ def test_no_two_stacks_write_the_same_parameter(app_templates: dict[str, Json]) 
 
 @pytest.mark.parametrize("environment", config.environments())
 def test_every_resource_that_can_be_tagged_says_whose_it_is(environment: str, app_templates: dict[str, Json]) -> None:
-    expected = {"app": "v3-backend", "environment": environment, "owner": "platform-team", "cost-center": "v3-backend"}
-    for part, template in of(environment, app_templates).items():
-        for name, resource in template["Resources"].items():
-            if resource["Type"] in UNTAGGABLE:
-                continue
-            tags = next((resource["Properties"][key] for key in TAG_KEYS if key in resource["Properties"]), None)
-            assert tags, f"{part}: {name} ({resource['Type']}) has no tags"
-            found = tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
-            assert expected.items() <= found.items(), f"{part}: {name}"
+    for template in of(environment, app_templates).values():
+        check_tags(template, config.load(environment))
 
 
 @pytest.mark.parametrize("environment", config.environments())
