@@ -57,4 +57,4 @@ class Endings:
     def on_event(self, event: Event) -> None:
         """Keep what ran at its ending; now, for one that never had the lock."""
         if event.kind == EventKind.EXECUTION_ENDED and event.detail["stateMachineArn"] == self._machine:
-            self.ran[event.execution] = self._written.pop(event.execution, None) or dict(self._images())
+            self.ran[event.execution] = self._written.pop(event.execution, {}) or dict(self._images())

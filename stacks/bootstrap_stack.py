@@ -10,6 +10,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from config import EnvironmentConfig
+from stacks.deploying import BOOTSTRAP_ROLES, assume_cdk_roles, hold_lock, look_at_and_free_stacks
 from stacks.environment_stack import EnvironmentStack
 from stacks.image import PLACEHOLDER_IMAGE, WORKLOADS
 from stacks.roles import role
@@ -29,8 +30,10 @@ UNTAGGED_DAYS = 7
 NO_TAG = "none"
 """The current tag before the first code deploy."""
 
-BOOTSTRAP_ROLES = ("deploy", "file-publishing", "lookup")
-"""Roles of ``cdk bootstrap`` that a deploy assumes. Not ``image-publishing``: no asset here is an image."""
+CODE_HOURS = 1
+INFRA_HOURS = 2
+"""How long a session lasts. A job that deploys infrastructure signs calls to its end, for the lock and for each stack:
+its session lasts as long as the job may. A job that follows an execution renews its own."""
 
 
 class BootstrapStack(EnvironmentStack):
@@ -56,9 +59,21 @@ class BootstrapStack(EnvironmentStack):
         # Without a repository nobody is trusted: an example's name would be somebody's.
         if settings.github.repository:
             provider = self._provider_arn()
-            self._workflow_role("Code", self.names.code_role, provider, settings.environment, self._code_grants())
             self._workflow_role(
-                "Infra", self.names.infra_role, provider, f"{settings.environment}-infra", self._infra_grants()
+                "Code",
+                self.names.code_role,
+                provider,
+                github_environment=settings.environment,
+                session_hours=CODE_HOURS,
+                grants=self._code_grants(),
+            )
+            self._workflow_role(
+                "Infra",
+                self.names.infra_role,
+                provider,
+                github_environment=f"{settings.environment}-infra",
+                session_hours=INFRA_HOURS,
+                grants=self._infra_grants(),
             )
         SeededParameters(
             self,
@@ -122,7 +137,16 @@ class BootstrapStack(EnvironmentStack):
             ).oidc_provider_arn
         return self.format_arn(service="iam", region="", resource="oidc-provider", resource_name=GITHUB)
 
-    def _workflow_role(self, id: str, name: str, provider: str, github_environment: str, grants: list[Grant]) -> None:
+    def _workflow_role(
+        self,
+        id: str,
+        name: str,
+        provider: str,
+        *,
+        github_environment: str,
+        session_hours: int,
+        grants: list[Grant],
+    ) -> None:
         """Create a role for the jobs of one GitHub environment, which can ask reviewers before a job gets it.
 
         The subject is compared as a whole. Repositories that GitHub created since July 2026 put ids into theirs
@@ -138,7 +162,7 @@ class BootstrapStack(EnvironmentStack):
             assumed_by=iam.WebIdentityPrincipal(
                 provider, {"StringEquals": {f"{GITHUB}:aud": AUDIENCE, f"{GITHUB}:sub": subject}}
             ),
-            max_session_duration=cdk.Duration.hours(1),
+            max_session_duration=cdk.Duration.hours(session_hours),
         )
         cdk.CfnOutput(
             self, f"{id}RoleArn", value=created.role_arn, description=f"role-to-assume of {github_environment}"
@@ -169,24 +193,16 @@ class BootstrapStack(EnvironmentStack):
         ]
 
     def _infra_grants(self) -> list[Grant]:
-        """Allow a CDK deploy, and telling the parameters when it carried an image that somebody named.
+        """Allow ``stepship infra deploy``, and telling the parameters when it carried an image that somebody named.
 
         CloudFormation creates the resources, with its own role from ``cdk bootstrap``.
         """
-        qualifier = cdk.DefaultStackSynthesizer.DEFAULT_QUALIFIER
-        roles = tuple(
-            self.format_arn(
-                service="iam",
-                region="",
-                resource="role",
-                resource_name=f"cdk-{qualifier}-{purpose}-role-{self.account}-{self.region}",
-            )
-            for purpose in BOOTSTRAP_ROLES
-        )
         identity = self.settings.identity
         parameters = (identity.tag_parameter, *(f"{identity.images_path}{name}" for name in WORKLOADS))
         return [
-            Grant(("sts:AssumeRole",), roles),
+            assume_cdk_roles(self, *BOOTSTRAP_ROLES),
+            *hold_lock(self, self.settings),
+            look_at_and_free_stacks(self, self.settings),
             Grant(("ecr:DescribeImages",), (self._repository_arn,)),
             Grant(
                 ("ssm:PutParameter",),

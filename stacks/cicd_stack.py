@@ -11,7 +11,7 @@ from aws_cdk import aws_codepipeline as codepipeline
 from constructs import Construct
 
 from config import EnvironmentConfig
-from stacks.bootstrap_stack import BOOTSTRAP_ROLES
+from stacks.deploying import BOOTSTRAP_ROLES, assume_cdk_roles, hold_lock
 from stacks.environment_stack import EnvironmentStack
 from stacks.pipeline import (
     SOURCE,
@@ -25,7 +25,7 @@ from stacks.pipeline import (
     failure,
 )
 from stacks.pipeline_plan import SCANS, PipelineStage, plan
-from statemachine.permissions import Grant
+from statemachine.permissions import Grant, World
 from statemachine.steps import machine_name
 
 ASSEMBLY = "Assembly"
@@ -36,9 +36,6 @@ NO_CODE = "none"
 
 NOT_INFRASTRUCTURE = ("docs/**", "**/*.md", "tests/**", "frontend/site/**")
 """What changes nothing that this pipeline deploys (a filter has at most eight patterns, CodePipeline User Guide)."""
-
-LOCK = "lock"
-"""The key of the lock's item (lambdas/aws/releases_table.py)."""
 
 CONNECTION_NAME_LENGTH = 32
 """CodeConnections API reference, ``CreateConnection``."""
@@ -97,46 +94,15 @@ class CicdStack(EnvironmentStack):
     # What it may do.
 
     def _builds(self) -> list[Build]:
-        show = [Build("show-changes", 15, (self._assume("lookup"),))] if self.settings.is_production else []
+        show = [Build("show-changes", 15, (assume_cdk_roles(self, "lookup"),))] if self.settings.is_production else []
         return [
             *(Build(scan, 15) for scan in SCANS),
             Build("synth", 15, writes=True),
             Build("scan-templates", 15),
             *show,
             # CloudFormation gives up on its own long before: an Aurora cluster takes some fifteen minutes.
-            Build("deploy-stack", 120, (self._assume(*BOOTSTRAP_ROLES), *self._lock_grants())),
+            Build("deploy-stack", 120, (assume_cdk_roles(self, *BOOTSTRAP_ROLES), *hold_lock(self, self.settings))),
         ]
-
-    def _assume(self, *purposes: str) -> Grant:
-        qualifier = cdk.DefaultStackSynthesizer.DEFAULT_QUALIFIER
-        names = (f"cdk-{qualifier}-{purpose}-role-{self.account}-{self.region}" for purpose in purposes)
-        return Grant(
-            ("sts:AssumeRole",),
-            tuple(self.format_arn(service="iam", region="", resource="role", resource_name=name) for name in names),
-        )
-
-    def _lock_grants(self) -> list[Grant]:
-        table = self.format_arn(service="dynamodb", resource="table", resource_name=self.settings.identity.table)
-        calls = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
-        return [
-            # Records of deployments have keys of their own (lambdas/aws/releases_table.py).
-            Grant(calls, (table,), {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [LOCK]}}),
-            self._executions(),
-        ]
-
-    def _executions(self) -> Grant:
-        machine = machine_name(self.settings.identity)
-        arn = self.format_arn(
-            service="states",
-            resource="execution",
-            resource_name=f"{machine}:*",
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
-        return Grant(
-            ("states:DescribeExecution",),
-            (arn,),
-            wildcard_reason="Executions of this one state machine; each has a name of its own.",
-        )
 
     @property
     def _machine_arn(self) -> str:
@@ -150,7 +116,7 @@ class CicdStack(EnvironmentStack):
     def _code_grants(self) -> list[Grant]:
         return [
             Grant(("states:StartExecution", "states:DescribeStateMachine"), (self._machine_arn,)),
-            self._executions(),
+            World(self, self.settings).read_executions(),
         ]
 
     # Stages.

@@ -268,5 +268,12 @@ def _like(value: str, pattern: str) -> bool:
     return _pattern(pattern).fullmatch(value) is not None
 
 
-_OPERATORS = {"StringEquals": lambda actual, wanted: actual == wanted, "ArnEquals": _like}
-"""IAM User Guide, "IAM JSON policy elements: Condition operators": ArnEquals knows wildcards, StringEquals does not."""
+def _equals(actual: str, wanted: str) -> bool:
+    return actual == wanted
+
+
+_OPERATORS = {"StringEquals": _equals, "ForAllValues:StringEquals": _equals, "ArnEquals": _like}
+"""IAM User Guide, "IAM JSON policy elements: Condition operators": ArnEquals knows wildcards, StringEquals does not.
+
+A request has one value of each key here; without the key ForAllValues would hold on AWS, and does not here.
+"""

@@ -1,7 +1,8 @@
-"""What GitHub's jobs may do: push to one repository, start executions of one machine, read them, and nothing else."""
+"""What GitHub's jobs may: push images and start executions, or hold the lock and hand over to the CDK; nothing else."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 import config
-from tests.least_privilege.policies import Role, Template, arn
+from stacks.image import WORKLOADS
+from stacks.stages import parts
+from tests.least_privilege.policies import REGION, Role, Template, arn
 
 ROOT = Path(__file__).parents[2]
 CLI = ROOT / "docs" / "cli.md"
@@ -23,6 +26,16 @@ PUSHING = {
     )
 }
 """Amazon ECR User Guide, "IAM permissions for pushing an image"; and reading one, to give it another tag."""
+
+
+FREEING = {
+    f"cloudformation:{call}" for call in ("DeleteStack", "ContinueUpdateRollback", "UpdateTerminationProtection")
+}
+LOOKING = {f"cloudformation:{call}" for call in ("DescribeStacks", "DescribeStackEvents", "DescribeStackResources")}
+
+
+def stacks_of(environment: str) -> set[str]:
+    return {arn("cloudformation", f"stack/v3-backend-{environment}-{part}/*") for part in parts()}
 
 
 @pytest.fixture(params=ENVIRONMENTS)
@@ -70,6 +83,50 @@ def test_the_role_for_code_may_do_what_the_scripts_and_the_command_line_call_and
     assert {action for action in allowed if action.startswith("states:")} == called | documented
 
 
+def test_the_role_for_infrastructure_holds_the_lock_frees_stacks_and_hands_over_to_the_cdk(
+    environment: str, roles: dict[str, Role]
+) -> None:
+    role = roles[f"v3-backend-{environment}-github-infra"]
+    table = arn("dynamodb", f"table/v3-backend-{environment}-releases")
+    cdk_role = "arn:aws:iam::123456789012:role/cdk-hnb659fds-{}-role-123456789012-us-east-1"
+    parameters = {
+        f"/v3-backend/{environment}/compute/currentImageTag",
+        *(f"/v3-backend/{environment}/images/{workload}" for workload in WORKLOADS),
+    }
+    assert role.pairs() == {
+        *(("sts:AssumeRole", cdk_role.format(purpose)) for purpose in ("deploy", "file-publishing", "lookup")),
+        *((f"dynamodb:{call}", table) for call in ("GetItem", "PutItem", "UpdateItem")),
+        ("states:DescribeExecution", arn("states", f"execution:v3-backend-{environment}-deploy:*")),
+        *((action, stack) for action in LOOKING | FREEING for stack in stacks_of(environment)),
+        ("ecr:DescribeImages", arn("ecr", "repository/v3-backend")),
+        *(("ssm:PutParameter", arn("ssm", f"parameter{name}")) for name in parameters),
+    }
+    assert [statement.conditions for statement in role.statements if statement.conditions] == [
+        (("ForAllValues:StringEquals", "dynamodb:LeadingKeys", ("lock",)),)
+    ]
+
+
+def test_the_guide_says_what_the_role_for_infrastructure_may(environment: str, roles: dict[str, Role]) -> None:
+    (row,) = re.findall(r"\n\| `infra deploy` \|(.*)\|\n", CLI.read_text(encoding="utf-8"))
+    documented, service = set(), ""
+    for name in re.findall(r"`((?:\w+:)?[A-Z]\w+)`", row):
+        service = name.partition(":")[0] if ":" in name else service
+        documented.add(f"{service}:{name.rpartition(':')[2]}")
+    allowed = {action for action, _ in roles[f"v3-backend-{environment}-github-infra"].pairs()}
+    assert documented == allowed - {"ecr:DescribeImages", "ssm:PutParameter"}
+
+
+def test_the_policies_of_a_role_are_no_longer_than_iam_takes_them(
+    environment: str, app_templates: dict[str, dict[str, Any]]
+) -> None:
+    """At most 10,240 characters without white space (IAM User Guide, "IAM and AWS STS quotas"), in any region."""
+    found = Template(app_templates[f"v3-backend-{environment}-bootstrap"]).of_type("AWS::IAM::Role")
+    for properties in found.values():
+        documents = [each["PolicyDocument"] for each in properties.get("Policies", [])]
+        text = "".join(json.dumps(each, separators=(",", ":")) for each in documents)
+        assert len(text.replace(REGION, "ap-southeast-1")) <= 10_240
+
+
 def test_no_role_of_the_stack_has_a_wildcard_but_where_aws_names_the_rest(
     environment: str, roles: dict[str, Role]
 ) -> None:
@@ -85,6 +142,8 @@ def test_no_role_of_the_stack_has_a_wildcard_but_where_aws_names_the_rest(
         # Every execution has a name of its own, and every function instance a log stream.
         ("states:DescribeExecution", executions),
         ("states:GetExecutionHistory", executions),
+        # And every stack an id.
+        *((action, stack) for action in LOOKING | FREEING for stack in stacks_of(environment)),
         ("logs:CreateLogStream", own_log),
         ("logs:PutLogEvents", own_log),
     }

@@ -5,9 +5,13 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
+import yaml
 
 import config
+from lambdas.aws.releases_table import LOCK_KEY
+from stacks.stages import parts
 from tests.stacks.synthesis import (
+    ROOT,
     Template,
     allowed_on,
     by_environment,
@@ -15,7 +19,6 @@ from tests.stacks.synthesis import (
     flat,
     only,
     resources,
-    statements,
 )
 
 ENVIRONMENTS = config.environments()
@@ -123,18 +126,44 @@ def test_a_role_trusts_the_jobs_of_one_github_environment(
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-@pytest.mark.parametrize("part", ["code", "infra"])
-def test_a_session_lasts_an_hour(part: str, environment: str, templates: dict[str, Template]) -> None:
-    assert role(templates[environment], f"v3-backend-{environment}-github-{part}")["MaxSessionDuration"] == 3600
+def test_a_session_for_code_lasts_an_hour_and_one_for_infrastructure_as_long_as_its_job(
+    environment: str, templates: dict[str, Template]
+) -> None:
+    job = yaml.safe_load((ROOT / ".github" / "workflows" / "deploy-infra.yml").read_text())["jobs"]["deploy"]
+    (asked,) = (each["with"] for each in job["steps"] if "role-to-assume" in each.get("with", {}))
+    seconds = {
+        part: role(templates[environment], f"v3-backend-{environment}-github-{part}")["MaxSessionDuration"]
+        for part in ("code", "infra")
+    }
+    assert seconds == {"code": 3600, "infra": job["timeout-minutes"] * 60}
+    assert asked["role-duration-seconds"] == seconds["infra"]
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_who_deploys_infrastructure_can_hand_over_to_the_cdk_and_tell_the_parameters_and_nothing_else(
+def test_who_deploys_infrastructure_holds_the_lock_and_touches_no_record(
     environment: str, templates: dict[str, Template]
 ) -> None:
     infra = role(templates[environment], f"v3-backend-{environment}-github-infra")
-    actions = {action for actions, _ in statements(infra) for action in actions}
-    assert actions == {"sts:AssumeRole", "ecr:DescribeImages", "ssm:PutParameter"}
+    (policy,) = infra["Policies"]
+    (lock,) = (each for each in policy["PolicyDocument"]["Statement"] if "dynamodb:PutItem" in each["Action"])
+    assert lock["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [LOCK_KEY["pk"]["S"]]}}
+    assert flat(lock["Resource"]).endswith(f":table/{config.load(environment).identity.table}")
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_who_deploys_infrastructure_may_free_each_stack_that_there_can_be_and_no_other(
+    environment: str, templates: dict[str, Template]
+) -> None:
+    infra = role(templates[environment], f"v3-backend-{environment}-github-infra")
+    prefix = f"arn:<AWS::Partition>:cloudformation:<AWS::Region>:<AWS::AccountId>:stack/v3-backend-{environment}"
+    assert allowed_on(infra, "cloudformation:DeleteStack") == {f"{prefix}-{part}/*" for part in parts()}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_who_deploys_infrastructure_can_hand_over_to_the_cdk_and_tell_the_parameters(
+    environment: str, templates: dict[str, Template]
+) -> None:
+    infra = role(templates[environment], f"v3-backend-{environment}-github-infra")
     assert allowed_on(infra, "sts:AssumeRole") == {
         f"arn:<AWS::Partition>:iam::<AWS::AccountId>:role/cdk-hnb659fds-{each}-role-<AWS::AccountId>-<AWS::Region>"
         for each in ("deploy", "file-publishing", "lookup")

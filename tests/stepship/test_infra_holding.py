@@ -225,6 +225,16 @@ def test_a_renewal_that_fails_is_told_and_tried_again(desk: Desk) -> None:
     assert desk.said[-1].startswith("The lock was not given back, and frees itself within 60 s")
 
 
+def test_a_table_that_does_not_answer_is_told_at_once_and_nothing_is_held(desk: Desk) -> None:
+    table = Unreliable(desk.world.table)
+    table.broken = True
+    holding, began_at = desk.holding(table=table), desk.world.aws.clock.now()
+    with pytest.raises(AwsUnavailable, match="no answer"):
+        holding.acquire()
+    assert (holding.is_held, desk.world.aws.clock.now()) == (False, began_at)
+    assert holder_of(desk.world) is None
+
+
 def test_a_waiting_rollback_is_heard(desk: Desk) -> None:
     world, holding = desk.world, desk.holding()
     world.run({"imageTag": "v1"}, "one")

@@ -1,4 +1,7 @@
-"""A stack that is stuck is freed, as AWS documents it; in production nothing is deleted without a word."""
+"""A stack that is stuck is freed, as AWS documents it; in production nothing is deleted without a word.
+
+moto has no ContinueUpdateRollback: what follows that call is what a test says, and not what CloudFormation does.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from botocore.model import ServiceModel
 
 from tests.workflows.workflow import ROOT, Step
 
-COMMANDS = ("aws", "docker", "make", "git", "gh", "curl", "npm", "cdk")
+COMMANDS = ("aws", "docker", "make", "git", "gh", "curl", "npm", "cdk", "stepship")
 IN_THE_CHECKOUT = ("node_modules/.bin/cdk", ".venv/bin/zizmor", ".venv/bin/uv", ".venv/bin/npm")
 
 UNEXPECTED = 97

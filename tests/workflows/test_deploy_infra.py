@@ -158,7 +158,12 @@ def test_when_ecr_does_not_answer_nothing_is_deployed(runner: Runner) -> None:
 
 
 def infra_values(uri: str = "") -> dict[str, str]:
-    return {"inputs.environment": "staging", "steps.image.outputs.uri": uri, "inputs.image_tag": TAG if uri else ""}
+    return {
+        "inputs.environment": "staging",
+        "inputs.image_tag": TAG if uri else "",
+        "inputs.without_lock": "false",
+        "steps.image.outputs.uri": uri,
+    }
 
 
 def test_without_an_image_the_stacks_keep_what_runs(runner: Runner) -> None:
@@ -213,24 +218,49 @@ def test_differences_that_cannot_be_told_stop_the_deploy(runner: Runner) -> None
     assert result.error.title == "cdk diff failed"
 
 
-def test_what_was_shown_is_deployed_without_a_question(runner: Runner) -> None:
+@pytest.mark.parametrize("without_lock", ["false", ""], ids=["by hand", "called by a push"])
+def test_what_was_shown_is_deployed_with_the_lock_held(runner: Runner, without_lock: str) -> None:
+    runner.answer("stepship", "deploy")
+
+    result = runner.run(DEPLOY, {**infra_values(URI), "inputs.without_lock": without_lock})
+
+    (call,) = result.calls
+    assert result.code == 0
+    assert call == ("stepship", "infra", "deploy", "--env", "staging", "--assembly", "cdk.out")
+    assert result.annotations == ()
+
+
+def test_a_person_can_do_without_a_lock_that_is_broken_and_is_warned(runner: Runner) -> None:
     runner.answer("cdk", "deploy")
 
-    result = runner.run(DEPLOY, infra_values())
+    result = runner.run(DEPLOY, {**infra_values(URI), "inputs.without_lock": "true"})
 
     (call,) = result.calls
     assert result.code == 0
     assert call[:4] == ("cdk", "deploy", "--app", "cdk.out")
     assert {"--all", "never", "3"} <= set(call)
+    assert [each.level for each in result.annotations] == ["warning"]
+
+
+def test_only_a_person_can_do_without_the_lock() -> None:
+    asked = WORKFLOWS[FILE]["on"]["workflow_dispatch"]["inputs"]["without_lock"]
+
+    assert asked["type"] == "boolean"
+    assert not asked.get("default")
+    assert "without_lock" not in WORKFLOWS[FILE]["on"]["workflow_call"]["inputs"]
 
 
 @pytest.mark.parametrize(("uri", "hint"), [("", "again."), (URI, "again with the same image_tag.")])
-def test_a_deploy_that_fails_says_what_to_do(runner: Runner, uri: str, hint: str) -> None:
-    runner.answer("cdk", "deploy", error="UPDATE_ROLLBACK_COMPLETE\n", code=1)
+@pytest.mark.parametrize(("without_lock", "command"), [("false", "stepship"), ("true", "cdk")])
+def test_a_deploy_that_fails_says_what_to_do(
+    runner: Runner, without_lock: str, command: str, uri: str, hint: str
+) -> None:
+    runner.answer(command, "deploy", error="UPDATE_ROLLBACK_COMPLETE\n", code=130)
 
-    result = runner.run(DEPLOY, infra_values(uri))
+    result = runner.run(DEPLOY, {**infra_values(uri), "inputs.without_lock": without_lock})
 
-    assert result.code == 1
+    assert result.code == 130
+    assert "without_lock" in result.error.text
     assert result.error.text.endswith(hint)
 
 

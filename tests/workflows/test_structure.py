@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -176,36 +173,6 @@ def test_every_make_target_that_a_workflow_runs_exists() -> None:
     named = {word for word in words if "=" not in word}
 
     assert named - targets == set()
-
-
-def test_the_sparse_checkout_is_all_that_the_cdk_app_imports(tmp_path: Path) -> None:
-    (checkout,) = (
-        each["with"]["sparse-checkout"].split()
-        for file, _, each in steps()
-        if file == "deploy-infra.yml" and "sparse-checkout" in each.get("with", {})
-    )
-    for file in (path for path in ROOT.iterdir() if path.is_file()):
-        (tmp_path / file.name).symlink_to(file)
-    for folder in checkout:
-        (tmp_path / folder).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / folder).symlink_to(ROOT / folder)
-    ours = sorted(path.name for path in ROOT.iterdir() if (path / "__init__.py").exists())
-    code = f"""
-import sys
-from importlib.machinery import PathFinder
-class Sparse:
-    def find_spec(name, path=None, target=None):
-        if name.partition(".")[0] in {ours}:
-            return PathFinder.find_spec(name, path or [{str(tmp_path)!r}]) or sys.exit(f"not checked out: {{name}}")
-sys.meta_path.insert(0, Sparse)
-import cdk_app
-cdk_app.build({{"environment": "dev", "aws:cdk:bundling-stacks": []}})
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-    )
-
-    assert done.returncode == 0, done.stderr
 
 
 def test_the_pins_are_moved_by_dependabot() -> None:

@@ -1,0 +1,235 @@
+"""The role of GitHub's job for infrastructure: what ``stepship infra deploy`` calls it may, and nothing else.
+
+The command runs as it is, from a waiting code deployment to stacks that are stuck in every way. What it asks of AWS
+with the job's credentials is noted at botocore; the CDK has roles of its own. moto knows neither ContinueUpdateRollback
+nor UpdateTerminationProtection: both are answered here, after they were noted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.model import OperationModel
+
+from lambdas.aws.gateway import client_of
+from lambdas.aws.releases_table import LOCK_KEY
+from simulator.calls import current_invocation
+from simulator.world import World
+from stepship.commands.infra_deploy import InfraWish, deploy
+from stepship.host import Host
+from stepship.infra.cdk import Say
+from stepship.infra.holding import BEAT_SECONDS
+from stepship.infra.layout import read_layout
+from stepship.infra.tools import Tools
+from stepship.session import Session
+from stepship.target import choose_target
+from tests.least_privilege.policies import Role, Template, arn
+from tests.least_privilege.requests import IamRequest, requests_of
+from tests.least_privilege.witness import SimulatedAccount
+from tests.stepship.conftest import ROOT
+from tests.stepship.infra_world import TEMPLATE, moto_stack, set_status
+
+SERVICES = ("cloudformation", "dynamodb", "stepfunctions")
+OF_OTHER_STEPS = {"sts:AssumeRole", "ecr:DescribeImages", "ssm:PutParameter"}
+"""By the CDK, and by the steps *Find the image* and *Keep the image*: test_workflows.py has their resources."""
+
+STACK_ID = "6c0f4b1e-0000-11f1-8d9e-0a1b2c3d4e5f"
+"""What CloudFormation makes up; in a question about a stack that there is none of, IAM is asked for a ``*``."""
+
+
+def asked(service: str, operation: str, params: Mapping[str, Any], account: SimulatedAccount) -> list[IamRequest]:
+    """Return what IAM is asked for a call."""
+    if service == "cloudformation":
+        stack = arn(service, f"stack/{params['StackName']}/{STACK_ID}")
+        return [IamRequest(f"{service}:{operation}", stack)]
+    found = requests_of(service, operation, params, account)
+    if service == "dynamodb":
+        key = (params.get("Key") or params["Item"])["pk"]["S"]
+        return [replace(each, keys=(("dynamodb:LeadingKeys", key),)) for each in found]
+    return found
+
+
+@dataclass
+class Job:
+    """The step of GitHub's job, and its CDK.
+
+    Attributes
+    ----------
+    ahead
+        Seconds by which its clock has gone on while the CDK deployed.
+    fails
+        Stacks that the CDK cannot deploy when it is asked for the first time.
+    stuck
+        Stacks whose rollback fails when it is continued for the first time.
+    """
+
+    world: World
+    requests: set[IamRequest] = field(default_factory=set)
+    ahead: float = 0.0
+    fails: set[str] = field(default_factory=set)
+    stuck: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        clock = self.world.aws.clock
+        github = {"GITHUB_ACTIONS": "true", "GITHUB_ACTOR": "octocat"}
+        self._host = Host(lambda: clock.now() + self.ahead, clock.sleep, github, ROOT)
+        self._account = SimulatedAccount(self.world)
+
+    def run(self) -> int:
+        """Run ``stepship infra deploy --env dev``; returns its exit code."""
+        session = Session(self._host, choose_target(None, "dev", ROOT), as_json=False)
+        with self._watched():
+            return deploy(session, InfraWish(), Tools(lambda _assembly: self))
+
+    @property
+    def stacks(self) -> list[str]:
+        session = Session(self._host, choose_target(None, "dev", ROOT), as_json=False)
+        return [step.stack for step in read_layout(session, {}).steps]
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        answers = {
+            "provide-client-params": self._note,
+            "before-call.cloudformation.ContinueUpdateRollback": self._continue_rollback,
+            "before-call.cloudformation.UpdateTerminationProtection": self._unprotect,
+        }
+        with ExitStack() as stack:
+            for service in SERVICES:
+                events = client_of(service).meta.events
+                for name, answer in answers.items():
+                    events.register(name, answer)
+                    stack.callback(events.unregister, name, answer)
+            yield
+
+    def _note(self, params: Mapping[str, Any], model: OperationModel, **_: object) -> None:
+        if current_invocation.get() is None:
+            self.requests.update(asked(model.service_model.service_name, model.name, params, self._account))
+
+    def _continue_rollback(self, params: Mapping[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
+        stack = params["body"]["StackName"]
+        if stack not in self.stuck:
+            set_status(stack, "UPDATE_ROLLBACK_COMPLETE")
+        self.stuck.discard(stack)
+        return done()
+
+    def _unprotect(self, params: Mapping[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
+        moto_stack(params["body"]["StackName"]).enable_termination_protection = False
+        return done()
+
+    # Its CDK: the driver's client is not the job's.
+
+    def synthesise(self, context: Mapping[str, str]) -> None:
+        assert context == {"environment": "dev"}
+
+    def diff(self, stacks: object) -> str:
+        raise NotImplementedError
+
+    def deploy(self, stack: str, say: Say) -> bool:
+        self.ahead += BEAT_SECONDS + 1
+        if stack in self.fails:
+            self.fails.remove(stack)
+            say(f"{stack}: failed")
+            return False
+        cloudformation = self.world.aws.client("cloudformation")
+        if stack not in {each["StackName"] for each in cloudformation.describe_stacks()["Stacks"]}:
+            cloudformation.create_stack(StackName=stack, TemplateBody=json.dumps(TEMPLATE))
+        return True
+
+    def destroy(self, stack: str, say: Say) -> bool:
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        raise NotImplementedError
+
+
+def done() -> tuple[AWSResponse, dict[str, Any]]:
+    return AWSResponse("https://cloudformation.us-east-1.amazonaws.com", 200, {}, None), {}
+
+
+@pytest.fixture(scope="module")
+def requests() -> set[IamRequest]:
+    with World(migration=False) as world:
+        job = Job(world)
+        wait_for_code_and_make_all_stacks(job)
+        take_away_empty_shells(job)
+        free_rollbacks_that_failed(job)
+        return job.requests
+
+
+def wait_for_code_and_make_all_stacks(job: Job) -> None:
+    job.world.push("v1")
+    job.world.start({"imageTag": "v1"}, "code")
+    job.world.aws.clock.sleep(20)
+    assert job.run() == 0
+    assert job.world.aws.runs[0].status == "SUCCEEDED"
+
+
+def take_away_empty_shells(job: Job) -> None:
+    for stack in job.stacks:
+        set_status(stack, "REVIEW_IN_PROGRESS")
+        moto_stack(stack).enable_termination_protection = True
+    assert job.run() == 0
+
+
+def free_rollbacks_that_failed(job: Job) -> None:
+    """Let the rollback of every stack fail once more, and its update then: the command is run again after each."""
+    for stack in job.stacks:
+        set_status(stack, "UPDATE_ROLLBACK_FAILED")
+    job.stuck, job.fails = set(job.stacks), set(job.stacks)
+    runs = [job.run()]
+    while runs[-1] and len(runs) <= 2 * len(job.stacks):
+        runs.append(job.run())
+    assert runs[-1] == 0
+    assert (job.stuck, job.fails) == (set(), set())
+
+
+@pytest.fixture
+def role(app_templates: dict[str, dict[str, Any]]) -> Role:
+    template = Template(app_templates["v3-backend-dev-bootstrap"])
+    (found,) = (
+        role
+        for name, role in template.roles().items()
+        if template.arn_of(name).endswith("/v3-backend-dev-github-infra")
+    )
+    return found
+
+
+def refused(role: Role, requests: set[IamRequest]) -> list[str]:
+    return sorted(str(each) for each in requests if not role.allows(each))
+
+
+def test_the_job_may_do_all_that_the_command_calls(role: Role, requests: set[IamRequest]) -> None:
+    assert refused(role, requests) == []
+
+
+def test_the_job_may_do_nothing_that_the_command_does_not_call(role: Role, requests: set[IamRequest]) -> None:
+    used = {pair for each in requests for pair in role.used(each)}
+    assert {(action, on) for action, on in role.pairs() - used if action not in OF_OTHER_STEPS} == set()
+
+
+def test_every_permission_of_the_command_would_be_missed(role: Role, requests: set[IamRequest]) -> None:
+    needed = [each for each in role.statements if not OF_OTHER_STEPS.intersection(each.actions)]
+    missed = [refused(role.without(each), requests) for each in needed]
+    assert len(missed) == 3
+    assert all(missed)
+
+
+def test_the_lock_is_all_of_the_table_that_the_job_may_touch(role: Role, requests: set[IamRequest]) -> None:
+    touched = {each for each in requests if each.action.startswith("dynamodb:")}
+    assert {each.keys for each in touched} == {(("dynamodb:LeadingKeys", LOCK_KEY["pk"]["S"]),)}
+    for each in touched:
+        assert not role.allows(replace(each, keys=(("dynamodb:LeadingKeys", "history"),)))
+        assert not role.allows(replace(each, resource=each.resource.replace("-dev-", "-production-")))
+
+
+def test_stacks_of_another_environment_are_not_the_jobs(role: Role, requests: set[IamRequest]) -> None:
+    stacks = {each for each in requests if each.action.startswith("cloudformation:")}
+    assert stacks
+    for each in stacks:
+        assert not role.allows(replace(each, resource=each.resource.replace("-dev-", "-production-")))
