@@ -19,7 +19,14 @@ def application_code(package: str) -> lambda_.Code:
     ----------
     package
         A folder below the root, such as ``search``; its Python and JSON files are packed.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such folder: a checkout without it would make functions without code.
     """
+    if not list((ROOT / package).glob("*.py")):
+        raise FileNotFoundError(f"{package}/ has no Python files: check it out too, it is the code of functions")
     return lambda_.Code.from_asset(
         str(ROOT),
         # The last pattern that matches decides. `*` alone leaves out names that begin with a dot.

@@ -120,6 +120,13 @@ def test_the_functions_need_nothing_but_their_asset_and_what_is_in_the_runtime(t
     assert answer.stdout == "functions.read_item functions.write_item\n"
 
 
+def test_a_checkout_without_the_code_is_no_function_without_code() -> None:
+    from stacks.application_code import application_code
+
+    with pytest.raises(FileNotFoundError, match="basement/ has no Python files: check it out too"):
+        application_code("basement")
+
+
 def test_handlers_are_named_as_the_package_has_them(functions: Template) -> None:
     from stacks.application_code import ROOT
 
