@@ -30,6 +30,9 @@ else:
 
 BEGIN = time.monotonic()
 
+# What does not hold there is shown as in a test.
+pytest.register_assert_rewrite("tests.e2e.standing")
+
 
 class Chapters:
     """Prints each chapter when it is over, with its seconds and those since the beginning, instead of dots."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import config
@@ -17,14 +18,53 @@ Changes = dict[tuple[str, str], str]
 OPTIONAL = {part.section for stage in STAGES for part in stage.stacks} - {ALWAYS, "platform"}
 """The config's sections of parts that an environment can do without."""
 
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Why a part is not deployed to the emulator.
+
+    Attributes
+    ----------
+    types
+        Resource types of it that the emulator has not, nor the service behind them.
+    why
+        Why they are not played for it, as README.md says it.
+    """
+
+    types: tuple[str, ...]
+    why: str
+
+
+LEFT_OUT: dict[str, LeftOut] = {
+    "pipeline": LeftOut(
+        (
+            "AWS::CodePipeline::Pipeline",
+            "AWS::CodeConnections::Connection",
+            "AWS::CodeStarNotifications::NotificationRule",
+        ),
+        "The emulator has no CodePipeline, no connections to GitHub and no notification rules, and its CodeBuild wants "
+        "docker. A pipeline that is only remembered proves nothing; what its actions run, `python -m "
+        "pipelines.deploy_stack`, is run by `test_infra.py`.",
+    ),
+    "frontend_pipeline": LeftOut(
+        ("AWS::CodePipeline::Pipeline", "AWS::CodeStarNotifications::NotificationRule"),
+        "The same, and it needs the connection of `cicd`.",
+    ),
+}
+"""Sections of the config that ``test_infra.py`` switches off too; all others it deploys."""
+
+QUICK: Changes = {("rollout", "bake_seconds"): "2", ("rollout", "bake_poll_seconds"): "2"}
+"""The one time in dev.toml that is measured by the functions' own clock, which the emulator cannot speed up."""
+
 NOW: Changes = {
-    # The one time in dev.toml that is measured by the functions' own clock, which the emulator cannot speed up.
-    ("rollout", "bake_seconds"): "2",
-    ("rollout", "bake_poll_seconds"): "2",
+    **QUICK,
     # The story is about deployments; test_infra.py deploys the other parts.
     **{(section, "enabled"): "false" for section in sorted(OPTIONAL)},
 }
 """What the story is told with."""
+
+WHOLE: Changes = {**QUICK, **{(section, "enabled"): "false" for section in LEFT_OUT}}
+"""With every part that the emulator can have."""
 
 LATER: Changes = {**NOW, ("api", "memory"): "1024", ("approval", "required"): "true"}
 """Infrastructure that changes after code was deployed, and a rule that did not hold before."""

@@ -20,8 +20,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ministack import app
+from ministack.core.iam_evaluator import pin_request_origin
 from ministack.core.responses import error_response_json
-from ministack.services import ecr, ecs, eventbridge, lambda_svc, stepfunctions
+from ministack.services import cloudfront, ecr, ecs, eventbridge, lambda_svc, stepfunctions
 
 from tests.e2e import authorisation, resources
 from tests.e2e.containers import Engine
@@ -43,6 +44,7 @@ def main() -> None:
     ecr._describe_images = refuse_missing(ecr._describe_images)
     lambda_svc._execute_function_warm = name_error(lambda_svc._execute_function_warm)
     stepfunctions._call_lambda = fail_the_callback(stepfunctions._call_lambda)
+    cloudfront._serve_s3_origin = encrypt(cloudfront._serve_s3_origin)
     threading.Thread(target=end_with_parent, daemon=True).start()
     app.main()
 
@@ -126,6 +128,17 @@ def fail_the_callback(call: Callable[[str, Any], Any]) -> Callable[[str, Any], A
             raise
 
     return call_or_fail
+
+
+def encrypt(serve: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Let CloudFront come to a bucket by TLS, as it does, whose policy may refuse anybody who comes without."""
+
+    def serve_encrypted(*args: Any) -> Answer:
+        # A thread of its own with a context of its own: nobody else's request is taken for encrypted.
+        pin_request_origin("127.0.0.1", secure_transport=True)
+        return serve(*args)
+
+    return serve_encrypted
 
 
 if __name__ == "__main__":

@@ -16,19 +16,25 @@ from typing import Any
 
 import botocore.session
 from ministack.core.responses import get_account_id, get_region, new_uuid
-from ministack.services import ec2, ecs, iam
+from ministack.services import dynamodb, ec2, ecs, iam, rds, secretsmanager
 from ministack.services.cloudformation import provisioners
 
 Properties = dict[str, Any]
 Created = tuple[str, dict[str, Any]]
+Create = Callable[[str, Properties, str], Created]
+Delete = Callable[[str, Properties], object]
 
 
 def register() -> None:
     """Add the handlers to the emulator's table."""
-    for kind, create in CREATE.items():
-        provisioners._RESOURCE_HANDLERS[kind] = {"create": create, "update": _keep, "delete": _forget}
-    provisioners._RESOURCE_HANDLERS["AWS::ECS::TaskDefinition"].update(create=_task_definition, update=_next_revision)
-    alarm = provisioners._RESOURCE_HANDLERS["AWS::CloudWatch::Alarm"]
+    handlers = provisioners._RESOURCE_HANDLERS
+    for kind, (create, delete) in NEW.items():
+        handlers[kind] = {"create": create, "update": _keep, "delete": delete}
+    handlers["AWS::ECS::TaskDefinition"].update(create=_task_definition, update=_next_revision)
+    handlers["AWS::DynamoDB::Table"]["create"] = _with_backups(handlers["AWS::DynamoDB::Table"]["create"])
+    cluster = handlers["AWS::RDS::DBCluster"]
+    cluster.update(create=_with_secret(cluster["create"]), delete=_without_secret(cluster["delete"]))
+    alarm = handlers["AWS::CloudWatch::Alarm"]
     create, update = alarm["create"], alarm["update"]
     alarm["create"] = lambda logical_id, properties, stack: create(logical_id, _plain_alarm(properties), stack)
     alarm["update"] = lambda physical_id, old, new, stack, logical_id: update(
@@ -41,7 +47,7 @@ def _keep(physical_id: str, old: Properties, new: Properties, stack: str) -> Cre
 
 
 def _forget(physical_id: str, properties: Properties) -> None:
-    """Remember nothing of it: no test asks for a network that was deleted."""
+    """Remember nothing of it: it was only remembered."""
 
 
 # The network, by the emulator's EC2 API.
@@ -49,18 +55,30 @@ def _forget(physical_id: str, properties: Properties) -> None:
 
 def _call_ec2(action: str, answer: str, **parameters: str) -> str:
     """Call EC2, and return one element of its answer."""
-    status, _, body = ec2._ACTION_MAP[action](parameters)
-    text = body.decode() if isinstance(body, bytes) else body
+    text = _ask_ec2(action, **parameters)
     found = re.search(rf"<{answer}>([^<]+)<", text) or re.search(rf"<{answer}><item>([^<]+)<", text)
-    if status >= 400 or found is None:
+    if found is None:
         raise ValueError(f"ec2:{action}: {text}")
     return found[1]
+
+
+def _ask_ec2(action: str, **parameters: str) -> str:
+    status, _, body = ec2._ACTION_MAP[action](parameters)
+    text: str = body.decode() if isinstance(body, bytes) else body
+    if status >= 400:
+        raise ValueError(f"ec2:{action}: {text}")
+    return text
 
 
 def _elastic_ip(logical_id: str, properties: Properties, stack: str) -> Created:
     allocation = _call_ec2("AllocateAddress", "allocationId", Domain=properties.get("Domain", "vpc"))
     address = ec2._addresses[allocation]["PublicIp"]
     return address, {"AllocationId": allocation, "PublicIp": address}
+
+
+def _release(physical_id: str, properties: Properties) -> None:
+    (allocation,) = (key for key, each in ec2._addresses.items() if each["PublicIp"] == physical_id)
+    _ask_ec2("ReleaseAddress", AllocationId=allocation)
 
 
 def _nat_gateway(logical_id: str, properties: Properties, stack: str) -> Created:
@@ -82,6 +100,10 @@ def _flow_log(logical_id: str, properties: Properties, stack: str) -> Created:
     return flow_log, {"Id": flow_log}
 
 
+def _delete_by(action: str, parameter: str) -> Delete:
+    return lambda physical_id, _: _ask_ec2(action, **{parameter: physical_id})
+
+
 # Who may come from GitHub, by the emulator's IAM API.
 
 
@@ -92,6 +114,71 @@ def _identity_provider(logical_id: str, properties: Properties, stack: str) -> C
         raise ValueError(f"iam:CreateOpenIDConnectProvider: {body!r}")
     arn = f"arn:aws:iam::{get_account_id()}:oidc-provider/{properties['Url'].removeprefix('https://')}"
     return arn, {"Arn": arn}
+
+
+def _delete_identity_provider(physical_id: str, properties: Properties) -> None:
+    status, _, body = iam._IAM_HANDLERS["DeleteOpenIDConnectProvider"]({"OpenIDConnectProviderArn": physical_id})
+    if status >= 400:
+        raise ValueError(f"iam:DeleteOpenIDConnectProvider: {body!r}")
+
+
+# Tables: the emulator's own handler drops what other calls than CreateTable set.
+
+
+def _with_backups(create: Create) -> Create:
+    """Go on after the table's creation with the calls that CloudFormation goes on with."""
+
+    def create_table(logical_id: str, properties: Properties, stack: str) -> Created:
+        created = create(logical_id, properties, stack)
+        name = {"TableName": created[0]}
+        for setting, call in (
+            ("PointInTimeRecoverySpecification", dynamodb._update_continuous_backups),
+            ("TimeToLiveSpecification", dynamodb._update_ttl),
+        ):
+            if setting in properties:
+                status, _, body = call({**name, setting: properties[setting]})
+                if status >= 400:
+                    raise ValueError(f"{setting} of {created[0]}: {body!r}")
+        return created
+
+    return create_table
+
+
+# Clusters of databases: the emulator's own handler knows no master password that RDS itself keeps, its API does.
+
+
+def _with_secret(create: Create) -> Create:
+    """Put the master user's secret where the emulator's CreateDBCluster puts it."""
+
+    def create_cluster(logical_id: str, properties: Properties, stack: str) -> Created:
+        name, attributes = create(logical_id, properties, stack)
+        if properties.get("ManageMasterUserPassword") not in (True, "true"):
+            return name, attributes
+        password = rds._generate_master_user_password()
+        secret = secretsmanager.create_secret_in_process(
+            f"rds!cluster-{new_uuid()}",
+            json.dumps({"username": properties["MasterUsername"], "password": password}),
+            description=f"Secret managed by RDS for DB cluster {name}",
+        )
+        rds._clusters[name].update(
+            MasterUserSecret={"SecretArn": secret, "SecretStatus": "active", "KmsKeyId": ""},
+            _MasterUserPassword=password,
+        )
+        return name, {**attributes, "MasterUserSecret.SecretArn": secret}
+
+    return create_cluster
+
+
+def _without_secret(delete: Delete) -> Delete:
+    """Delete the secret with the cluster, as RDS does."""
+
+    def delete_cluster(physical_id: str, properties: Properties) -> None:
+        cluster = rds._clusters.get(physical_id) or {}
+        delete(physical_id, properties)
+        if secret := cluster.get("MasterUserSecret"):
+            secretsmanager.delete_secret_in_process(secret["SecretArn"])
+
+    return delete_cluster
 
 
 # Autoscaling, remembered alone: nothing here has a load.
@@ -134,10 +221,10 @@ def _register_input() -> Any:
 
 
 def _as_api(value: Any, shape: Any) -> Any:
-    """Translate a property by the API's own model: CloudFormation begins each name with a capital."""
+    """Translate a property by the API's own model: CloudFormation has other capitals, such as ``EFS`` or ``IAM``."""
     if shape.type_name == "structure":
-        by_name = {name[0].upper() + name[1:]: name for name in shape.members}
-        return {by_name[key]: _as_api(each, shape.members[by_name[key]]) for key, each in value.items()}
+        by_name = {name.lower(): name for name in shape.members}
+        return {by_name[key.lower()]: _as_api(each, shape.members[by_name[key.lower()]]) for key, each in value.items()}
     if shape.type_name == "list":
         return [_as_api(each, shape.member) for each in value]
     if shape.type_name in ("integer", "long"):
@@ -159,11 +246,12 @@ def _plain_alarm(properties: Properties) -> Properties:
     return {**rest, **watched["Metric"], "Period": watched["Period"], "Statistic": watched["Stat"]}
 
 
-CREATE: dict[str, Callable[[str, Properties, str], Created]] = {
-    "AWS::EC2::EIP": _elastic_ip,
-    "AWS::EC2::NatGateway": _nat_gateway,
-    "AWS::EC2::FlowLog": _flow_log,
-    "AWS::IAM::OIDCProvider": _identity_provider,
-    "AWS::ApplicationAutoScaling::ScalableTarget": _scalable_target,
-    "AWS::ApplicationAutoScaling::ScalingPolicy": _scaling_policy,
+NEW: dict[str, tuple[Create, Delete]] = {
+    "AWS::EC2::EIP": (_elastic_ip, _release),
+    "AWS::EC2::NatGateway": (_nat_gateway, _delete_by("DeleteNatGateway", "NatGatewayId")),
+    "AWS::EC2::FlowLog": (_flow_log, _delete_by("DeleteFlowLogs", "FlowLogId.1")),
+    "AWS::IAM::OIDCProvider": (_identity_provider, _delete_identity_provider),
+    "AWS::ApplicationAutoScaling::ScalableTarget": (_scalable_target, _forget),
+    "AWS::ApplicationAutoScaling::ScalingPolicy": (_scaling_policy, _forget),
 }
+"""Types that the emulator does not have: what makes one, and what deletes it."""

@@ -1,5 +1,6 @@
-"""``stepship infra`` in an account of its own, since the story begins in an empty one: a deploy that is killed, one
-that goes on, and the lock that it shares with code deployments.
+"""``stepship infra`` in an account of its own, since the story begins in an empty one: the five stages with every part
+that the emulator can have, deployed through kills, Ctrl-C and failures, the lock that it shares with code deployments,
+what stands then and whether it works, and all of it destroyed.
 """
 
 from __future__ import annotations
@@ -13,22 +14,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 import config
-from lambdas.release.lock import Claim, Kind
-from stacks.stages import ALWAYS, parts
+from lambdas.release.lock import Claim, Kind, freed
+from lambdas.release.registry import MIGRATION
+from stacks.stages import chosen, parts
 from tests.e2e.cloud import ACCOUNT, REGION, Cloud, Json, wait_until
-from tests.e2e.emulator import Emulator
-from tests.e2e.infrastructure import ENVIRONMENT, NOW, Changes, config_folder, synthesise
+from tests.e2e.emulator import ROOT, Emulator
+from tests.e2e.infrastructure import ENVIRONMENT, LEFT_OUT, OPTIONAL, WHOLE, config_folder, synthesise
 from tests.e2e.observation import Observer
+from tests.e2e.standing import HOLDS, Holds
 
 PREFIX = "infra:"
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C (docs/infra.md)."""
 
-PARTS: Changes = {
-    (part.section, "enabled"): "false" for part in parts().values() if part.section not in (ALWAYS, "platform")
-}
-"""The platform alone: other parts tell nothing more about the command, and the emulator lacks some of their types."""
+README = Path(__file__).with_name("README.md")
 
 WAIT_SECONDS = 200
 """Six of ours, see ``emulator.WAIT_SCALE``."""
@@ -37,13 +40,19 @@ WAIT_SECONDS = 200
 @pytest.fixture(scope="module")
 def settings(workplace: Path) -> Path:
     """The config; the command asks for the lock every second."""
-    return config_folder(workplace / "config-infra", {**NOW, **PARTS, ("lock", "poll_seconds"): "1"})
+    return config_folder(workplace / "config-infra", {**WHOLE, ("lock", "poll_seconds"): "1"})
 
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory, settings: Path) -> Iterator[Cloud]:
     """An account in an emulator of its own; it ends with this file."""
-    with Emulator(tmp_path_factory.mktemp("emulator")) as running:
+    variables = {
+        # Whose API and page it is that people ask for without credentials.
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        # It runs the function of CloudFront in Node, and ours is in the wheel beside this Python.
+        "PATH": os.pathsep.join([str(ROOT / ".venv" / "bin"), os.environ["PATH"]]),
+    }
+    with Emulator(tmp_path_factory.mktemp("emulator"), variables=variables) as running:
         yield Cloud(running.url, config.load(ENVIRONMENT, settings))
 
 
@@ -62,14 +71,23 @@ def assembly(cloud: Cloud, workplace: Path, settings: Path) -> Path:
     return folder
 
 
+def where(assembly: Path, settings: Path) -> tuple[str, ...]:
+    """Return the words that say which templates."""
+    return ("--assembly", str(assembly), "--context", f"config={settings}")
+
+
 def deploy(stage: str, assembly: Path, settings: Path, *more: str) -> tuple[str, ...]:
     """Return the words of a deploy of one stage."""
-    where = ("--assembly", str(assembly), "--context", f"config={settings}")
-    return ("infra", "deploy", "--stage", stage, *where, *more)
+    return ("infra", "deploy", "--stage", stage, *where(assembly, settings), *more)
+
+
+def each_stack(told: Json) -> dict[str, Json]:
+    """Return what a document tells of each stack, by part."""
+    return {each["part"]: each for stage in told["stages"] for each in stage["stacks"]}
 
 
 def outcomes(told: Json) -> dict[str, str]:
-    return {each["part"]: each["outcome"] for stage in told["stages"] for each in stage["stacks"]}
+    return {part: each["outcome"] for part, each in each_stack(told).items()}
 
 
 def made(cloud: Cloud) -> dict[str, str]:
@@ -80,6 +98,29 @@ def made(cloud: Cloud) -> dict[str, str]:
 def holder(world: Observer) -> str:
     found = world.table.read_lock().holder
     return found.execution if found else ""
+
+
+def test_what_is_left_out_is_what_the_emulator_lacks(cloud: Cloud) -> None:
+    left_out = [each for part, each in parts().items() if each.section in LEFT_OUT]
+    assert {each.section for each in left_out} == set(LEFT_OUT) < OPTIONAL
+    assert {each.name for stage in chosen(cloud.settings) for each in stage.stacks} == (
+        set(parts()) - {each.name for each in left_out}
+    )
+    types = sorted({kind for each in LEFT_OUT.values() for kind in each.types})
+    template = {"Resources": {f"R{number}": {"Type": kind} for number, kind in enumerate(types)}}
+    with pytest.raises(ClientError) as refused:
+        cloud.client("cloudformation").validate_template(TemplateBody=json.dumps(template))
+    assert f"Unrecognized resource types: [{', '.join(types)}]" in str(refused.value)
+
+
+def test_the_readme_says_what_is_left_out_and_why() -> None:
+    _, _, section = README.read_text().partition("## Parts that the emulator does not deploy")
+    rows = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("| `")]
+    assert rows == [
+        f"| {' '.join(f'`{part.name}`' for part in parts().values() if part.section == name)} | `[{name}]` "
+        f"| {', '.join(f'`{kind}`' for kind in each.types)} | {each.why} |"
+        for name, each in LEFT_OUT.items()
+    ]
 
 
 def test_a_deploy_that_is_killed_in_the_middle_is_resumed(
@@ -109,9 +150,9 @@ def test_what_is_done_is_told_as_no_change(cloud: Cloud, assembly: Path, setting
 
 
 def test_a_plan_tells_what_is_as_it_should_be_and_what_is_new(cloud: Cloud, assembly: Path, settings: Path) -> None:
-    where = ("--assembly", str(assembly), "--context", f"config={settings}")
     told = {
-        stage: cloud.stepship("infra", "plan", "--stage", stage, *where) for stage in ("bootstrap", "infrastructure")
+        stage: cloud.stepship("infra", "plan", "--stage", stage, *where(assembly, settings))
+        for stage in ("bootstrap", "infrastructure")
     }
     changes = {stage: {each["changes"] for each in found["stages"][0]["stacks"]} for stage, found in told.items()}
     assert changes == {"bootstrap": {False}, "infrastructure": {True}}
@@ -158,3 +199,131 @@ def test_infrastructure_waits_for_an_execution_that_has_the_lock(
     after = world.table.read_lock()
     # The next execution writes the record of the one that had the lock and wrote none.
     assert (after.holder, after.token, after.dead_holders) == (None, lock.token + 2, (execution,))
+
+
+def test_a_stack_that_fails_is_explained_and_made_anew(
+    cloud: Cloud, world: Observer, assembly: Path, settings: Path
+) -> None:
+    ssm, name = cloud.client("ssm"), world.names.application_table_arn
+    ssm.put_parameter(Name=name, Value="somebody's", Type="String")
+    words = deploy("data", assembly, settings)
+
+    told = cloud.stepship(*words, expect=1)
+
+    # What was under way beside it was finished.
+    assert (outcomes(told)["dynamodb"], outcomes(told)["aurora"]) == ("failed", "deployed")
+    assert "AWS::SSM::Parameter" in (reason := each_stack(told)["dynamodb"]["reason"])
+    assert "ParameterAlreadyExists" in reason
+    assert made(cloud)[world.names.stack("dynamodb")] == "ROLLBACK_COMPLETE"
+    assert holder(world) == ""
+
+    ssm.delete_parameter(Name=name)
+    told = cloud.stepship(*words)
+
+    assert (outcomes(told)["dynamodb"], outcomes(told)["aurora"]) == ("deployed", "noChange")
+    assert made(cloud)[world.names.stack("dynamodb")] == "CREATE_COMPLETE"
+    assert ssm.get_parameter(Name=name)["Parameter"]["Value"].startswith("arn:aws:dynamodb:")
+
+
+def test_ctrl_c_lets_the_stacks_under_way_finish(cloud: Cloud, world: Observer, assembly: Path, settings: Path) -> None:
+    stage = next(each for each in chosen(cloud.settings) if each.name == "application")
+
+    def under_way() -> set[str] | None:
+        found = {part.name for part in stage.stacks if world.names.stack(part.name) in made(cloud)}
+        return found if len(found) > 1 else None
+
+    words = deploy("application", assembly, settings)
+    with cloud.running(*cloud.stepship_command(*words)) as process:
+        begun = wait_until(under_way, "two stacks are under way")
+        os.kill(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=120)
+
+    assert process.returncode == INTERRUPTED, f"{output}{errors}"
+    told = outcomes(json.loads(output))
+    assert {told[part] for part in begun} == {"deployed"}
+    assert told["api-gateway"] == "notStarted"
+    assert {made(cloud)[world.names.stack(part)] for part in begun} == {"CREATE_COMPLETE"}
+    assert holder(world) == ""
+
+
+def test_all_stages_go_on_where_they_stopped(cloud: Cloud, world: Observer, assembly: Path, settings: Path) -> None:
+    # Somebody has made a change set and never executed it: an empty shell stands in the way.
+    shell = world.names.stack("frontend")
+    cloud.client("cloudformation").create_change_set(
+        StackName=shell,
+        ChangeSetName="never-executed",
+        ChangeSetType="CREATE",
+        TemplateBody=json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}),
+    )
+    wait_until(lambda: made(cloud).get(shell) == "REVIEW_IN_PROGRESS" or None, "the shell is there")
+    before = made(cloud)
+
+    told = cloud.stepship("infra", "deploy", *where(assembly, settings))
+
+    assert told["exitCode"] == 0
+    assert set(outcomes(told)) == set(parts()) - {"cicd", "frontend-cicd"}
+    complete = {part for part, each in each_stack(told).items() if before.get(each["stack"], "").endswith("_COMPLETE")}
+    assert {part for part, outcome in outcomes(told).items() if outcome == "noChange"} == complete
+    assert {part for part, outcome in outcomes(told).items() if outcome == "deployed"} == set(outcomes(told)) - complete
+    told = cloud.stepship("infra", "status")
+    stand = {part: (each["status"], each["remedy"]) for part, each in each_stack(told).items()}
+    assert stand.pop("cicd") == stand.pop("frontend-cicd") == (None, "none")
+    assert set(stand.values()) <= {("CREATE_COMPLETE", "none"), ("UPDATE_COMPLETE", "none")}
+    assert told["deploying"] is None
+
+
+@pytest.mark.parametrize("holds", HOLDS, ids=lambda holds: holds.__name__.replace("_", " "))
+def test_it_works(cloud: Cloud, world: Observer, holds: Holds) -> None:
+    holds(cloud, world)
+
+
+def test_nothing_is_left_to_deploy(cloud: Cloud, assembly: Path, settings: Path) -> None:
+    told = cloud.stepship("infra", "plan", *where(assembly, settings))
+    assert {part: each["diff"] for part, each in each_stack(told).items() if each["changes"]} == {}
+
+
+def test_code_is_deployed_beside_all_parts(cloud: Cloud, world: Observer) -> None:
+    search, migration = (world.names.service(name) for name in ("search", MIGRATION))
+    before = world.task_definition(search)
+    digest = cloud.push("v1")
+
+    ended = cloud.deploy(imageTag="v1")
+
+    assert ended["status"] == "SUCCEEDED", ended
+    world.note(ended)
+    assert world.violations() == ()
+    # The task that migrates the database ran with the release; the search server is none of its services.
+    ran = world.task_definition(migration)["containerDefinitions"][0]
+    assert ran["image"].endswith(f"@{digest}")
+    assert "DATABASE_HOST" in {each["name"] for each in ran["environment"]}
+    assert "Run migration" in cloud.path(ended["executionArn"])
+    assert world.task_definition(search) == before
+
+
+def test_actions_of_a_pipeline_deploy_side_by_side(cloud: Cloud, world: Observer, assembly: Path) -> None:
+    command = [str(ROOT / ".venv" / "bin" / "python"), "-m", "pipelines.deploy_stack", "--env", ENVIRONMENT]
+    command += ["--run", "7", "--assembly", str(assembly), "--part"]
+    images = {name: each["image"] for name, each in world.services().items()}
+
+    with cloud.running(*command, "api-service") as one, cloud.running(*command, "worker-service") as other:
+        for process in (one, other):
+            output, errors = process.communicate(timeout=120)
+            assert process.returncode == 0, f"{output}{errors}"
+
+    # Infrastructure carries the image that code has deployed.
+    assert {name: each["image"] for name, each in world.services().items()} == images
+    assert holder(world) == f"{PREFIX}pipeline@7"
+    # Nobody gives it back; it ends by itself in a minute, which nobody has to wait for here.
+    lock = world.table.read_lock()
+    assert world.table.swap_lock(lock, freed(lock))
+
+
+def test_all_of_it_is_destroyed(cloud: Cloud, world: Observer, assembly: Path, settings: Path) -> None:
+    told = cloud.stepship("infra", "destroy", "--yes", *where(assembly, settings), "--concurrency", "4")
+    assert [stage["name"] for stage in told["stages"]] == [each.name for each in reversed(chosen(cloud.settings))]
+    assert set(outcomes(told).values()) == {"destroyed"}
+    assert set(made(cloud)) == {"CDKToolkit"}
+    assert cloud.client("lambda").list_functions()["Functions"] == []
+    assert [each for each in cloud.client("ec2").describe_vpcs()["Vpcs"] if not each["IsDefault"]] == []
+    # Images are the releases, and logs and pages are nobody's to lose: these outlive their stacks.
+    assert cloud.client("ecr").describe_repositories()["repositories"]
