@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+BRANCH = r"(?!.*(\.\.|//|/\.|\.lock(/|$)))[A-Za-z0-9]([A-Za-z0-9._/-]{0,98}[A-Za-z0-9_-])?"
+"""What ``git check-ref-format`` lets pass, of the usual characters: no ``..`` or ``//``, no part that begins with a dot
+or ends with ``.lock``, no slash or dot at the end."""
+
 
 @dataclass(frozen=True)
 class Pipeline:

@@ -6,12 +6,13 @@ right type. ``[section] key`` is how a problem names its place.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 
 from config.application import APPLICATION_RULES
 from config.history import history_contradictions, longest_execution_seconds
+from config.network import NETWORK_RULES
+from config.pipeline import BRANCH
 from config.rule import YES_OR_NO, Rule, at_least, text, texts
 from config.schema import EnvironmentConfig, MigrationTask
 from lambdas.release.gates import check_time_zone, check_window
@@ -39,15 +40,6 @@ FARGATE_SIZES: dict[int, tuple[int, int, int]] = {
 
 256 units know 512, 1024 and 2048 MiB only; 1536, which the step allows too, is refused by ECS.
 """
-
-
-def _is_private(text: str) -> bool:
-    """Whether a text is a private IPv4 network in which every zone has room."""
-    try:
-        network = ipaddress.IPv4Network(text)
-    except ValueError:
-        return False
-    return network.is_private and 16 <= network.prefixlen <= 22  # noqa: PLR2004 (the limits that the rule names)
 
 
 NAME = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
@@ -144,19 +136,7 @@ RULES: dict[str, Rule] = {
     "[bootstrap] creates_repository": YES_OR_NO,
     "[bootstrap] creates_oidc_provider": YES_OR_NO,
     "[bootstrap] keep_images": at_least(2, "a whole number of images", 200, at_most=10_000),
-    "[network] cidr": Rule(
-        "a private IPv4 range, /16 to /22",
-        '"10.20.0.0/16"',
-        lambda value: isinstance(value, str) and _is_private(value),
-    ),
-    "[network] availability_zones": at_least(2, "a whole number of zones", 2, at_most=3),
-    "[network] nat_gateways": at_least(1, "a whole number of NAT gateways", 1, at_most=3),
-    "[network] interface_endpoints": texts(
-        r"[a-z0-9-]+(\.[a-z0-9-]+)*",
-        "a list of AWS services as PrivateLink names them, without com.amazonaws.<region>",
-        '["ecr.api", "ecr.dkr", "logs"]',
-        not_empty=False,
-    ),
+    **NETWORK_RULES,
     "[logs] retention_days": LOG_DAYS,
     "[logs] archive_days": at_least(1, "whole days", 365, at_most=3653),
     "[compute] container_insights": text(
@@ -205,15 +185,17 @@ RULES: dict[str, Rule] = {
     "[aurora] readers": at_least(0, "a whole number of instances", 1, at_most=15),
     "[aurora] backup_days": at_least(1, "whole days", 7, at_most=35),
     "[dynamodb] enabled": YES_OR_NO,
-    "[dynamodb] max_read_units": at_least(1, "a whole number of request units a second", 1000),
-    "[dynamodb] max_write_units": at_least(1, "a whole number of request units a second", 1000),
+    # What a table may have until AWS raises it (DynamoDB Developer Guide, "DynamoDB maximum throughput for on-demand
+    # tables").
+    "[dynamodb] max_read_units": at_least(1, "a whole number of request units a second", 1000, at_most=40_000),
+    "[dynamodb] max_write_units": at_least(1, "a whole number of request units a second", 1000, at_most=40_000),
     "[dynamodb] recovery_days": at_least(1, "whole days", 35, at_most=35),
     **APPLICATION_RULES,
     "[pipeline] enabled": YES_OR_NO,
     "[pipeline] repository": text(
         r"[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}", "owner/name of a GitHub repository", "example-org/v3-backend"
     ),
-    "[pipeline] branch": text(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}", "the name of a branch", "develop"),
+    "[pipeline] branch": text(BRANCH, "the name of a branch as git has it, of at most 100 characters", "develop"),
     "[pipeline] connection_arn": text(
         r"(arn:aws[a-z-]*:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[0-9a-f-]{36})?",
         "the ARN of a connection, or empty for one of the pipeline's own",

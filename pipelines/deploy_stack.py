@@ -23,6 +23,7 @@ from lambdas.aws.releases_table import ReleasesTable
 from lambdas.release.errors import StepshipError
 from stacks.names import Names
 from stepship.errors import CommandError
+from stepship.infra.assembly import check_assembly
 from stepship.infra.cdk import CdkCli, Say
 from stepship.infra.holding import Holding, LockTable, Surroundings
 
@@ -100,21 +101,23 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--assembly", required=True, type=Path, help="the folder that cdk synth has written")
     given = parser.parse_args(arguments)
-    settings = config.load(given.env)
 
     def say(text: str) -> None:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
-    around = Surroundings(time.time, time.sleep, Executions().is_running, say)
-    table = ReleasesTable(settings.identity.table)
-    cdk = CdkCli(Path.cwd(), given.assembly, os.environ)
     try:
+        settings = config.load(given.env)
+        stack = Names(settings).stack(given.part)
+        cdk = CdkCli(Path.cwd(), given.assembly, os.environ)
         cdk.check()
+        check_assembly(given.assembly, [stack], given.env)
+        around = Surroundings(time.time, time.sleep, Executions().is_running, say)
+        table = ReleasesTable(settings.identity.table)
         give_way(table, around, Patience(settings.lock.poll_seconds, settings.lock.wait_timeout_seconds))
         holding = Holding(table, f"infra:pipeline@{given.run}", settings.lock, around)
-        return deploy(cdk, holding, Names(settings).stack(given.part), say)
-    except (CommandError, StepshipError) as error:
+        return deploy(cdk, holding, stack, say)
+    except (CommandError, StepshipError, config.ConfigError) as error:
         say(str(error))
         return 1
 

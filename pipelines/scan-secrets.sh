@@ -6,6 +6,6 @@ folders=("$@")
 [ "${#folders[@]}" -gt 0 ] || folders=(.)
 find "${folders[@]}" -type d \( -name .git -o -name .venv -o -name node_modules -o -name cdk.out -o -name build -o -name '.*_cache' \) \
   -prune -o -type f ! -name '*.lock' ! -name 'package-lock.json' -print0 |
-  xargs -0 .venv/bin/uv tool run --from detect-secrets==1.5.0 detect-secrets-hook \
+  xargs -0 .venv/bin/detect-secrets-hook \
     --disable-plugin Base64HighEntropyString --disable-plugin HexHighEntropyString --disable-plugin KeywordDetector \
     --exclude-secrets "^hunter22$"

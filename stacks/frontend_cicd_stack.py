@@ -9,19 +9,19 @@ from constructs import Construct
 from config import EnvironmentConfig
 from stacks.environment_stack import EnvironmentStack
 from stacks.pipeline import NO_RESOURCE_NAME, Build, DeliveryPipeline, FilePaths, Stage, failure
-from stacks.pipeline_plan import Failure
+from stacks.pipeline_plan import SITE_STAGES, PipelineStage
 from statemachine.permissions import Grant
 
-FRONTEND = ("frontend/site/**", "tests/frontend/**", "pipelines/site-*.yml")
-"""What starts it. ``stacks/frontend_edge.js`` is part of the stack, so the other pipeline brings it."""
-
-STAGES: tuple[tuple[str, tuple[tuple[str, ...], ...], Failure], ...] = (
-    ("test", (("site-test", "site-lint"),), Failure.RETRY),
-    ("scan", (("site-scan",),), Failure.RETRY),
-    # One stage, so that a page that does not answer as it should is rolled back by copying the last good one.
-    ("deploy", (("site-deploy",), ("site-invalidate",), ("site-smoke-test",)), Failure.ROLLBACK),
+FRONTEND = (
+    "frontend/site/**",
+    "tests/frontend/**",
+    "pipelines/site-*.yml",
+    "pipelines/scan-secrets.sh",
+    "pipelines/smoke-test.sh",
 )
-"""Stages after the source: name, actions in groups as in ``pipeline_plan``, what happens when one fails."""
+"""What starts it: the page, and what judges or brings it. ``stacks/frontend_edge.js`` is part of the stack, so the
+other pipeline brings it; the tools (Makefile, requirements.lock, what sets pytest up) change nothing of the page, and
+the next run has them."""
 
 
 class FrontendCicdStack(EnvironmentStack):
@@ -38,7 +38,7 @@ class FrontendCicdStack(EnvironmentStack):
 
     def __init__(self, scope: Construct, *, settings: EnvironmentConfig, **kwargs: Any) -> None:
         super().__init__(scope, settings=settings, **kwargs)
-        question = [("approve", (("approve",),), Failure.NONE)] if settings.is_production else []
+        question = [PipelineStage("approve", (("approve",),))] if settings.is_production else []
         delivery = DeliveryPipeline(
             self,
             connection_arn=self.read(self.names.connection_arn),
@@ -46,15 +46,15 @@ class FrontendCicdStack(EnvironmentStack):
             asks=settings.is_production,
         )
         stages = [delivery.source()]
-        for stage, groups, answer in (*STAGES[:-1], *question, STAGES[-1]):
+        for stage in (*SITE_STAGES[:-1], *question, SITE_STAGES[-1]):
             actions = [
                 delivery.ask(name, "Approve it, and the page is deployed.", order)
                 if name == "approve"
                 else delivery.build_action(name, order=order)
-                for order, group in enumerate(groups, 1)
+                for order, group in enumerate(stage.actions, 1)
                 for name in group
             ]
-            stages.append(Stage(name=stage, actions=actions, on_failure=failure(answer)))
+            stages.append(Stage(name=stage.name, actions=actions, on_failure=failure(stage.failure)))
         delivery.deliver(stages, FilePaths(includes=list(FRONTEND)))
 
     def _builds(self) -> list[Build]:

@@ -1,11 +1,12 @@
 """What the pipeline of an environment does, stage by stage, as data: the stack and ``docs/pipelines.md`` read it.
 
-``python -m stacks.pipeline_plan`` writes the guide's table again. No CDK in here.
+``python -m stacks.pipeline_plan`` writes the guide's table and its number of builds again. No CDK in here.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +17,7 @@ from stacks.stages import batches, chosen
 
 GUIDE = Path(__file__).parents[1] / "docs" / "pipelines.md"
 PLACE = re.compile(r"(?<=<!-- pipeline: begin -->\n).*?(?=<!-- pipeline: end -->)", re.DOTALL)
+BUILDS_PLACE = re.compile(r"(?<=<!-- builds: begin -->).*?(?=<!-- builds: end -->)")
 
 PIPELINES = frozenset({"cicd", "frontend-cicd"})
 """A person deploys these: a pipeline that changed its own definition would end its own run, and could give itself
@@ -67,6 +69,15 @@ class PipelineStage:
     deploys: bool = False
 
 
+SITE_STAGES = (
+    PipelineStage("test", (("site-test", "site-lint"),), Failure.RETRY),
+    PipelineStage("scan", (("site-scan",),), Failure.RETRY),
+    # One stage, so that a page that does not answer as it should is rolled back by copying the last good one.
+    PipelineStage("deploy", (("site-deploy",), ("site-invalidate",), ("site-smoke-test",)), Failure.ROLLBACK),
+)
+"""What the page's pipeline does after the source; production asks before the last."""
+
+
 def plan(settings: EnvironmentConfig) -> tuple[PipelineStage, ...]:
     """Return the stages of an environment's pipeline in their order.
 
@@ -104,6 +115,31 @@ def _deploy_stages(settings: EnvironmentConfig) -> list[PipelineStage]:
     return found
 
 
+def widest(stages: Sequence[PipelineStage]) -> tuple[int, str]:
+    """Return how many actions one stage starts at once, and which stage.
+
+    Each is a build of the smallest arm64 machine. CodeBuild runs as many at once as the account's quota says and keeps
+    five times as many waiting; a start beyond that is refused, and fails its action (CodeBuild User Guide, "Builds in
+    AWS CodeBuild"). With a quota of 1, one of seven runs, five wait, and the seventh is refused.
+    """
+    return max((len(group), stage.name) for stage in stages for group in stage.actions)
+
+
+def builds_at_once(settings: EnvironmentConfig) -> int:
+    """Return how many builds an environment wants to run at once: those of both pipelines at their widest."""
+    infrastructure = widest(plan(settings))[0] if settings.pipeline.enabled else 0
+    page = widest(SITE_STAGES)[0] if settings.frontend_pipeline.enabled else 0
+    return infrastructure + page
+
+
+def builds() -> str:
+    """Return the number of builds for which the guide has the reader ask, and where it comes from."""
+    settings = max((config.load(each) for each in config.environments()), key=builds_at_once)
+    number, stage = widest(plan(settings))
+    page, _ = widest(SITE_STAGES)
+    return f"**{builds_at_once(settings)}** for each environment: `{stage}` starts {number}, the page's pipeline {page}"
+
+
 WORDS = {Failure.NONE: "ends the run", Failure.RETRY: "once more, then ends the run", Failure.ROLLBACK: "rolled back"}
 
 
@@ -117,9 +153,10 @@ def table(settings: EnvironmentConfig) -> str:
 
 
 def main() -> None:
-    """Write the table of production, which has every stage, into the guide."""
-    text = table(config.load("production"))
-    GUIDE.write_text(PLACE.sub(lambda _: text, GUIDE.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write the table of production, which has every stage, and the number of builds into the guide."""
+    stages, number = table(config.load("production")), builds()
+    text = PLACE.sub(lambda _: stages, GUIDE.read_text(encoding="utf-8"))
+    GUIDE.write_text(BUILDS_PLACE.sub(lambda _: number, text), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,20 @@ ARTIFACT_PREFIX_LENGTH = 16
 NONCURRENT_DAYS = 7
 CACHE_DAYS = 14
 
+WRITES = ("s3:PutObject", "s3:PutObjectAcl")
+"""CodePipeline User Guide, "Manage the CodePipeline service role". What a connection uploads comes with an ACL, and is
+refused without the second (aws-cdk issue 13557); in this bucket, whose owner owns all, an ACL changes nothing."""
+
+KEY_USES = (
+    "kms:Encrypt",
+    "kms:Decrypt",
+    *("kms:ReEncryptFrom", "kms:ReEncryptTo"),
+    *("kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext"),
+    "kms:DescribeKey",
+)
+"""CodeBuild User Guide, "Encrypt build outputs using a customer managed key"; its wildcards are spelled out, without
+pairs of keys, which nobody asks for here. The CDK grants the roles of CodePipeline's actions the same."""
+
 NOTIFIER = "codestar-notifications.amazonaws.com"
 NO_LOOKING_AROUND = "AWSDenyAll"
 """What a person in the chat may do in the account by the bot: nothing. It tells."""
@@ -101,11 +115,11 @@ class PipelineStore(Construct):
         """Return what reading, or also writing, artifacts takes."""
         keys = f"{self.bucket.bucket_arn}/{self._name[:ARTIFACT_PREFIX_LENGTH]}*"
         why = "CodePipeline makes the keys of artifacts; they begin with the pipeline's name."
-        calls = ("s3:GetObject", "s3:GetObjectVersion", *(("s3:PutObject",) if write else ()))
+        calls = ("s3:GetObject", "s3:GetObjectVersion", *(WRITES if write else ()))
         return [
             Grant(calls, (keys,), wildcard_reason=why),
             Grant(("s3:GetBucketLocation", "s3:GetBucketAcl", "s3:GetBucketVersioning"), (self.bucket.bucket_arn,)),
-            Grant(("kms:Decrypt", "kms:GenerateDataKey"), (self.key.key_arn,)),
+            Grant(KEY_USES, (self.key.key_arn,)),
         ]
 
     def _make_topic(self) -> sns.Topic:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from lambdas.release.errors import LeaseLost
 from lambdas.release.lock import Claim, Kind, Lock
 from lambdas.release.policies import LockPolicy
-from pipelines.deploy_stack import Patience, deploy, give_way
+from pipelines.deploy_stack import Patience, deploy, give_way, main
 from stepship.errors import CommandError
 from stepship.infra.cdk import Say
 from stepship.infra.holding import LEASE_SECONDS, Holding, Surroundings
@@ -156,3 +158,32 @@ def test_a_lock_that_was_lost_on_the_way_fails_the_action() -> None:
     assert deploy(SlowCdk(), holding, STACK, world.said.append) == 1
     assert world.said[0] == STACK
     assert "somebody else has taken the lock" in world.said[1]
+
+
+@pytest.mark.parametrize(
+    ("environment", "assembly", "answer"),
+    [
+        ("nosuch", "made", "nosuch"),
+        ("dev", "nowhere", "nowhere: nothing was synthesised to it"),
+        ("staging", "made", "made lacks v3-backend-staging-network"),
+    ],
+)
+def test_a_wrong_argument_is_refused_in_a_sentence(
+    environment: str,
+    assembly: str,
+    answer: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    program = tmp_path / "node_modules" / ".bin" / "cdk"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    (tmp_path / "cdk.json").touch()
+    (tmp_path / "made").mkdir()
+    artifacts = {STACK: {"type": "aws:cloudformation:stack"}}
+    (tmp_path / "made" / "manifest.json").write_text(json.dumps({"artifacts": artifacts}))
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--env", environment, "--part", "network", "--run", "1", "--assembly", str(tmp_path / assembly)]
+    assert main(arguments) == 1
+    assert answer in capsys.readouterr().out

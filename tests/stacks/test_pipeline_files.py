@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 
 from stepship.infra.cdk import CdkCli
 from tests.stacks.synthesis import ROOT, Template, resources
-from tests.stacks.test_pipelines import PARTS, stages, template_of
+from tests.stacks.test_pipelines import PARTS, pipeline, stages, template_of
 
 
 def test_no_file_of_a_build_is_left_over(app_templates: dict[str, Template]) -> None:
@@ -41,6 +42,18 @@ def test_what_a_build_calls_is_there(file: Path) -> None:
             assert (ROOT / script).is_file()
         for module in re.findall(r"python -m (pipelines\.\w+|statemachine\.\w+|app\.[\w.]+)", command):
             assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
+
+
+def test_what_the_builds_of_the_page_use_starts_its_pipeline(app_templates: dict[str, Template]) -> None:
+    template = template_of(app_templates, "production", "frontend-cicd")
+    used = {"frontend/site/index.html", "tests/frontend/test_site.py"}
+    for project in resources(template, "AWS::CodeBuild::Project"):
+        file = project["Source"]["BuildSpec"]
+        used |= {file, *re.findall(r"bash (\S+\.sh)", (ROOT / file).read_text())}
+    (push,) = pipeline(template)["Triggers"][0]["GitConfiguration"]["Push"]
+    patterns = push["FilePaths"]["Includes"]
+    assert [path for path in sorted(used) if not any(fnmatch(path, pattern) for pattern in patterns)] == []
+    assert len(used) > len(patterns)
 
 
 def test_the_pipeline_scans_what_continuous_integration_scans() -> None:
