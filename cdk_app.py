@@ -6,6 +6,7 @@ Account and region come from the shell that deploys (``CDK_DEFAULT_ACCOUNT``); w
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from cdk_nag import AwsSolutionsChecks  # noqa: E402 (the same)
 
 import config  # noqa: E402 (the same)
 from stacks.assembly import add_stacks  # noqa: E402 (the same)
+from stacks.image import ImageError  # noqa: E402 (the same)
+from stacks.stages import StageError  # noqa: E402 (the same)
 
 
 def build(context: Mapping[str, Any] | None = None, *, folder: Path = config.FOLDER) -> cdk.App:
@@ -36,17 +39,19 @@ def build(context: Mapping[str, Any] | None = None, *, folder: Path = config.FOL
     Raises
     ------
     config.ConfigError
-        A config file cannot be used.
-    ValueError
-        The context names no environment, or no image (``stacks.image.ImageError``), or the stacks cannot be
-        deployed in the order of their stages (``stacks.stages.StageError``).
+        A config file cannot be used, or the context names no environment.
+    stacks.image.ImageError
+        The context names no image.
+    stacks.stages.StageError
+        The stacks cannot be deployed in the order of their stages.
     """
     app = cdk.App(context=dict(context or {}))
     folder = Path(app.node.try_get_context("config") or folder)
     chosen = app.node.try_get_context("environment")
     if chosen == "":
         known = ", ".join(config.environments(folder))
-        raise ValueError(f"context environment: is empty; give one of {known}, or leave it out for all")
+        fix = f"give one of {known}, or leave it out for all"
+        raise config.ConfigError((config.Problem("context", "environment", "is empty", fix),))
     account, region = os.environ.get("CDK_DEFAULT_ACCOUNT"), os.environ.get("CDK_DEFAULT_REGION")
     for name in [chosen] if chosen else config.environments(folder):
         settings = config.load(name, folder)
@@ -55,5 +60,14 @@ def build(context: Mapping[str, Any] | None = None, *, folder: Path = config.FOL
     return app
 
 
+def main() -> None:
+    """Write the templates; what is wrong with a config file or the context is said in words, without a traceback."""
+    try:
+        app = build()
+    except (config.ConfigError, ImageError, StageError) as error:
+        sys.exit(str(error))
+    app.synth()
+
+
 if __name__ == "__main__":
-    build().synth()
+    main()

@@ -52,7 +52,7 @@ class Frontend:
     Attributes
     ----------
     enabled
-        Whether this environment has it; it needs ``[api_gateway]``.
+        Whether this environment has it; it needs ``[api_gateway]``, and ``[search]`` for the form in it.
     price_class
         In which parts of the world CloudFront answers.
     noncurrent_days
@@ -79,6 +79,9 @@ class Frontend:
             yield "[frontend] domain", "is empty, so nothing would use certificate_arn", "give a name that it is for"
 
 
+PORT = r"(6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
+"""1 to 65535, as browsers write it: without a zero in front."""
+
 APPLICATION_RULES: dict[str, Rule] = {
     "[functions] enabled": YES_OR_NO,
     "[functions] memory": at_least(128, "MiB", 256, at_most=10_240),
@@ -86,7 +89,7 @@ APPLICATION_RULES: dict[str, Rule] = {
     "[api_gateway] rate_per_second": at_least(1, "a whole number of requests a second", 50, at_most=10_000),
     "[api_gateway] burst": at_least(1, "a whole number of requests", 100, at_most=5000),
     "[api_gateway] allowed_origins": texts(
-        r"https://[a-z0-9-]+(\.[a-z0-9-]+)*(:\d{1,5})?|http://localhost:\d{1,5}",
+        rf"https://[a-z0-9-]+(\.[a-z0-9-]+)*(:{PORT})?|http://localhost:{PORT}",
         "a list of origins: https:// and a host, or http://localhost and a port; no path, never *",
         '["https://www.example.com"]',
         not_empty=False,

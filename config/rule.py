@@ -33,10 +33,9 @@ class Rule:
 
 
 def at_least(minimum: int, unit: str, example: int, *, at_most: int = YEAR_SECONDS) -> Rule:
-    """Allow whole numbers from ``minimum`` on."""
-    limit = f" and at most {at_most}" if at_most != YEAR_SECONDS else ""
+    """Allow whole numbers from ``minimum`` to ``at_most``; a year of seconds is more than anything here can last."""
     return Rule(
-        f"{unit}, at least {minimum}{limit}",
+        f"{unit}, at least {minimum} and at most {at_most}",
         str(example),
         lambda value: isinstance(value, int) and minimum <= value <= at_most,
     )

@@ -92,7 +92,7 @@ class ApiGatewayStack(EnvironmentStack):
         self._stage()
         for route in self._routes():
             self._route(route)
-        self._alarm()
+        self._errors_alarm()
         self.publish(self.names.http_api_url, self._api.api_endpoint, "Address of the HTTP API")
 
     def _cors(self) -> apigateway.CorsPreflightOptions | None:
@@ -122,7 +122,9 @@ class ApiGatewayStack(EnvironmentStack):
             default_route_settings=apigateway.CfnStage.RouteSettingsProperty(
                 throttling_rate_limit=limits.rate_per_second,
                 throttling_burst_limit=limits.burst,
-                detailed_metrics_enabled=True,
+                # Metrics of each route cost extra (API Gateway Developer Guide, "Monitor CloudWatch metrics for HTTP
+                # APIs"); the access log has the route, the status and the time of each request.
+                detailed_metrics_enabled=False,
             ),
             access_log_settings=apigateway.CfnStage.AccessLogSettingsProperty(
                 destination_arn=self.format_arn(
@@ -179,15 +181,13 @@ class ApiGatewayStack(EnvironmentStack):
         if route.is_open:
             acknowledge(made, "AwsSolutions-APIG4", "Who sees the page may read what it shows; the stage throttles.")
 
-    def _alarm(self) -> None:
-        cloudwatch.Alarm(
-            self,
+    def _errors_alarm(self) -> None:
+        self.alarm(
             "ServerErrors",
-            alarm_name=self.names.alarm("http-api-5xx"),
+            "http-api-5xx",
             alarm_description="The HTTP API answers with 5xx: its access log says where, the function's log why.",
             metric=self._api.metric_server_error(statistic="Sum", period=cdk.Duration.minutes(5)),
             threshold=SERVER_ERRORS,
             evaluation_periods=1,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )

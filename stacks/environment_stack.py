@@ -11,10 +11,13 @@ from functools import cached_property
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_servicediscovery as servicediscovery
+from aws_cdk import aws_sns as sns
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
@@ -95,6 +98,37 @@ class EnvironmentStack(cdk.Stack):
             retention=RETENTION[self.settings.logs.retention_days],
             removal_policy=self.removal_policy,
         )
+
+    def alarm(self, id: str, name: str, **kwargs: Any) -> cloudwatch.Alarm:
+        """Create an alarm that tells the coordinator's topic of alerts.
+
+        The topic is known by its name, so a stack can be deployed before the coordinator; CloudWatch looks for it
+        when it has something to tell (CloudWatch User Guide, "Common features of CloudWatch alarms").
+
+        Parameters
+        ----------
+        id
+            What it is called in the template.
+        name
+            As ``Names.alarm`` takes it; it stands in ``alarms.ALARMS`` too.
+        **kwargs
+            As for ``aws_cloudwatch.Alarm``. No data is no alarm: an empty queue, a minute without errors and a service
+            that is not there yet have none.
+        """
+        alarm = cloudwatch.Alarm(
+            self,
+            id,
+            alarm_name=self.names.alarm(name),
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            **kwargs,
+        )
+        alarm.add_alarm_action(cloudwatch_actions.SnsAction(self._alerts))
+        return alarm
+
+    @cached_property
+    def _alerts(self) -> sns.ITopic:
+        topic = self.format_arn(service="sns", resource=self.names.alerts_topic)
+        return sns.Topic.from_topic_arn(self, "Alerts", topic)
 
     def publish(self, name: str, value: str, description: str) -> None:
         """Publish a value for other stacks as an SSM parameter.

@@ -144,6 +144,11 @@ class FrontendStack(EnvironmentStack):
                 "AwsSolutions-CFR4",
                 "CloudFront's own certificate takes no minimum; [frontend] certificate_arn brings TLS 1.2.",
             )
+        acknowledge(
+            distribution,
+            "Annotation::@aws-cdk/aws-cloudfront-origins:listBucketSecurityRisk",
+            "The default root object is given, and so nobody is shown a list of the files; LIST is for an honest 404.",
+        )
         acknowledge(distribution, "AwsSolutions-CFR1", "The page is for people everywhere.")
         acknowledge(
             distribution,

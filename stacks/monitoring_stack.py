@@ -9,6 +9,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from config import EnvironmentConfig
+from stacks.alarms import alarm_names
 from stacks.environment_stack import EnvironmentStack
 from stacks.image import SERVICES
 from statemachine.steps import machine_name
@@ -50,13 +51,20 @@ class MonitoringStack(EnvironmentStack):
         )
 
     def _alarms(self) -> list[list[cloudwatch.IWidget]]:
-        """Show the alarms that end a rollout, where there are any."""
-        names = self.settings.circuit_breaker.alarms
-        if not names:
-            return []
-        alarms = [cloudwatch.Alarm.from_alarm_name(self, f"Alarm-{name}", name) for name in names]
+        """Show the alarms that end a rollout, where there are any, and below them all others of the environment."""
+        ending = self.settings.circuit_breaker.alarms
+        others = [name for name in alarm_names(self.settings) if name not in ending]
         return [
-            [cloudwatch.AlarmStatusWidget(title="Alarms that end a rollout", alarms=alarms, width=COLUMNS, height=2)]
+            [
+                cloudwatch.AlarmStatusWidget(
+                    title=title,
+                    alarms=[cloudwatch.Alarm.from_alarm_name(self, f"Alarm-{name}", name) for name in names],
+                    width=COLUMNS,
+                    height=2,
+                )
+            ]
+            for title, names in (("Alarms that end a rollout", ending), ("Other alarms", others))
+            if names
         ]
 
     def _deployments(self) -> list[cloudwatch.IWidget]:

@@ -75,6 +75,11 @@ class Names:
         """Return the name of an alarm: ``v3-backend-dev-api-5xx``."""
         return f"{self.prefix}-{name}"
 
+    @property
+    def alerts_topic(self) -> str:
+        """The coordinator's topic, to which whoever is on call subscribes: ``v3-backend-dev-deploy-alerts``."""
+        return f"{self.prefix}-deploy-alerts"
+
     # Roles of the workflows.
 
     @property
@@ -198,8 +203,11 @@ class Names:
 
     @property
     def database_name(self) -> str:
-        """The database in the cluster: ``v3_backend``; PostgreSQL would want a hyphen in quotes."""
-        return self.settings.app.replace("-", "_")
+        """The database in the cluster: ``v3_backend_db``; PostgreSQL would want a hyphen in quotes.
+
+        With the ending it is no word that PostgreSQL or RDS keeps for itself, whatever the app is called: ``user``.
+        """
+        return f"{self.settings.app.replace('-', '_')}_db"
 
     @property
     def database_endpoint(self) -> str:

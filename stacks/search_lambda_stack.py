@@ -80,10 +80,9 @@ class SearchLambdaStack(EnvironmentStack):
         self.publish(self.names.search_query_function_arn, query.function_arn, "The function that answers searches")
 
     def _dead_changes_alarm(self, changes: WorkQueue) -> None:
-        cloudwatch.Alarm(
-            self,
+        self.alarm(
             "DeadChangesAlarm",
-            alarm_name=self.names.alarm("search-dead-changes"),
+            "search-dead-changes",
             alarm_description="Changes could not be indexed: the log of search-index says why, the queue holds them.",
             metric=changes.dead.metric_approximate_number_of_messages_visible(
                 statistic="Maximum", period=cdk.Duration.minutes(5)
@@ -91,7 +90,6 @@ class SearchLambdaStack(EnvironmentStack):
             threshold=0,
             evaluation_periods=1,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
 
     def _function(self, name: str, purpose: str, timeout: cdk.Duration, grants: list[Grant]) -> lambda_.Function:

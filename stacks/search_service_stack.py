@@ -65,7 +65,7 @@ class SearchServiceStack(EnvironmentStack):
                 Grant(("secretsmanager:GetSecretValue",), (self._key.secret_arn,)),
             ],
         )
-        self._alarm(self._service(self._definition()))
+        self._memory_alarm(self._service(self._definition()))
 
     def _definition(self) -> ecs.FargateTaskDefinition:
         definition = ecs.FargateTaskDefinition(
@@ -156,18 +156,16 @@ class SearchServiceStack(EnvironmentStack):
             cloud_map_options=self.found_as("search"),
         )
 
-    def _alarm(self, service: ecs.FargateService) -> None:
+    def _memory_alarm(self, service: ecs.FargateService) -> None:
         """Fire before the index no longer fits: Typesense refuses writes, or is killed, when the memory is full."""
-        cloudwatch.Alarm(
-            self,
+        self.alarm(
             "Memory",
-            alarm_name=self.names.alarm("search-memory"),
+            "search-memory",
             alarm_description="The search server's memory is nearly full: give [search] memory more.",
             metric=service.metric_memory_utilization(statistic="Maximum", period=cdk.Duration.minutes(5)),
             threshold=85,
             evaluation_periods=3,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
 
     @cached_property

@@ -120,7 +120,8 @@ STAGES: tuple[Stage, ...] = (
         "frontend",
         "What people see",
         (
-            Part("frontend", needs=("api-gateway",), section="frontend"),
+            # The page that comes with it is a search form; one of your own that does not search needs no search-lambda.
+            Part("frontend", needs=("api-gateway", "search-lambda"), section="frontend"),
             Part("frontend-cicd", needs=("cicd", "frontend"), section="frontend_pipeline"),
         ),
     ),

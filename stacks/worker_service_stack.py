@@ -59,10 +59,9 @@ class WorkerServiceStack(EnvironmentStack):
 
     def _age_alarm(self) -> cloudwatch.Alarm:
         """Fire while jobs wait too long: the worker takes none, or too few."""
-        return cloudwatch.Alarm(
-            self,
+        return self.alarm(
             "OldJobs",
-            alarm_name=self.names.alarm("worker-queue-age"),
+            "worker-queue-age",
             alarm_description="Jobs wait too long. A rollout during which this fires is rolled back.",
             metric=self.queue.metric_approximate_age_of_oldest_message(
                 statistic="Maximum", period=cdk.Duration.minutes(1)
@@ -70,8 +69,6 @@ class WorkerServiceStack(EnvironmentStack):
             threshold=OLDEST_JOB.to_seconds(),
             evaluation_periods=3,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-            # An empty queue has no oldest message.
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
 
     def _dead_jobs_alarm(self) -> cloudwatch.Alarm:
@@ -79,10 +76,9 @@ class WorkerServiceStack(EnvironmentStack):
         waiting = self.queue.dead.metric_approximate_number_of_messages_visible(
             statistic="Maximum", period=cdk.Duration.minutes(1)
         )
-        return cloudwatch.Alarm(
-            self,
+        return self.alarm(
             "DyingJobs",
-            alarm_name=self.names.alarm("worker-dead-jobs"),
+            "worker-dead-jobs",
             alarm_description="Jobs fail for good. A rollout during which this fires is rolled back.",
             metric=cloudwatch.MathExpression(
                 expression="DIFF(dead)", using_metrics={"dead": waiting}, period=cdk.Duration.minutes(1)
@@ -90,7 +86,6 @@ class WorkerServiceStack(EnvironmentStack):
             threshold=0,
             evaluation_periods=1,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
 
     def _scale(self, service: Service) -> None:

@@ -76,7 +76,12 @@ class CodeDeployment(Construct):
         self.functions: Mapping[Step, lambda_.Function] = {step: self._function(step) for step in STEPS}
         self.machine = self._machine()
         self.alerts = self._alerts()
-        self._undelivered = UndeliveredEvents(self, "Events", alerts=self.alerts).queue
+        self._undelivered = UndeliveredEvents(
+            self,
+            "Events",
+            name=f"{self._identity.app}-{self._identity.environment}-undelivered-events",
+            alerts=self.alerts,
+        ).queue
         self._start_when_an_execution_stopped()
         self._start_when_a_stack_was_taken_back()
         if settings.ecr_push.enabled:

@@ -20,6 +20,8 @@ class UndeliveredEvents(Construct):
     ----------
     scope, id
         Where the construct stands.
+    name
+        Name of the alarm.
     alerts
         The topic that is told.
 
@@ -29,7 +31,7 @@ class UndeliveredEvents(Construct):
         Where the rules put what they could not deliver.
     """
 
-    def __init__(self, scope: Construct, id: str, *, alerts: sns.Topic) -> None:
+    def __init__(self, scope: Construct, id: str, *, name: str, alerts: sns.Topic) -> None:
         super().__init__(scope, id)
         self.queue = sqs.Queue(
             self,
@@ -42,6 +44,7 @@ class UndeliveredEvents(Construct):
         alarm = cloudwatch.Alarm(
             self,
             "Alarm",
+            alarm_name=name,
             alarm_description="An event that should have started or reported a deployment was not delivered",
             metric=self.queue.metric_approximate_number_of_messages_visible(
                 statistic="Maximum", period=cdk.Duration.minutes(1)

@@ -24,12 +24,25 @@ def frontend(domain: str, arn: str) -> str:
 
 
 def test_origins_are_taken_as_browsers_send_them(tmp_path: Path) -> None:
-    origins = '["https://www.example.com", "http://localhost:8000"]'
+    origins = '["https://www.example.com", "http://localhost:8000", "https://a.com:1", "https://a.com:65535"]'
     settings = load(tmp_path, DEV.replace("allowed_origins = []", f"allowed_origins = {origins}"))
-    assert settings.api_gateway.allowed_origins == ("https://www.example.com", "http://localhost:8000")
+    assert settings.api_gateway.allowed_origins[:2] == ("https://www.example.com", "http://localhost:8000")
+    assert len(settings.api_gateway.allowed_origins) == 4
 
 
-@pytest.mark.parametrize("origin", ["*", "https://*.example.com", "http://example.com", "https://example.com/", ""])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("*", "https://*.example.com", "http://example.com", "https://example.com/", ""),
+        *(
+            "https://a.com:99999",
+            "https://a.com:65536",
+            "https://a.com:0",
+            "https://a.com:0443",
+            "http://localhost:70000",
+        ),
+    ],
+)
 def test_another_origin_is_refused(origin: str, tmp_path: Path) -> None:
     with pytest.raises(config.ConfigError, match=r"\[api_gateway\] allowed_origins holds .* never \*"):
         load(tmp_path, DEV.replace("allowed_origins = []", f'allowed_origins = ["{origin}"]'))

@@ -99,7 +99,9 @@ def test_another_limit_costs_nothing_at_rest(section: str, values: Json, dollars
 
 def test_what_is_switched_off_costs_nothing() -> None:
     dev = config.load("dev")
-    without = lines(changed(dev, "search", enabled=False))
+    # The page is a search form: it goes with the search.
+    pageless = changed(changed(dev, "frontend", enabled=False), "frontend_pipeline", enabled=False)
+    without = lines(changed(pageless, "search", enabled=False))
     assert not [line for line in without if line.part.startswith("search")]
     assert units(without, "metric") == units(lines(dev), "metric") - 6 - 11
     alone = lines(changed(dev, "platform", enabled=False))

@@ -49,7 +49,9 @@ def frontend(app_templates: dict[str, Template]) -> Template:
 
 def without_search() -> config.EnvironmentConfig:
     settings = config.load("dev")
-    return dataclasses.replace(settings, search=dataclasses.replace(settings.search, enabled=False))
+    sections = ("search", "frontend", "frontend_pipeline")
+    off = {name: dataclasses.replace(getattr(settings, name), enabled=False) for name in sections}
+    return dataclasses.replace(settings, **off)
 
 
 def routes(api: Template) -> dict[str, dict[str, Any]]:
@@ -193,6 +195,7 @@ def test_the_stage_throttles_and_logs_each_request_as_json(
     limits = stage["DefaultRouteSettings"]
     assert limits["ThrottlingRateLimit"] == settings.api_gateway.rate_per_second
     assert limits["ThrottlingBurstLimit"] == settings.api_gateway.burst
+    assert limits["DetailedMetricsEnabled"] is False, "metrics of each route are billed, and docs/cost.md counts none"
     line = json.loads(stage["AccessLogSettings"]["Format"])
     assert {"requestId", "status", "route", "caller"} <= set(line)
     assert "query" not in json.dumps(line).lower(), "what people type stays out of the log"

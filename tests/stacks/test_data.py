@@ -11,6 +11,7 @@ import pytest
 import config
 from config import EnvironmentConfig
 from lambdas.release.registry import parse_registry
+from stacks.names import Names
 from tests.database.postgres import server_version
 from tests.stacks.synthesis import (
     Template,
@@ -110,6 +111,11 @@ def test_tls_is_forced_and_slow_queries_are_logged(app_templates: dict[str, Temp
     assert cluster(template)["Properties"]["DBClusterParameterGroupName"] == {"Ref": "Parameters"}
 
 
+@pytest.mark.parametrize("app", ["user", "select", "rdsadmin", "postgres"])
+def test_the_database_is_called_after_the_app_and_by_no_word_that_postgresql_or_rds_keeps(app: str) -> None:
+    assert Names(dataclasses.replace(config.load("dev"), app=app)).database_name == f"{app}_db"
+
+
 def test_the_tests_of_the_migrations_run_on_the_clusters_version(app_templates: dict[str, Template]) -> None:
     assert cluster(app_templates["v3-backend-dev-aurora"])["Properties"]["EngineVersion"] == server_version()
 
@@ -185,7 +191,7 @@ def test_the_migration_gets_a_way_to_the_database_and_no_password_in_its_templat
     assert definition["Family"] == f"v3-backend-{environment}-migration"
     assert (container["Name"], container["Command"]) == ("v3-backend-migration", ["migrate"])
     variables = {each["Name"]: each["Value"] for each in container["Environment"]}
-    assert variables["DATABASE_NAME"] == "v3_backend"
+    assert variables["DATABASE_NAME"] == "v3_backend_db"
     assert {"DATABASE_HOST", "DATABASE_PORT", "POOLS_TABLE", "APP_ENVIRONMENT"} < set(variables)
     secrets = {each["Name"]: flat(each["ValueFrom"]) for each in container["Secrets"]}
     assert set(secrets) == {"DATABASE_USER", "DATABASE_PASSWORD"}

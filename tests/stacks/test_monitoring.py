@@ -37,6 +37,11 @@ def metrics(template: Template) -> set[tuple[str, ...]]:
     }
 
 
+def shown(widget: dict[str, Any]) -> list[str]:
+    """Return the names of the alarms in a widget."""
+    return [each.rsplit(":alarm:", 1)[-1] for each in widget["properties"]["alarms"]]
+
+
 def searches(template: Template) -> list[str]:
     return [
         metric[0]["expression"]
@@ -133,9 +138,11 @@ def test_alarms_that_end_a_rollout_are_on_top() -> None:
 
     dev = config.load("dev")
     breaker = replace(dev.circuit_breaker, alarms=("v3-backend-dev-api-5xx", "someone's alarm"))
-    first, *_ = widgets(synthesise(MonitoringStack, replace(dev, circuit_breaker=breaker)))
-    assert first["type"] == "alarm"
-    assert [each.rsplit(":alarm:", 1)[-1] for each in first["properties"]["alarms"]] == list(breaker.alarms)
+    first, second, third, *_ = widgets(synthesise(MonitoringStack, replace(dev, circuit_breaker=breaker)))
+    assert [each["type"] for each in (first, second, third)] == ["alarm", "alarm", "metric"]
+    assert shown(first) == list(breaker.alarms)
+    assert "v3-backend-dev-search-memory" in shown(second)
+    assert not set(shown(first)) & set(shown(second))
 
 
 def test_without_such_alarms_there_is_no_empty_row() -> None:
@@ -143,5 +150,24 @@ def test_without_such_alarms_there_is_no_empty_row() -> None:
 
     dev = config.load("dev")
     quiet = synthesise(MonitoringStack, replace(dev, circuit_breaker=replace(dev.circuit_breaker, alarms=())))
-    assert {each["type"] for each in widgets(quiet)} == {"metric"}
+    first, *others = widgets(quiet)
+    assert "v3-backend-dev-api-5xx" in shown(first)
+    assert {each["type"] for each in others} == {"metric"}
     assert min(each["y"] for each in widgets(quiet)) == 0
+
+
+def test_alarms_of_parts_that_are_switched_off_are_not_shown() -> None:
+    from stacks.monitoring_stack import MonitoringStack
+
+    dev = config.load("dev")
+    off = {
+        section: replace(getattr(dev, section), enabled=False)
+        for section in ("search", "api_gateway", "frontend", "frontend_pipeline")
+    }
+    alarms = [
+        name
+        for each in widgets(synthesise(MonitoringStack, replace(dev, **off)))
+        if each["type"] == "alarm"
+        for name in shown(each)
+    ]
+    assert sorted(alarms) == sorted([*dev.circuit_breaker.alarms, "v3-backend-dev-undelivered-events"])

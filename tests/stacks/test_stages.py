@@ -95,11 +95,24 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         check(stages((Part("a", needs=("x",)), Part("b", needs=("y",)))))
 
 
+def without(settings: config.EnvironmentConfig, *sections: str) -> config.EnvironmentConfig:
+    """Return the settings with sections switched off."""
+    off = {name: dataclasses.replace(getattr(settings, name), enabled=False) for name in sections}
+    return dataclasses.replace(settings, **off)
+
+
+def test_the_page_is_a_search_form_and_needs_what_answers_it() -> None:
+    off = without(config.load("dev"), "search")
+    with pytest.raises(
+        StageError, match=r"frontend \(\[frontend\]\) needs search-lambda: give \[search\] enabled = true"
+    ):
+        chosen(off)
+
+
 def test_what_is_switched_on_needs_what_is_switched_on() -> None:
-    dev = config.load("dev")
-    off = dataclasses.replace(dev, search=dataclasses.replace(dev.search, enabled=False))
-    without = parts(chosen(off))
-    assert not [part for part in without.values() if part.section == "search"]
+    off = without(config.load("dev"), "search", "frontend", "frontend_pipeline")
+    there = parts(chosen(off))
+    assert not [part for part in there.values() if part.section == "search"]
     wrong = (*STAGES, Stage("more", "A purpose", (Part("shop", needs=("search-service",)),)))
     with pytest.raises(StageError, match=r"^dev: shop \(\[platform\]\) needs search-service: give \[search\] enabled"):
         chosen(off, wrong)
