@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepship.options import Application, AsJson, Environment, Yes, run_command
+from stepship.options import CONCURRENCY, Application, AsJson, Environment, Yes, run_command
 
 if TYPE_CHECKING:
     from stepship.session import Session
@@ -76,7 +76,7 @@ def infra_deploy(
         list[str] | None,
         typer.Option(metavar="PART/RESOURCE", help="Continue a rollback that failed without this resource."),
     ] = None,
-    concurrency: Concurrency = 3,
+    concurrency: Concurrency = CONCURRENCY,
     as_json: AsJson = False,
 ) -> None:
     """Deploy the stacks stage by stage, several at once inside a stage, while no code is deployed.
@@ -102,17 +102,26 @@ def infra_deploy(
 
 @infra_app.command("status")
 def infra_status(
-    context: typer.Context, environment: Environment = None, application: Application = None, as_json: AsJson = False
+    context: typer.Context,
+    environment: Environment = None,
+    application: Application = None,
+    cdk_context: Context = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show what CloudFormation says about each stack, what a stuck one needs, and who is deploying.
+
+    A part that was switched off after it was deployed is shown for as long as it stands.
 
     **Example**: `stepship infra status --env production`
 
     Exit code: 0, whatever there is to see.
     """
     from stepship.commands.infra import status  # noqa: PLC0415 (--help does not wait for it)
+    from stepship.infra.tools import read_context  # noqa: PLC0415 (the same)
 
-    run_command(context, environment, application, as_json, status)
+    run_command(
+        context, environment, application, as_json, lambda session: status(session, read_context(cdk_context or ()))
+    )
 
 
 @infra_app.command("destroy")
@@ -126,11 +135,12 @@ def infra_destroy(
     yes: Yes = False,
     cdk_context: Context = None,
     assembly: Assembly = None,
-    concurrency: Concurrency = 3,
+    concurrency: Concurrency = CONCURRENCY,
     as_json: AsJson = False,
 ) -> None:
     """Destroy all stacks of an environment, the last stage first; production only with the words.
 
+    Those too that were switched off after they were deployed. What outlives its stack is named before and after.
     What has termination protection is not touched: it says how to switch that off.
 
     **Example**: `stepship infra destroy --env dev --yes`

@@ -13,6 +13,9 @@ import typer
 if TYPE_CHECKING:
     from stepship.session import Session
 
+CONCURRENCY = 3
+"""How many stacks ``stepship infra`` works on at once, where nobody says it."""
+
 INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
 
@@ -107,7 +110,8 @@ def run_command(
         fail(str(told), code, as_json=as_json)
         if session is not None and session.github:
             session.github.annotate("error", f"stepship {context.info_name}", str(told))
-    except KeyboardInterrupt as interrupt:
+    except (KeyboardInterrupt, typer.Abort) as interrupt:
+        # Abort: Ctrl-C where a person was asked.
         code = INTERRUPTED
         fail(str(interrupt) or "interrupted", code, as_json=as_json)
     raise typer.Exit(code)

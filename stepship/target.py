@@ -62,13 +62,16 @@ def choose_target(app: str | None, environment: str | None, folder: Path) -> Tar
         environment = known[0]
     if not NAME.fullmatch(environment):
         raise wrong_usage(f"--env {environment!r} is no name of an environment: a-z, 0-9 and - are allowed")
+    if known and not app and environment not in known:
+        raise wrong_usage(
+            f"--env {environment}: there is no config/{environment}.toml here; config/ has {', '.join(known)}. "
+            "For an environment of another folder, give --app too, or set STEPSHIP_APP"
+        )
     options = f"--env {environment}" + (f" --app {app}" if app else "")
     app = app or _app_of(folder / "config" / f"{environment}.toml")
     if not app:
-        there = f"; config/ has {', '.join(known)}" if known else ""
-        raise wrong_usage(
-            f"which application? give --app, or set STEPSHIP_APP: there is no config/{environment}.toml here{there}"
-        )
+        there = "does not name it" if known else "is not here"
+        raise wrong_usage(f"which application? give --app, or set STEPSHIP_APP: config/{environment}.toml {there}")
     return Target(app, environment, options)
 
 

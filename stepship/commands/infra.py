@@ -13,11 +13,15 @@ from stepship.durations import duration
 from stepship.infra.cdk import NOISE
 from stepship.infra.cloudformation import StackFacts
 from stepship.infra.layout import Layout, StackStage, Step, read_layout
+from stepship.infra.leftovers import whole_environment
 from stepship.infra.stuck import Remedy, Verdict, verdict
 from stepship.infra.tools import AppOptions, Tools, synthesised, tools_of
 from stepship.session import Session
 
 SAME = "There were no differences"
+
+SWITCHED_OFF = "switched off, and still stands"
+"""What is said of a stack that is in no template any more."""
 
 
 def plan(session: Session, stage: str | None, options: AppOptions, tools: Tools | None = None) -> int:
@@ -26,9 +30,10 @@ def plan(session: Session, stage: str | None, options: AppOptions, tools: Tools 
     found = read_layout(session, options.context)
     stages = found.only(stage)
     steps = [step for each in stages for step in each.steps]
-    with synthesised(session, tools, options) as cdk:
-        facts = tools.cloudformation.stacks(step.stack for step in steps)
-        names = [step.stack for step in steps]
+    names = [step.stack for step in steps]
+    # Before it synthesises: without credentials nobody waits for the templates.
+    facts = tools.cloudformation.stacks(names)
+    with synthesised(session, tools, options, names) as cdk:
         diffs = by_stack(cdk.diff(names), names)
     verdicts = _verdicts(found, steps, facts)
     rows = []
@@ -74,11 +79,16 @@ def by_stack(text: str, stacks: Sequence[str]) -> dict[str, str]:
     return {name: said.strip() for name, said in zip(pieces[::2], pieces[1::2], strict=True)}
 
 
-def status(session: Session, tools: Tools | None = None) -> int:
-    """Show what CloudFormation says about each stack, and who has the lock; returns 0."""
+def status(session: Session, context: Mapping[str, str], tools: Tools | None = None) -> int:
+    """Show what CloudFormation says about each stack, and who has the lock; returns 0.
+
+    Parameters
+    ----------
+    context
+        What the CDK app is told; of it, ``config`` matters here.
+    """
     cloudformation = (tools or Tools(cdk=_no_cdk)).cloudformation
-    found = read_layout(session, {})
-    facts = cloudformation.stacks(step.stack for step in found.steps)
+    found, facts = whole_environment(read_layout(session, context), cloudformation)
     verdicts = _verdicts(found, found.steps, facts)
     now = session.host.now()
     rows = []
@@ -107,6 +117,7 @@ def status(session: Session, tools: Tools | None = None) -> int:
                     "changedAt": timestamp(facts[step.stack].changed_at) if step.stack in facts else None,
                     "protected": step.stack in facts and facts[step.stack].protected,
                     "remedy": verdicts[step.part].remedy,
+                    "switchedOff": not step.is_on,
                 },
             ),
             "deploying": deployer.execution if deployer else None,
@@ -127,6 +138,8 @@ def _verdicts(found: Layout, steps: Sequence[Step], facts: Mapping[str, StackFac
             step.part,
             production=found.settings.is_production,
         )
+        if step.is_on
+        else Verdict(Remedy.NONE, SWITCHED_OFF)
         for step in steps
     }
 

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from stacks.stages import parts
 from stepship.commands.infra_work import Hearing, StackWork
 from stepship.durations import duration
 from stepship.errors import CommandError, wrong_usage
 from stepship.infra.cdk import NO_CHANGES
 from stepship.infra.cloudformation import CloudFormation
 from stepship.infra.layout import Layout, StackStage, Step, read_layout
+from stepship.infra.leftovers import leftovers
 from stepship.infra.mending import Allowed, Mender
 from stepship.infra.rollout import Outcome, Result, Rollout
 from stepship.infra.stuck import Remedy, verdict
 from stepship.infra.tools import AppOptions, Tools, holding_of, patience, synthesised, tools_of
 from stepship.infra.view import view_of
-from stepship.options import INTERRUPTED
+from stepship.options import CONCURRENCY, INTERRUPTED
 from stepship.session import Session
+
+PIPELINES = ("pipeline", "frontend_pipeline")
+"""The config's sections of what fetches ``[pipeline] repository``."""
+
+EXAMPLE_OWNER = "your--organisation"
+"""Whose repository the committed config names: GitHub allows no name with two hyphens side by side."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,18 @@ class InfraWish:
     options: AppOptions = field(default_factory=AppOptions)
     recreate: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
-    concurrency: int = 3
+    concurrency: int = CONCURRENCY
+
+    @property
+    def words(self) -> list[str]:
+        """The words that ask for the same again; what the environment is, others say."""
+        given = [("--stage", self.stage or "")]
+        given += [("--context", f"{key}={value}") for key, value in self.options.context.items()]
+        given.append(("--assembly", str(self.options.assembly or "")))
+        given += [("--recreate", part) for part in self.recreate]
+        given += [("--skip", resource) for resource in self.skip]
+        given.append(("--concurrency", str(self.concurrency) if self.concurrency != CONCURRENCY else ""))
+        return [word for option, value in given if value for word in (option, value)]
 
 
 def deploy(session: Session, wish: InfraWish, tools: Tools | None = None) -> int:
@@ -57,8 +78,11 @@ def deploy(session: Session, wish: InfraWish, tools: Tools | None = None) -> int
     found = read_layout(session, wish.options.context)
     stages = found.only(wish.stage)
     allowed = _allowed(found, wish)
-    with synthesised(session, tools, wish.options) as cdk:
-        _check_earlier(found, stages, tools.cloudformation)
+    _check_repository(session, found, stages, wish)
+    # Before it synthesises: without credentials nobody waits for the templates.
+    _ = session.caller.arn
+    _check_earlier(found, stages, tools.cloudformation)
+    with synthesised(session, tools, wish.options, [step.stack for stage in stages for step in stage.steps]) as cdk:
         view = view_of(session.output, session.host.now)
         holding = holding_of(session, found.settings.lock, tools, view.say)
         try:
@@ -71,7 +95,7 @@ def deploy(session: Session, wish: InfraWish, tools: Tools | None = None) -> int
                 holding.free()
         finally:
             view.close()
-    return _tell(session, wish, stages, rollout, tools)
+    return _tell(session, wish, found, rollout, tools)
 
 
 class Deployer(StackWork):
@@ -96,6 +120,21 @@ def _allowed(found: Layout, wish: InfraWish) -> Allowed:
     return Allowed(found.settings.is_production, frozenset(wish.recreate), wish.skip)
 
 
+def _check_repository(session: Session, found: Layout, stages: Sequence[StackStage], wish: InfraWish) -> None:
+    """Check that a pipeline that would be deployed has a repository to fetch."""
+    repository = found.settings.pipeline.repository
+    sections = {parts()[step.part].section for stage in stages for step in stage.steps}
+    if sections.isdisjoint(PIPELINES) or not repository.startswith(f"{EXAMPLE_OWNER}/"):
+        return
+    file = Path(wish.options.context.get("config", "config"), f"{session.target.environment}.toml")
+    on = [section for section in PIPELINES if getattr(found.settings, section).enabled]
+    off = " and ".join(f"[{section}] enabled = false" for section in on)
+    raise wrong_usage(
+        f'{file}: [pipeline] repository is the example "{repository}", from which no pipeline can deploy: give your '
+        f"own, or {off}"
+    )
+
+
 def _check_earlier(found: Layout, stages: Sequence[StackStage], cloudformation: CloudFormation) -> None:
     """Check that what the stages need of others stands: a stack reads their parameters when it is deployed."""
     inside = {step.part for stage in stages for step in stage.steps}
@@ -112,14 +151,14 @@ def _stands(step: Step, cloudformation: CloudFormation) -> bool:
     return facts is not None and verdict(facts.status, step.part, production=False).remedy != Remedy.DELETE
 
 
-def _tell(session: Session, wish: InfraWish, stages: Sequence[StackStage], rollout: Rollout, tools: Tools) -> int:
-    results, output = rollout.results, session.output
+def _tell(session: Session, wish: InfraWish, found: Layout, rollout: Rollout, tools: Tools) -> int:
+    results, output, stages = rollout.results, session.output, found.only(wish.stage)
+    off: tuple[Step, ...] = ()
     done = [each for each in results.values() if each.outcome in (Outcome.DEPLOYED, Outcome.NO_CHANGE)]
     total = sum(len(stage.steps) for stage in stages)
     changed = sum(each.outcome == Outcome.DEPLOYED for each in done)
     if rollout.stopped:
-        stage = f" --stage {wish.stage}" if wish.stage else ""
-        again = f"stepship infra deploy {session.target.options}{stage}"
+        again = f"stepship infra deploy {shlex.join(session.target.options.split() + wish.words)}"
         text = f"Stopped: {rollout.stopped}; {len(done)} of {total} stacks are done"
         output.say(text)
         output.say(f"Go on with: {again} (what is done is skipped)")
@@ -129,8 +168,16 @@ def _tell(session: Session, wish: InfraWish, stages: Sequence[StackStage], rollo
     else:
         seconds = max((each.seconds for each in results.values()), default=0.0)
         output.say(f"All {total} stacks are as they should be; {changed} changed; the longest took {duration(seconds)}")
+        # What was deployed is deployed, whether AWS answers this or not.
+        off = session.or_none(lambda: leftovers(found, tools.cloudformation)) or ()
+        if off:
+            output.say(
+                f"Switched off, and still standing: {', '.join(step.stack for step in off)}. In this order, "
+                "`aws cloudformation delete-stack --stack-name STACK` takes each away, with what it holds"
+            )
         code = 0
-    output.document(infra_document(session, stages, rollout, code))
+    document = infra_document(session, stages, rollout, code)
+    output.document({**document, "leftovers": [step.stack for step in off]})
     return code
 
 

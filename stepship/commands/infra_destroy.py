@@ -8,15 +8,19 @@ import typer
 
 from stepship.commands.infra_deploy import infra_document
 from stepship.commands.infra_work import Hearing, StackWork
-from stepship.errors import CommandError, wrong_usage
+from stepship.errors import WRONG_USAGE, CommandError, wrong_usage
 from stepship.infra.cloudformation import StackFacts
+from stepship.infra.kept import kept
 from stepship.infra.layout import COORDINATOR, Layout, StackStage, Step, read_layout, reverse
+from stepship.infra.leftovers import whole_environment
 from stepship.infra.mending import Allowed, Mender
 from stepship.infra.rollout import Outcome, Rollout
 from stepship.infra.tools import AppOptions, Tools, holding_of, patience, synthesised, tools_of
 from stepship.infra.view import view_of
 from stepship.options import INTERRUPTED
 from stepship.session import Session
+
+KEPT = 'docs/rollback.md, "What is kept when a stack goes"'
 
 
 def destroy(
@@ -43,18 +47,18 @@ def destroy(
         Nothing was begun: it was not confirmed, or stacks are protected.
     """
     tools = tools or tools_of(session)
-    found = read_layout(session, options.context)
-    facts = tools.cloudformation.stacks(step.stack for step in found.steps)
+    found, facts = whole_environment(read_layout(session, options.context), tools.cloudformation)
     if not facts:
         session.output.say(f"{session.target.environment} has no stacks")
         session.output.document({"environment": session.target.environment, "stages": [], "exitCode": 0})
         return 0
     if not _confirmed(session, found, facts, confirm, yes=yes):
         session.output.say("Nothing was destroyed")
-        return 1
+        return WRONG_USAGE
     _check_protection(facts)
     there = _there(reverse(found.stages), facts)
-    with synthesised(session, tools, options) as cdk:
+    in_app = [step.stack for stage in there for step in stage.steps if step.is_on]
+    with synthesised(session, tools, options, in_app) as cdk:
         view = view_of(session.output, session.host.now)
         holding = holding_of(session, found.settings.lock, tools, view.say)
         try:
@@ -75,8 +79,8 @@ def destroy(
     if rollout.stopped:
         session.output.say(f"Stopped: {rollout.stopped}; run it again to go on")
     else:
-        kept = "; data that production keeps is still there" if found.settings.is_production else ""
-        session.output.say(f"All {len(facts)} stacks are gone{kept}")
+        stays = _kept(found, facts)
+        session.output.say(f"All {len(facts)} stacks are gone{f'; still there: {stays}, {KEPT}' if stays else ''}")
     session.output.document(infra_document(session, there, rollout, code))
     return code
 
@@ -87,9 +91,11 @@ def words(app: str, environment: str) -> str:
 
 
 class Destroyer(StackWork):
-    """Waits until CloudFormation is not at a stack, and destroys it."""
+    """Waits until CloudFormation is not at a stack, and destroys it; what is not in the app, without the CDK."""
 
     def _act(self, step: Step, hear: Hearing) -> Outcome:
+        if not step.is_on:
+            return Outcome.DESTROYED if self._mender.delete(step, hear.say) else Outcome.FAILED
         self._mender.settle(step, hear.say)
         return Outcome.DESTROYED if self._cdk.destroy(step.stack, hear) else Outcome.FAILED
 
@@ -98,7 +104,11 @@ def _confirmed(
     session: Session, found: Layout, facts: Mapping[str, StackFacts], confirm: str | None, *, yes: bool
 ) -> bool:
     target, output = session.target, session.output
-    output.say(f"{target.environment} has {len(facts)} stacks, and everything in them goes: {', '.join(facts)}")
+    output.say(f"{target.environment} has {len(facts)} stacks: {', '.join(facts)}")
+    if off := [step.part for step in found.steps if not step.is_on]:
+        output.say(f"Of these the config has switched off: {', '.join(off)}")
+    stays = _kept(found, facts)
+    output.say(f"What they hold goes{f', but for {stays} ({KEPT})' if stays else ''}")
     if found.settings.is_production:
         wanted = words(target.app, target.environment)
         if confirm != wanted:
@@ -109,6 +119,10 @@ def _confirmed(
     if not session.host.asks:
         raise wrong_usage("nobody can be asked here: say --yes")
     return typer.confirm(f"Destroy {target.environment} of {target.app}?", err=True)
+
+
+def _kept(found: Layout, facts: Mapping[str, StackFacts]) -> str:
+    return kept([step.part for step in found.steps if step.stack in facts], production=found.settings.is_production)
 
 
 def _check_protection(facts: Mapping[str, StackFacts]) -> None:

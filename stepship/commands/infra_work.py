@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from lambdas.release.errors import StepshipError
 from stepship.errors import CommandError
@@ -11,10 +12,28 @@ from stepship.infra.layout import Step
 from stepship.infra.mending import Mender
 from stepship.infra.rollout import Outcome, Result
 from stepship.infra.tools import Tools
+from stepship.infra.view import told
 from stepship.session import Session
 
 LAST_LINES = 3
 """Of the CDK's words about a stack whose events tell nothing."""
+
+
+NOT_READY = "/cdk-bootstrap/"
+"""In each of the four lines that the CDK says of an account that it was not prepared for (aws-cdk 2.1148.1)."""
+
+
+def said(stack: str, lines: Sequence[str]) -> str:
+    """Return why the CDK has failed, by its own last words about a stack.
+
+    Examples
+    --------
+    >>> said("x-net", ["x-net: start: Building x-net Template", "x-net: no role", "x-net: success: Published x"])
+    'no role'
+    """
+    if any(NOT_READY in line for line in lines):
+        return "the CDK has not been prepared for this account and region: `node_modules/.bin/cdk bootstrap`, once"
+    return " / ".join([short for line in lines if (short := told(stack, line))][-LAST_LINES:])
 
 
 class Hearing:
@@ -26,7 +45,8 @@ class Hearing:
     def __call__(self, text: str) -> None:
         """Hear a line."""
         self.lines.append(text)
-        self.say(text)
+        if NOT_READY not in text:
+            self.say(text)
 
 
 class StackWork(ABC):
@@ -42,7 +62,7 @@ class StackWork(ABC):
             outcome = self._act(step, hear)
             if outcome == Outcome.FAILED:
                 causes = self._tools.cloudformation.failures(step.stack, began_at)
-                reason = "; ".join(causes) or " / ".join(hear.lines[-LAST_LINES:])
+                reason = "; ".join(causes) or said(step.stack, hear.lines)
         except (CommandError, StepshipError) as error:
             outcome, reason = Outcome.FAILED, str(error)
         return Result(outcome, self._now() - began_at, reason)

@@ -2,7 +2,9 @@
 
 ======================= ====================================================================
 ``layout.py``           which stacks there are, and in which order
+``leftovers.py``        which of them stand though they were switched off, and ``kept.py`` what outlives a stack
 ``cdk.py``              the CDK CLI: synth, diff, deploy, destroy
+``assembly.py``         whether templates that were synthesised before are those of this environment
 ``cloudformation.py``   what CloudFormation says about a stack, and the calls that free a stuck one
 ``stuck.py``            what to do about a stack in its state: a table
 ``mending.py``          does it

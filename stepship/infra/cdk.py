@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -27,6 +29,9 @@ NOISE = (
     *("Hold on while we create", "Could not create a change set"),
 )
 """How the CLI's lines begin that tell nothing of a stack, or what we say ourselves."""
+
+END_SECONDS = 5
+"""How long a CLI that is ended may take; it has nothing to put in order."""
 
 QUIET = ("--no-notices", "--no-color", "--ci")
 
@@ -119,7 +124,7 @@ class CdkCli:
         """End the CLI's processes, by their own ids."""
         with self._lock:
             for process in self._running:
-                process.terminate()
+                _signal(process, signal.SIGTERM)
 
     def _read(self, what: str, *arguments: str) -> str:
         lines: list[str] = []
@@ -148,6 +153,25 @@ class CdkCli:
                     if text := COLOR.sub("", line).rstrip():
                         say(text)
                 return process.wait()
+            except BaseException:
+                _end(process)
+                raise
             finally:
                 with self._lock:
                     self._running.discard(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a CLI and the app that it runs, and wait: they write to a folder that is removed after this."""
+    # Its group has its own number, for it began a session.
+    _signal(process, signal.SIGTERM)
+    try:
+        process.communicate(timeout=END_SECONDS)
+    except subprocess.TimeoutExpired:
+        _signal(process, signal.SIGKILL)
+        process.communicate()
+
+
+def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

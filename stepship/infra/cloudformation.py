@@ -32,12 +32,15 @@ class StackFacts:
         Whether termination protection is on.
     changed_at
         Unix seconds of its last create or update.
+    description
+        What its template says that it is.
     """
 
     status: str
     reason: str = ""
     protected: bool = False
     changed_at: float = 0.0
+    description: str = ""
 
     @property
     def is_moving(self) -> bool:
@@ -67,6 +70,7 @@ class CloudFormation(Gateway):
             reason=found.get("StackStatusReason") or "",
             protected=bool(found.get("EnableTerminationProtection")),
             changed_at=changed.timestamp(),
+            description=found.get("Description") or "",
         )
 
     def stacks(self, names: Iterable[str]) -> dict[str, StackFacts]:

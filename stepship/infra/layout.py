@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import config
 from config import ConfigError, EnvironmentConfig
 from stacks.names import Names
-from stacks.stages import Stage, StageError, chosen
+from stacks.stages import STAGES, Stage, StageError, chosen, parts
 from stepship.errors import wrong_usage
 from stepship.session import Session
 
@@ -31,12 +31,15 @@ class Step:
         The stage that it belongs to.
     needs
         Parts that stand before it, of any stage.
+    is_on
+        Whether the environment has the part. One that was switched off is in no template, and may still stand.
     """
 
     part: str
     stack: str
     stage: str
     needs: tuple[str, ...] = ()
+    is_on: bool = True
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,15 @@ def layout(settings: EnvironmentConfig, stages: Sequence[Stage] | None = None) -
     )
 
 
+def everything(settings: EnvironmentConfig) -> tuple[StackStage, ...]:
+    """Return all stages with all parts, those too that the environment has switched off."""
+    on = parts(chosen(settings))
+    return tuple(
+        replace(stage, steps=tuple(replace(step, is_on=step.part in on) for step in stage.steps))
+        for stage in layout(settings, STAGES).stages
+    )
+
+
 def read_layout(session: Session, context: Mapping[str, str]) -> Layout:
     """Read the environment's config, and lay it out.
 
@@ -139,13 +151,13 @@ def reverse(stages: Sequence[StackStage]) -> tuple[StackStage, ...]:
     >>> [step.needs for step in reverse([StackStage("one", "", (a, b))])[0].steps]
     [('b',), ()]
     """
-    everything = [step for stage in stages for step in stage.steps]
+    steps = [step for stage in stages for step in stage.steps]
     return tuple(
         StackStage(
             stage.name,
             stage.purpose,
             tuple(
-                Step(step.part, step.stack, step.stage, tuple(e.part for e in everything if step.part in e.needs))
+                replace(step, needs=tuple(each.part for each in steps if step.part in each.needs))
                 for step in stage.steps
             ),
         )

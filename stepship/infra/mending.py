@@ -106,6 +106,13 @@ class Mender:
             self._sleep(POLL_SECONDS)
             waited += POLL_SECONDS
 
+    def delete(self, step: Step, say: Say) -> bool:
+        """Delete a stack that is in no template; returns whether it is gone."""
+        if self.settle(step, say) is not None:
+            say("it is switched off: CloudFormation deletes it as it stands")
+            self._cloudformation.delete(step.stack)
+        return self.settle(step, say) is None
+
     def _stuck(self, step: Step, facts: StackFacts) -> str:
         if facts.status != "UPDATE_ROLLBACK_FAILED":
             return f"it is still {facts.status}: {_listed(self._cloudformation.failures(step.stack)) or facts.reason}"

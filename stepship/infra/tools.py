@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from lambdas.aws.executions import Executions
 from lambdas.release.policies import LockPolicy
 from stepship.errors import CommandError, wrong_usage
+from stepship.infra.assembly import check_assembly
 from stepship.infra.cdk import Cdk, CdkCli
 from stepship.infra.cloudformation import CloudFormation
 from stepship.infra.holding import Holding, Surroundings
@@ -78,20 +79,27 @@ def app_options(context: Sequence[str], assembly: Path | None) -> AppOptions:
         They contradict each other, or cannot be used.
     """
     given = read_context(context)
-    if assembly is not None:
-        if not (assembly / "manifest.json").is_file():
-            raise wrong_usage(f"--assembly {assembly}: nothing was synthesised to it (`cdk synth --output {assembly}`)")
-        if extra := sorted(set(given) - {"config"}):
-            raise wrong_usage(
-                f"--context {extra[0]}: the templates of --assembly were made without it; give it to synth"
-            )
+    if assembly is not None and (extra := sorted(set(given) - {"config"})):
+        raise wrong_usage(f"--context {extra[0]}: the templates of --assembly were made without it; give it to synth")
     return AppOptions(given, assembly)
 
 
 @contextmanager
-def synthesised(session: Session, tools: Tools, options: AppOptions) -> Iterator[Cdk]:
-    """Synthesise the environment once; the templates are gone after the block."""
+def synthesised(session: Session, tools: Tools, options: AppOptions, stacks: Sequence[str]) -> Iterator[Cdk]:
+    """Synthesise the environment once; the templates are gone after the block.
+
+    Parameters
+    ----------
+    stacks
+        Names of those that are needed; templates that were synthesised before must have them.
+
+    Raises
+    ------
+    CommandError
+        The app cannot be synthesised, or the templates are others.
+    """
     if options.assembly is not None:
+        check_assembly(options.assembly, stacks, session.target.environment)
         yield tools.cdk(options.assembly.absolute())
         return
     with TemporaryDirectory(prefix="stepship-infra-") as folder:

@@ -1,4 +1,4 @@
-"""An emulated account to play in: all stacks deployed, four images pushed, the first one running.
+"""An emulated account to play in: all stacks but the pipelines' deployed, four images pushed, the first one running.
 
 ``make emulator`` starts it and prints what to type; Ctrl-C ends it, and nothing is left.
 """
@@ -15,7 +15,7 @@ import config
 from tests.e2e.cloud import ACCOUNT, REGION, Cloud
 from tests.e2e.emulator import Emulator
 from tests.e2e.images import Behavior
-from tests.e2e.infrastructure import ENVIRONMENT, NOW, config_folder, deploy_stacks, synthesise
+from tests.e2e.infrastructure import ENVIRONMENT, LEFT_OUT, WHOLE, config_folder, deploy_stacks, synthesise
 
 IMAGES: dict[str, tuple[str, Behavior]] = {
     "v1": ("good; runs already", {}),
@@ -41,8 +41,12 @@ Ready. In another terminal, in this folder:
   .venv/bin/stepship plan v2
   .venv/bin/stepship history
   .venv/bin/stepship rollback
+  .venv/bin/stepship infra status --context config={config}
+  .venv/bin/stepship infra plan --context config={config}
+  .venv/bin/stepship infra deploy --context config={config}
   .venv/e2e/bin/aws stepfunctions start-execution --state-machine-arn {machine} --input '{{"imageTag": "v1"}}'
 
+{config} is a copy of config/ without what cannot be emulated ({off}); change it there, and deploy.
 Ctrl-C here ends it.
 """
 
@@ -59,7 +63,7 @@ def main() -> None:
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="stepship-emulator-") as name:
         folder = Path(name)
-        settings = config_folder(folder / "config", NOW)
+        settings = config_folder(folder / "config", WHOLE)
         try:
             with Emulator(folder) as emulator:
                 cloud = Cloud(emulator.url, config.load(ENVIRONMENT, settings))
@@ -68,7 +72,7 @@ def main() -> None:
                 say(f"{time.monotonic() - begin:4.0f} s  the stacks are synthesised; bootstrapping and deploying them")
                 cloud.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}", "--app", str(folder / "stacks"))
                 deploy_stacks(cloud, folder / "stacks", "--all")
-                say(f"{time.monotonic() - begin:4.0f} s  all stacks are deployed, on placeholders; deploying code")
+                say(f"{time.monotonic() - begin:4.0f} s  the stacks are deployed, on placeholders; deploying code")
                 for tag, (what, behavior) in IMAGES.items():
                     cloud.push(tag, behavior)
                     say(f"        pushed {tag}: {what}")
@@ -76,7 +80,13 @@ def main() -> None:
                 say(f"{time.monotonic() - begin:4.0f} s  v1: {ended['status']}")
                 say(
                     TRY.format(
-                        url=emulator.url, region=REGION, account=ACCOUNT, environment=ENVIRONMENT, machine=cloud.machine
+                        url=emulator.url,
+                        region=REGION,
+                        account=ACCOUNT,
+                        environment=ENVIRONMENT,
+                        machine=cloud.machine,
+                        config=settings,
+                        off=", ".join(f"[{section}]" for section in LEFT_OUT),
                     )
                 )
                 while True:

@@ -265,9 +265,9 @@ def test_all_stages_go_on_where_they_stopped(cloud: Cloud, world: Observer, asse
     complete = {part for part, each in each_stack(told).items() if before.get(each["stack"], "").endswith("_COMPLETE")}
     assert {part for part, outcome in outcomes(told).items() if outcome == "noChange"} == complete
     assert {part for part, outcome in outcomes(told).items() if outcome == "deployed"} == set(outcomes(told)) - complete
-    told = cloud.stepship("infra", "status")
+    told = cloud.stepship("infra", "status", *where(assembly, settings)[2:])
     stand = {part: (each["status"], each["remedy"]) for part, each in each_stack(told).items()}
-    assert stand.pop("cicd") == stand.pop("frontend-cicd") == (None, "none")
+    assert set(stand) == set(parts()) - {"cicd", "frontend-cicd"}
     assert set(stand.values()) <= {("CREATE_COMPLETE", "none"), ("UPDATE_COMPLETE", "none")}
     assert told["deploying"] is None
 
@@ -318,7 +318,11 @@ def test_actions_of_a_pipeline_deploy_side_by_side(cloud: Cloud, world: Observer
     assert world.table.swap_lock(lock, freed(lock))
 
 
-def test_all_of_it_is_destroyed(cloud: Cloud, world: Observer, assembly: Path, settings: Path) -> None:
+def test_all_of_it_is_destroyed_with_what_was_switched_off_since(cloud: Cloud, workplace: Path, assembly: Path) -> None:
+    settings = config_folder(workplace / "config-less", {**WHOLE, ("aurora", "enabled"): "false"})
+    shown = each_stack(cloud.stepship("infra", "status", "--context", f"config={settings}"))
+    assert {part for part, each in shown.items() if each["switchedOff"]} == {"aurora", "db-migration"}
+
     told = cloud.stepship("infra", "destroy", "--yes", *where(assembly, settings), "--concurrency", "4")
     assert [stage["name"] for stage in told["stages"]] == [each.name for each in reversed(chosen(cloud.settings))]
     assert set(outcomes(told).values()) == {"destroyed"}

@@ -32,8 +32,7 @@ from stepship.target import choose_target
 from tests.least_privilege.policies import Role, Template, arn
 from tests.least_privilege.requests import IamRequest, requests_of
 from tests.least_privilege.witness import SimulatedAccount
-from tests.stepship.conftest import ROOT
-from tests.stepship.infra_world import TEMPLATE, moto_stack, set_status
+from tests.stepship.infra_world import TEMPLATE, folder_of_a_team, moto_stack, set_status
 
 SERVICES = ("cloudformation", "dynamodb", "stepfunctions")
 OF_OTHER_STEPS = {"sts:AssumeRole", "ecr:DescribeImages", "ssm:PutParameter"}
@@ -78,18 +77,18 @@ class Job:
     def __post_init__(self) -> None:
         clock = self.world.aws.clock
         github = {"GITHUB_ACTIONS": "true", "GITHUB_ACTOR": "octocat"}
-        self._host = Host(lambda: clock.now() + self.ahead, clock.sleep, github, ROOT)
+        self._host = Host(lambda: clock.now() + self.ahead, clock.sleep, github, folder_of_a_team())
         self._account = SimulatedAccount(self.world)
 
     def run(self) -> int:
         """Run ``stepship infra deploy --env dev``; returns its exit code."""
-        session = Session(self._host, choose_target(None, "dev", ROOT), as_json=False)
+        session = Session(self._host, choose_target(None, "dev", folder_of_a_team()), as_json=False)
         with self._watched():
             return deploy(session, InfraWish(), Tools(lambda _assembly: self))
 
     @property
     def stacks(self) -> list[str]:
-        session = Session(self._host, choose_target(None, "dev", ROOT), as_json=False)
+        session = Session(self._host, choose_target(None, "dev", folder_of_a_team()), as_json=False)
         return [step.stack for step in read_layout(session, {}).steps]
 
     @contextmanager

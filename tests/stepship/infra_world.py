@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from lambdas.aws.gateway import client_of
 from simulator.world import World
+from stepship.commands.infra_deploy import EXAMPLE_OWNER
 from stepship.host import Host
 from stepship.infra.cdk import NO_CHANGES, Say
 from stepship.infra.tools import Tools
@@ -20,9 +26,30 @@ TEMPLATE = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
 PREFIX = "v3-backend-dev-"
 
 
-def make_stack(name: str, status: str | None = None) -> None:
+@cache
+def folder_of_a_team() -> Path:
+    """A folder with the committed config, but for the repository, which is a team's own."""
+    folder = Path(tempfile.mkdtemp(prefix="stepship-config-"))
+    atexit.register(shutil.rmtree, folder)
+    (folder / "config").mkdir()
+    for file in (ROOT / "config").glob("*.toml"):
+        write_config(folder, file.stem, (f"{EXAMPLE_OWNER}/", "octo-team/"))
+    return folder
+
+
+def write_config(folder: Path, environment: str, *changes: tuple[str, str]) -> None:
+    """Write the committed config of an environment with other words in it."""
+    text = (ROOT / "config" / f"{environment}.toml").read_text(encoding="utf-8")
+    for before, after in changes:
+        assert text.count(before) == 1, before
+        text = text.replace(before, after)
+    (folder / "config" / f"{environment}.toml").write_text(text, encoding="utf-8")
+
+
+def make_stack(name: str, status: str | None = None, *, description: str = "") -> None:
     """Make a stack; its status is then whatever the test wants."""
-    client_of("cloudformation").create_stack(StackName=name, TemplateBody=json.dumps(TEMPLATE))
+    template = {**TEMPLATE, **({"Description": description} if description else {})}
+    client_of("cloudformation").create_stack(StackName=name, TemplateBody=json.dumps(template))
     if status is not None:
         set_status(name, status)
 
@@ -105,8 +132,10 @@ def tools_with(cdk: FakeCdk) -> Tools:
     return Tools(lambda _assembly: cdk)
 
 
-def session_in(world: World, environment: str = "dev", *, as_json: bool = False, asks: bool = False) -> Session:
-    """Return a session at a desk in this world."""
-    clock = world.aws.clock
-    host = Host(clock.now, clock.sleep, {}, ROOT, asks=asks, width=110)
-    return Session(host, choose_target(None, environment, ROOT), as_json=as_json)
+def session_in(
+    world: World, environment: str = "dev", *, as_json: bool = False, asks: bool = False, folder: Path | None = None
+) -> Session:
+    """Return a session at a desk in this world, in the folder of a team that has its own repository."""
+    clock, folder = world.aws.clock, folder or folder_of_a_team()
+    host = Host(clock.now, clock.sleep, {}, folder, asks=asks, width=110)
+    return Session(host, choose_target(None, environment, folder), as_json=as_json)

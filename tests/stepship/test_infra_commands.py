@@ -92,7 +92,7 @@ def test_a_failure_is_explained_and_a_repair_goes_on_where_it_stopped(
     session = session_in(world)
     assert deploy(session, InfraWish(), tools) == 1
     out = capsys.readouterr().out
-    assert "compute-shared FAILED (0 s): v3-backend-dev-compute-shared: Resource handler returned message: no" in out
+    assert "compute-shared FAILED (0 s): Resource handler returned message: no" in out
     assert "Stopped: compute-shared failed; " in out
     assert out.endswith("Go on with: stepship infra deploy --env dev (what is done is skipped)\n")
     assert not {"log-forwarder", "api-service"} & set(statuses())
@@ -174,8 +174,10 @@ def test_templates_that_were_synthesised_before_are_taken_as_they_are(
     world: World, cdk: FakeCdk, tmp_path: Path
 ) -> None:
     with pytest.raises(CommandError, match="nothing was synthesised to it"):
-        app_options((), tmp_path)
-    (tmp_path / "manifest.json").write_text("{}")
+        deploy(session_in(world), InfraWish("bootstrap", app_options((), tmp_path)), tools_with(cdk))
+    stacks = [step.stack for step in read_layout(session_in(world), {}).only("bootstrap")[0].steps]
+    artifacts = {stack: {"type": "aws:cloudformation:stack"} for stack in stacks}
+    (tmp_path / "manifest.json").write_text(json.dumps({"artifacts": artifacts}))
     with pytest.raises(CommandError, match="--context imageTag: the templates of --assembly were made without it"):
         app_options(["imageTag=v1"], tmp_path)
     assemblies: list[Path] = []
@@ -254,11 +256,11 @@ def test_status_shows_stacks_and_who_deploys(world: World, tools: Tools, capsys:
     lock = world.table.read_lock()
     holder = Claim("infra:octocat@1f3c", Kind.INFRASTRUCTURE, now - 90)
     world.table.swap_lock(lock, replace(lock, holder=holder, lease_expires_at=now + 30))
-    assert status(session_in(world), tools) == 0
+    assert status(session_in(world), {}, tools) == 0
     out = capsys.readouterr().out
     assert "it is ROLLBACK_COMPLETE: it can only be deleted and made anew" in out
     assert out.endswith("infra:octocat@1f3c has been deploying infrastructure for 1 min 30 s\n")
-    status(session_in(world, as_json=True), tools)
+    status(session_in(world, as_json=True), {}, tools)
     told = document(capsys)
     assert told["deploying"] == "infra:octocat@1f3c"
     network = next(each for stage in told["stages"] for each in stage["stacks"] if each["part"] == "network")
@@ -286,7 +288,10 @@ def test_destroy_takes_the_last_stage_first(
     assert cdk.asked[:3] == ["monitoring", "compute-shared", "network"]
     assert sorted(cdk.asked[3:]) == ["bootstrap", "deployment-coordinator"]
     assert statuses() == {}
-    assert capsys.readouterr().out.endswith("All 5 stacks are gone\n")
+    assert capsys.readouterr().out.endswith(
+        "All 5 stacks are gone; still there: the image repository, GitHub's identity provider and the buckets of "
+        'compute-shared, docs/rollback.md, "What is kept when a stack goes"\n'
+    )
     assert world.table.read_lock().holder is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,12 @@ PROGRAM = """#!/bin/sh
 echo "$@"
 printf '\\033[32mgreen\\033[0m\\n'
 echo "to stderr" >&2
-case "$*" in *bad*) exit 1;; *long*) exec sleep 60;; esac
+case "$*" in
+*bad*) exit 1;;
+*long*) exec sleep 60;;
+# As `cdk synth`, which lets a shell run the app; then its person presses Ctrl-C.
+*app-runs*) (sleep 1; echo late > late) & kill -INT $PPID; wait;;
+esac
 """
 
 
@@ -129,6 +135,13 @@ def test_the_cdk_synthesises_with_the_context_and_tells_why_it_cannot(cli: CdkCl
         Exception, match=r"cdk synth failed, nothing was changed: synth --quiet --context environment=bad"
     ):
         cli.synthesise({"environment": "bad"})
+
+
+def test_ctrl_c_while_it_synthesises_leaves_nothing_that_runs(cli: CdkCli, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        cli.synthesise({"environment": "app-runs"})
+    time.sleep(1.2)
+    assert not (tmp_path / "late").exists()
 
 
 def test_abandoning_ends_the_programs(cli: CdkCli) -> None:

@@ -35,7 +35,8 @@ def test_what_is_given_goes_before_the_config_and_needs_none(tmp_path: Path) -> 
     [
         (("dev", "staging"), None, "which environment? give --env, or set STEPSHIP_ENV; config/ has dev, staging"),
         ((), None, "which environment? give --env, or set STEPSHIP_ENV; there is no config/ here"),
-        (("dev",), "prod", "there is no config/prod.toml here; config/ has dev"),
+        (("dev",), "prod", "--env prod: there is no config/prod.toml here; config/ has dev. For an environment of"),
+        ((), "prod", "which application? give --app, or set STEPSHIP_APP: config/prod.toml is not here"),
         (("dev",), "Prod!", "is no name of an environment"),
     ],
 )
@@ -46,6 +47,13 @@ def test_what_is_missing_is_named_with_what_there_is(
         choose_target(None, environment, folder(tmp_path, *environments))
     assert message in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_a_config_without_an_application_is_asked_for_it(tmp_path: Path) -> None:
+    folder(tmp_path, "dev")
+    (tmp_path / "config" / "dev.toml").write_text("")
+    with pytest.raises(CommandError, match=r"which application\? .*: config/dev\.toml does not name it"):
+        choose_target(None, "dev", tmp_path)
 
 
 def test_a_config_that_is_no_toml_is_named(tmp_path: Path) -> None:
