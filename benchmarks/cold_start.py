@@ -1,7 +1,8 @@
 """Cold start of each handler against its floor: importing boto3 and making the one client that it needs first.
 
 Each figure is the median over fresh Python processes; peak memory is the process's maximum resident size (Linux only).
-The absolute numbers are this machine's, the ratio is what one may compare.
+The absolute numbers are this machine's, the ratio is what one may compare. All bytecode is there before, in a folder of
+the benchmark's own: else the first run in a new virtual environment would measure how Python compiles boto3.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from benchmarks.deploy import deploy
 from benchmarks.document import table
@@ -27,9 +30,12 @@ GOAL = Goal(
     "cold start of the slowest handler, of its floor",
     1.3,
     "",
-    "The floor has neither Powertools' Logger nor modules of ours: for 194 ms of boto3 and the client there are 60 ms "
-    "of the Logger and 40 ms of ours, most of them dataclasses, which are built when they are imported.",
+    "The floor has neither Powertools' Logger nor modules of ours: what is above it are these, and of ours most is "
+    "dataclasses, which are built when they are imported.",
 )
+Figures = tuple[float, float]
+"""Milliseconds and MiB of one process."""
+
 ROUNDS = 3
 """Processes for each figure."""
 
@@ -84,7 +90,11 @@ def section() -> str:
     parts = [
         "## Cold starts",
         measured_here(time.monotonic() - begin),
-        f"Median of {ROUNDS} processes. The floor is `import boto3` and the client that the handler needs first.",
+        (
+            f"Median of {ROUNDS} processes. The floor is `import boto3` and the client that the handler needs first. All "
+            "bytecode is there before, as that of boto3 is in Lambda; of the asset it is not there, and compiling it "
+            "comes on top."
+        ),
         table(["handler", "first client", "ms", "floor ms", "of floor", "peak MiB"], rows),
         GOAL.verdict(max(each.ratio for each in found)),
     ]
@@ -112,27 +122,34 @@ def measure(first_services: dict[str, str], rounds: int) -> list[ColdStart]:
     rounds
         Processes per figure.
     """
-    found = []
-    for handler, service in first_services.items():
-        pairs = [
-            (_run(FLOOR.format(service=service)), _run(HANDLER.format(handler=handler, service=service)))
-            for _ in range(rounds)
+    with TemporaryDirectory(prefix="stepship-bench-") as bytecode:
+
+        def both(handler: str, service: str) -> tuple[Figures, Figures]:
+            body = HANDLER.format(handler=handler, service=service)
+            return _run(FLOOR.format(service=service), bytecode), _run(body, bytecode)
+
+        for handler, service in first_services.items():
+            both(handler, service)
+        return [
+            _median(handler, service, [both(handler, service) for _ in range(rounds)])
+            for handler, service in first_services.items()
         ]
-        found.append(
-            ColdStart(
-                handler,
-                service,
-                statistics.median(mine[0] for _, mine in pairs),
-                statistics.median(floor[0] for floor, _ in pairs),
-                statistics.median(mine[1] for _, mine in pairs),
-            )
-        )
-    return found
 
 
-def _run(body: str) -> tuple[float, float]:
+def _median(handler: str, service: str, pairs: Sequence[tuple[Figures, Figures]]) -> ColdStart:
+    return ColdStart(
+        handler,
+        service,
+        statistics.median(mine[0] for _, mine in pairs),
+        statistics.median(floor[0] for floor, _ in pairs),
+        statistics.median(mine[1] for _, mine in pairs),
+    )
+
+
+def _run(body: str, bytecode: str) -> Figures:
     environment = {
-        **os.environ,
+        **{key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"},
+        "PYTHONPYCACHEPREFIX": bytecode,
         "PYTHONPATH": str(ROOT),
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "benchmark",
