@@ -91,9 +91,9 @@ def section() -> str:
         "## Cold starts",
         measured_here(time.monotonic() - begin),
         (
-            f"Median of {ROUNDS} processes. The floor is `import boto3` and the client that the handler needs first. All "
-            "bytecode is there before, as that of boto3 is in Lambda; of the asset it is not there, and compiling it "
-            "comes on top."
+            f"Median of {ROUNDS} processes. The floor is `import boto3` and the client that the handler needs first. "
+            "All bytecode is there before, as that of boto3 is in Lambda; of the asset it is not there, and compiling "
+            "it comes on top."
         ),
         table(["handler", "first client", "ms", "floor ms", "of floor", "peak MiB"], rows),
         GOAL.verdict(max(each.ratio for each in found)),
