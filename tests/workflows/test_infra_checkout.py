@@ -15,6 +15,7 @@ import pytest
 import config
 from stacks.names import Names
 from stacks.stages import chosen, parts
+from stepship.commands.infra_deploy import EXAMPLE_OWNER
 from tests.workflows.runner import Runner
 from tests.workflows.workflow import ROOT, step
 
@@ -61,6 +62,9 @@ def checkout(tmp_path: Path) -> Path:
         (folder / file.name).symlink_to(file)
     for name in DEPLOY.checkout:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    # A team's own: the command refuses the example's repository.
+    file = folder / "config" / "dev.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace(f"{EXAMPLE_OWNER}/", "octo-team/"), encoding="utf-8")
     return folder
 
 
@@ -101,8 +105,11 @@ def test_the_command_line_deploys_all_stacks_from_what_was_synthesised(checkout:
     program.parent.mkdir(parents=True)
     program.write_text(CDK)
     program.chmod(0o755)
+    settings = config.load("dev")
+    stacks = {Names(settings).stack(part) for part in parts(chosen(settings))}
     (checkout / "cdk.out").mkdir()
-    (checkout / "cdk.out" / "manifest.json").write_text("{}")
+    manifest = {"artifacts": {name: {"type": "aws:cloudformation:stack"} for name in stacks}}
+    (checkout / "cdk.out" / "manifest.json").write_text(json.dumps(manifest))
     nobody = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_REGION": "eu-central-1"}
 
     told = run(
@@ -114,8 +121,7 @@ def test_the_command_line_deploys_all_stacks_from_what_was_synthesised(checkout:
         CI="true",
     )
 
-    settings = config.load("dev")
     calls = [line.split() for line in (checkout / "calls.txt").read_text().splitlines()]
-    assert {each[1] for each in calls} == {Names(settings).stack(part) for part in parts(chosen(settings))}
+    assert {each[1] for each in calls} == stacks
     assert all(each[0] == "deploy" and each[each.index("--app") + 1] == str(checkout / "cdk.out") for each in calls)
     assert "stacks are as they should be" in told
