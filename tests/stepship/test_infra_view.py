@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -137,6 +139,15 @@ def test_the_cdk_synthesises_with_the_context_and_tells_why_it_cannot(cli: CdkCl
         cli.synthesise({"environment": "bad"})
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Let Ctrl-C be heard, which a shell switches off for what it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_while_it_synthesises_leaves_nothing_that_runs(cli: CdkCli, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         cli.synthesise({"environment": "app-runs"})
