@@ -10,8 +10,11 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "migrations"
 NAME = re.compile(r"(?P<version>[0-9]{4})_[a-z0-9]+(_[a-z0-9]+)*\.sql")
-ENDS_TRANSACTION = re.compile(r"(?im)^\s*(commit|rollback|start\s+transaction|begin(\s+transaction)?\s*;)")
-"""What would take a migration out of its transaction; ``BEGIN`` of a PL/pgSQL block has no semicolon."""
+ENDS_TRANSACTION = re.compile(
+    r"(?im)(?:^|;)\s*(commit|rollback|abort|start\s+transaction|begin)\b(?:\s+(?:work|transaction))?\s*;"
+)
+"""What takes a migration out of its transaction, told before it runs; ``BEGIN`` of a PL/pgSQL block has no semicolon.
+What this does not see (``END`` closes such a block too) the program finds when the file has run."""
 
 
 class MigrationFailed(Exception):

@@ -38,6 +38,12 @@ LOCK = 7_261_736_850
 WAIT_SECONDS = 150
 """How long another one's migration is waited for."""
 
+CHECK_SECONDS = 10
+"""How often the server looks whether the program is still there (PostgreSQL, ``client_connection_check_interval``)."""
+
+COPIES = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
+CURRENT_TRANSACTION = text("SELECT txid_current()")
+
 TABLE_WAIT_SECONDS = 30
 """How long a statement waits for a table. Whoever asks for the same table meanwhile waits behind it."""
 
@@ -155,6 +161,8 @@ def _lock(connection: Connection, wait_seconds: int) -> None:
     except DBAPIError:
         raise MigrationFailed(f"somebody else has been migrating for {wait_seconds} s; try again later") from None
     connection.execute(text(f"SET lock_timeout = '{TABLE_WAIT_SECONDS}s'"))
+    # Else the server would finish the statement of a program that has died, and hold lock and tables until then.
+    connection.execute(text(f"SET client_connection_check_interval = '{CHECK_SECONDS}s'"))
     connection.commit()
 
 
@@ -208,18 +216,28 @@ def _run(connection: Connection, script: Script) -> None:
     """
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)  # noqa: S101 (the URL names the driver)
-    connection.execute(text("SELECT 1"))  # begins the transaction
+    transaction = connection.execute(CURRENT_TRANSACTION).scalar_one()  # begins it
     driver.pgconn.send_query(script.sql.encode())
     failure, statement = None, 0
     while result := driver.pgconn.get_result():
         if failure is None:
             statement += 1
             failure = result if result.status == pq.ExecStatus.FATAL_ERROR else None
+        if result.status in COPIES:
+            # The server waits for data, or sends them, and there is nobody here for either.
+            driver.pgconn.finish()
+            connection.invalidate()
+            raise MigrationFailed(f"{script.file}: statement {statement} copies from or to the program: use INSERT")
     if driver.pgconn.status == pq.ConnStatus.BAD:
         # Else the way out fails for want of a connection, and hides why there is none.
         connection.invalidate()
     if failure is not None:
         raise MigrationFailed(_explain(script, statement, failure))
+    if connection.execute(CURRENT_TRANSACTION).scalar_one() != transaction:
+        raise MigrationFailed(
+            f"{script.file}: ends its transaction (COMMIT, ROLLBACK, END or ABORT), but each file is one transaction "
+            "by itself; it is not on record, and what it committed is there: look before you repair it"
+        )
 
 
 def _explain(script: Script, statement: int, failure: pq.abc.PGresult) -> str:

@@ -98,7 +98,9 @@ def _read(record: Mapping[str, Any]) -> Change:
     """Read one SQS record."""
     try:
         message = json.loads(record["body"])
-    except ValueError as error:
+        # Half a surrogate pair is JSON and cannot be sent on.
+        json.dumps(message, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
         raise BadMessage(f"the body is not JSON: {error}") from error
     action = message.get("action") if isinstance(message, dict) else None
     if action not in {"upsert", "delete"}:

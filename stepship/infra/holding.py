@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from lambdas.release.errors import LeaseLost, LockTimeout, StepshipError, Throttled, Transient
+from lambdas.release.errors import LeaseLost, LockTimeout, StepshipError, Transient
 from lambdas.release.lock import Claim, Kind, Lock, LockStatus, LockTry, decide_lock, freed
 from lambdas.release.policies import LockPolicy
 from stepship.errors import CommandError
@@ -156,7 +156,8 @@ class Holding:
                 if held.journal is not None:
                     self._around.say("An earlier code deployment could not be put back: roll back after this")
                 return None
-        raise Throttled(f"the lock item changed {TRIES} times while it was read")
+        # Many actions of a pipeline that ask in the same moment: fewer of them do a second later.
+        return 1, f"the lock item changed {TRIES} times while it was read"
 
     def beat(self) -> None:
         """Renew the lease when it is time; hear of a rollback that waits. What AWS refuses is tried again."""
@@ -173,6 +174,9 @@ class Holding:
             self.is_held, self.lost = False, "somebody else has taken the lock: its lease had ended"
         except Transient as error:
             self._around.say(f"The lock was not renewed, its lease ends in {self._expires_at - now:.0f} s: {error}")
+        except StepshipError as error:
+            # Credentials that have run out, most likely: what is under way finishes, and nothing further begins.
+            self.lost = f"the lock cannot be renewed: {error}"
 
     @property
     def may_begin(self) -> bool:

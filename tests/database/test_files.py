@@ -48,12 +48,26 @@ def test_another_kind_of_name_is_refused(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "sql", ["COMMIT;", "SELECT 1;\n rollback ;", "START  TRANSACTION;", "BEGIN;", "begin transaction;"]
+    "sql",
+    [
+        "COMMIT;",
+        "SELECT 1;\n rollback ;",
+        "START  TRANSACTION;",
+        "BEGIN;",
+        "begin transaction;",
+        "SELECT 1; abort work;",
+    ],
 )
 def test_a_file_that_would_leave_its_transaction_is_refused(tmp_path: Path, sql: str) -> None:
     write(tmp_path, "0001_a.sql", sql=sql)
     with pytest.raises(MigrationFailed, match=r"0001_a\.sql: holds .* one transaction"):
         load(tmp_path)
+
+
+def test_a_word_that_only_begins_so_is_none(tmp_path: Path) -> None:
+    columns = "CREATE TABLE a (\n  commit_sha text,\n  committed_at timestamptz\n);\nROLLBACK TO SAVEPOINT a;\n"
+    write(tmp_path, "0001_a.sql", sql=f"/*\nRollback: drop it.\n*/\n{columns}")
+    assert load(tmp_path)
 
 
 def test_a_block_of_plpgsql_is_no_transaction(tmp_path: Path) -> None:

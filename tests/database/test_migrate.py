@@ -243,3 +243,31 @@ def test_the_role_migrates_the_database_first_and_logs_no_password(target: Targe
     assert (code, said.count("\n")) == (1, 1)
     assert "MigrationFailed: database: cannot connect to 127.0.0.1" in said
     assert "wrong-canary" not in said
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE gone (); /* back */ ROLLBACK;",
+        "CREATE TABLE gone (); /* back */ ABORT;",
+        "CREATE TABLE kept (); END; SELECT 1;",
+        "CREATE TABLE kept (); COMMIT AND CHAIN; SELECT 1;",
+    ],
+)
+def test_a_file_that_ends_its_transaction_is_never_on_record(target: Target, write: Write, sql: str) -> None:
+    message = failure(target, write(m0001_ends=sql))
+    assert message.startswith("0001_ends.sql: ends its transaction")
+    assert history(target) == []
+
+
+@pytest.mark.parametrize("sql", ["COPY (SELECT 1) TO STDOUT;", "CREATE TABLE a (); COPY a FROM STDIN;"])
+def test_a_copy_from_or_to_the_program_is_refused(target: Target, write: Write, sql: str) -> None:
+    assert "copies from or to the program: use INSERT" in failure(target, write(m0001_copies=sql))
+    assert tables(target) <= {"schema_migrations", "alembic_version"}
+    assert migrate(target, write(m0001_copies="CREATE TABLE a ();")) == ["0001_copies.sql"]
+
+
+def test_the_server_looks_whether_the_program_is_still_there(target: Target, write: Write) -> None:
+    sql = "CREATE TABLE seen AS SELECT current_setting('client_connection_check_interval') AS every;"
+    migrate(target, write(m0001_seen=sql))
+    assert ask(target, "SELECT every FROM seen") == [("10s",)]

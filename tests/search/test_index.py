@@ -93,7 +93,10 @@ def test_a_document_that_the_server_refuses_is_delivered_again_alone(
         ({"action": "upsert", "id": "r-1", "document": {}}, '"id"'),
         ({"action": "upsert", "document": {"id": 7}}, '"id"'),
         ({"action": "delete", "id": ""}, '"id"'),
+        (r'{"action": "delete", "id": "\ud800"}', "surrogates"),
+        ("[" * 100_000, "recursion"),
     ],
+    ids=range(9),
 )
 def test_what_is_no_message_is_named_and_the_others_are_written(
     message: Any, reason: str, typesense: Typesense, collection: Collection, capture: list[dict[str, Any]]

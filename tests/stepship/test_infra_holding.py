@@ -11,7 +11,7 @@ import pytest
 from lambdas.aws.executions import Executions
 from lambdas.aws.gateway import client_of
 from lambdas.aws.releases_table import ReleasesTable
-from lambdas.release.errors import AwsUnavailable
+from lambdas.release.errors import AwsError, AwsUnavailable
 from lambdas.release.lock import Claim, Kind, Lock
 from lambdas.release.policies import LockPolicy
 from simulator.world import World
@@ -196,8 +196,9 @@ def test_a_late_renewal_is_good_when_nobody_came(desk: Desk) -> None:
 class Unreliable:
     """A table that renews nothing and frees nothing."""
 
-    def __init__(self, table: ReleasesTable) -> None:
+    def __init__(self, table: ReleasesTable, error: AwsError | None = None) -> None:
         self._table = table
+        self._error = error or AwsUnavailable("dynamodb:update_item: no answer")
         self.read_lock = table.read_lock
         self.broken = False
 
@@ -207,7 +208,36 @@ class Unreliable:
         return self._table.swap_lock(read, write)
 
     def renew(self, *_: object, **__: object) -> None:
-        raise AwsUnavailable("dynamodb:update_item: no answer")
+        raise self._error
+
+
+class Crowded:
+    """A table whose lock somebody else changes again and again."""
+
+    def __init__(self, table: ReleasesTable, times: int) -> None:
+        self._table, self._times = table, times
+        self.read_lock, self.renew = table.read_lock, table.renew
+
+    def swap_lock(self, read: Lock, write: Lock) -> bool:
+        self._times -= 1
+        return self._times < 0 and self._table.swap_lock(read, write)
+
+
+def test_who_asks_in_a_crowd_asks_again(desk: Desk) -> None:
+    holding = desk.holding(table=Crowded(desk.world.table, 12))
+    holding.acquire()
+    assert (holding.is_held, holder_of(desk.world)) == (True, holding.name)
+
+
+def test_a_renewal_that_is_refused_begins_nothing_more(desk: Desk) -> None:
+    holding = desk.holding(table=Unreliable(desk.world.table, AwsError("dynamodb:update_item: ExpiredTokenException")))
+    holding.acquire()
+    desk.pass_time(BEAT_SECONDS)
+    holding.beat()
+    assert (holding.may_begin, holding.lost) == (
+        False,
+        "the lock cannot be renewed: dynamodb:update_item: ExpiredTokenException",
+    )
 
 
 def test_a_renewal_that_fails_is_told_and_tried_again(desk: Desk) -> None:
