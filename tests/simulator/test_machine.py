@@ -269,7 +269,7 @@ def test_only_one_world_at_a_time(aws: SimulatedAws) -> None:
         SimulatedAws().__enter__()
 
 
-def test_35_states_with_15_functions_take_less_than_0_4_s(aws: SimulatedAws) -> None:
+def test_35_states_with_15_functions_take_less_than_0_4_s_of_the_processor(aws: SimulatedAws) -> None:
     aws.functions["write"] = lambda *_: put("x")
     states: dict[str, Any] = {}
     for number in range(35):
@@ -277,8 +277,9 @@ def test_35_states_with_15_functions_take_less_than_0_4_s(aws: SimulatedAws) -> 
         states[f"S{number:02d}"] = {**state, "Next": f"S{number + 1:02d}"}
         states[f"S{number:02d}"].pop("End", None)
     aws.deploy_machine("toy", machine(**states, S35=DONE))
-    real = time.perf_counter()
+    # Not of the clock on the wall: whoever else computes on this machine is none of its business.
+    spent = time.process_time()
     run = aws.start({}, "run")
     aws.run_until_idle()
     assert (run.status, len(run.states)) == ("SUCCEEDED", 36)
-    assert time.perf_counter() - real < 0.4
+    assert time.process_time() - spent < 0.4
