@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         return _replay(given.replay)
     print(f"exploring {given.schedules:,} schedules with seed {given.seed} in {given.jobs} processes", flush=True)
     try:
-        findings = _explore(given)
+        findings = explore(Budget(given.schedules, given.seed, given.jobs, given.step, given.tag), _tell, keep)
     except KeyboardInterrupt:
         print("stopped; what was found until now is in build/explored/")
         return 130
@@ -56,10 +56,6 @@ def main(arguments: Sequence[str]) -> int:
         print("nothing was broken: no such deployment comes to that state; leave --step or --tag out", file=sys.stderr)
         return 2
     return _report(findings)
-
-
-def _explore(given: argparse.Namespace) -> Findings:
-    return explore(Budget(given.schedules, given.seed, given.jobs, given.step, given.tag), _tell, keep)
 
 
 def _report(findings: Findings) -> int:
@@ -101,11 +97,8 @@ def keep(found: Found, folder: Path = FOLDER) -> None:
 
 def _free_name(folder: Path, name: str, text: str) -> Path:
     """Return the file for a find: the one that has it already, or the next that nothing stands in."""
-    for number in itertools.count(1):
-        file = folder / f"{name}{f'-{number}' if number > 1 else ''}.yaml"
-        if not file.exists() or file.read_text(encoding="utf-8") == text:
-            return file
-    raise AssertionError("numbers do not end")
+    files = (folder / f"{name}{f'-{number}' if number > 1 else ''}.yaml" for number in itertools.count(1))
+    return next(file for file in files if not file.exists() or file.read_text(encoding="utf-8") == text)
 
 
 def _replay(file: Path) -> int:

@@ -10,7 +10,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from config import EnvironmentConfig
-from stacks.deploying import BOOTSTRAP_ROLES, assume_cdk_roles, hold_lock, look_at_and_free_stacks
+from stacks.deployer_grants import BOOTSTRAP_ROLES, assume_cdk_roles, hold_lock, look_at_and_free_stacks
 from stacks.environment_stack import EnvironmentStack
 from stacks.image import PLACEHOLDER_IMAGE, WORKLOADS
 from stacks.roles import role

@@ -11,7 +11,7 @@ from aws_cdk import aws_codepipeline as codepipeline
 from constructs import Construct
 
 from config import EnvironmentConfig
-from stacks.deploying import BOOTSTRAP_ROLES, assume_cdk_roles, hold_lock
+from stacks.deployer_grants import BOOTSTRAP_ROLES, assume_cdk_roles, hold_lock
 from stacks.environment_stack import EnvironmentStack
 from stacks.pipeline import (
     SOURCE,

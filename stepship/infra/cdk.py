@@ -146,9 +146,9 @@ class CdkCli:
             # Ctrl-C is for us: the CLI goes on until CloudFormation is done with the stack.
             start_new_session=True,
         ) as process:
-            with self._lock:
-                self._running.add(process)
             try:
+                with self._lock:
+                    self._running.add(process)
                 for line in process.stdout or ():
                     if text := COLOR.sub("", line).rstrip():
                         say(text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +19,8 @@ from simulator.calls import current_invocation
 from simulator.world import World
 from stepship.cli import app
 from stepship.host import Host
-
-ROOT = Path(__file__).resolve().parents[2]
+from stepship.infra.tools import Tools
+from tests.stepship.infra_world import ROOT, FakeCdk, tools_with
 
 
 @dataclass
@@ -145,3 +144,15 @@ def refuse() -> Iterator[Refuse]:
 def emitter_name(service: str) -> str:
     """Return how botocore names a service in its events."""
     return {"stepfunctions": "sfn"}.get(service, service)
+
+
+@pytest.fixture
+def cdk() -> FakeCdk:
+    """The CDK of ``stepship infra``, for a test."""
+    return FakeCdk()
+
+
+@pytest.fixture
+def tools(cdk: FakeCdk) -> Tools:
+    """What ``stepship infra`` works with, with that CDK."""
+    return tools_with(cdk)

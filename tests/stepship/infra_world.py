@@ -20,8 +20,8 @@ from stepship.infra.cdk import NO_CHANGES, Say
 from stepship.infra.tools import Tools
 from stepship.session import Session
 from stepship.target import choose_target
-from tests.stepship.conftest import ROOT
 
+ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
 PREFIX = "v3-backend-dev-"
 

@@ -28,16 +28,6 @@ from tests.stepship.infra_world import PREFIX, FakeCdk, make_stack, session_in, 
 ALL = AppOptions()
 
 
-@pytest.fixture
-def cdk() -> FakeCdk:
-    return FakeCdk()
-
-
-@pytest.fixture
-def tools(cdk: FakeCdk) -> Tools:
-    return tools_with(cdk)
-
-
 def document(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(capsys.readouterr().out)
 

@@ -13,7 +13,7 @@ from lambdas.aws.gateway import client_of
 from simulator.world import World
 from stacks.stages import parts
 from stepship.commands.infra import status
-from stepship.commands.infra_deploy import InfraWish, deploy
+from stepship.commands.infra_deploy import EXAMPLE_OWNER, InfraWish, deploy
 from stepship.commands.infra_destroy import destroy
 from stepship.errors import CommandError
 from stepship.infra.cloudformation import CloudFormation, StackFacts
@@ -22,7 +22,7 @@ from stepship.infra.layout import Step, layout
 from stepship.infra.leftovers import is_ours, last_first, leftovers, whole_environment
 from stepship.infra.mending import Allowed, Mender
 from stepship.infra.tools import AppOptions, Tools
-from tests.stepship.infra_world import PREFIX, FakeCdk, make_stack, session_in, statuses, tools_with, write_config
+from tests.stepship.infra_world import PREFIX, FakeCdk, make_stack, session_in, statuses, write_config
 
 DESCRIPTION = "Whatever it is for of v3-backend in dev"
 OFF = {"aurora", "db-migration"}
@@ -39,18 +39,8 @@ def folder(tmp_path: Path) -> Path:
         if block.startswith("aurora]")
     )
     off = section.replace("enabled = true", "enabled = false", 1)
-    write_config(tmp_path, "dev", (section, off), ("your--organisation/", "octo-team/"))
+    write_config(tmp_path, "dev", (section, off), (f"{EXAMPLE_OWNER}/", "octo-team/"))
     return tmp_path
-
-
-@pytest.fixture
-def cdk() -> FakeCdk:
-    return FakeCdk()
-
-
-@pytest.fixture
-def tools(cdk: FakeCdk) -> Tools:
-    return tools_with(cdk)
 
 
 @pytest.fixture

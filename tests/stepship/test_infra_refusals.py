@@ -17,20 +17,10 @@ from stepship.commands.infra_work import Hearing, said
 from stepship.errors import CommandError
 from stepship.infra.layout import layout
 from stepship.infra.tools import AppOptions, Tools, app_options
-from tests.stepship.conftest import ROOT, Desk, Refuse
-from tests.stepship.infra_world import PREFIX, FakeCdk, make_stack, session_in, statuses, tools_with
+from tests.stepship.conftest import Desk, Refuse
+from tests.stepship.infra_world import PREFIX, ROOT, FakeCdk, make_stack, session_in, statuses
 
 ALL = AppOptions()
-
-
-@pytest.fixture
-def cdk() -> FakeCdk:
-    return FakeCdk()
-
-
-@pytest.fixture
-def tools(cdk: FakeCdk) -> Tools:
-    return tools_with(cdk)
 
 
 def assembly_of(environment: str, folder: Path) -> Path:
