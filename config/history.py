@@ -16,11 +16,11 @@ EVENTS_FOR_RETRIES = 5_000
 
 EVENTS_OF_A_LOOK = 9
 """One turn of a loop: wait entered and exited; task entered, scheduled, started, succeeded and exited; choice the same
-as wait. ``tests/simulator/test_scale.py`` counts them in a real history."""
+as wait. ``tests/simulator/environment/test_scale.py`` counts them in a real history."""
 
 LEAST_HOLD_SECONDS = HOLD_SECONDS / 2
 """A step that looks again by itself stays at least so long: it goes before a pause that would end after its hold, and a
-pause is as long as the look before it or as the interval (``lambdas/looking.py``)."""
+pause is as long as the look before it or as the interval (``lambdas/polling.py``)."""
 
 EVENTS_OF_A_WAVE = 21
 """What a wave adds beside its looks: Deploy wave 5 and More waves? 2 forth, Roll back 5 and a look back."""

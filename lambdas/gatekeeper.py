@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from lambdas.observability import Invocation
+from lambdas.dependencies import Wiring
+from lambdas.handler import Invocation
 from lambdas.release.errors import Frozen, LineStopped
 from lambdas.release.gates import frozen, frozen_message, stopped_message
 from lambdas.release.policies import FreezePolicy
 from lambdas.release.preflight import Check, ok, skip
-from lambdas.wiring import Wiring
 
 
 def pass_gates(call: Invocation, wiring: Wiring) -> list[Check]:

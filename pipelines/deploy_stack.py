@@ -25,7 +25,7 @@ from stacks.names import Names
 from stepship.errors import CommandError
 from stepship.infra.assembly import check_assembly
 from stepship.infra.cdk import CdkCli, Say
-from stepship.infra.holding import Holding, LockTable, Surroundings
+from stepship.infra.lock import Holding, LockTable, Surroundings
 
 TICK_SECONDS = 1.0
 """How often the lease is looked at; ``Holding`` renews it when it is time."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compare what SITE_URL answers with frontend/site, file by file.
+# Compare what SITE_URL answers with workload/frontend/site, file by file.
 set -euo pipefail
 got=$(mktemp -d)
 trap 'rm -rf "$got"' EXIT
@@ -9,11 +9,11 @@ fetch() {
 }
 while IFS= read -r file; do
   fetch "$file"
-  cmp "$got/file" "frontend/site/$file"
+  cmp "$got/file" "workload/frontend/site/$file"
   echo "$SITE_URL/$file is what it should be"
-done < <(cd frontend/site && find . -type f -printf '%P\n' | sort)
+done < <(cd workload/frontend/site && find . -type f -printf '%P\n' | sort)
 fetch ""
-cmp "$got/file" frontend/site/index.html
+cmp "$got/file" workload/frontend/site/index.html
 for header in content-security-policy strict-transport-security x-content-type-options; do
   grep -qi "^$header:" "$got/headers" || { echo "$SITE_URL/ has no header $header" >&2; exit 1; }
 done

@@ -11,7 +11,7 @@ moto answers the AWS API and interprets the state machine, all in this process. 
 ``interpreter``    the seams that make moto's Step Functions interpreter run in virtual time …
 ``virtual_time``   … the threads, events and dates that it gets instead …
 ``stepfunctions``  … and what moto's Step Functions API leaves out
-``machine``        :class:`~simulator.machine.SimulatedAws`, which puts it all together
+``machine``        :class:`~simulator.engine.machine.SimulatedAws`, which puts it all together
 ``ecs``            services that roll out, tasks that live and die
 ``world``          one environment: services, registry, the committed state machine, the handlers, EventBridge's part
 ``invariant``      what must be true of the world at rest

@@ -10,7 +10,8 @@ import aws_cdk as cdk
 from config import EnvironmentConfig
 from stacks.names import Names
 from stacks.stages import parts
-from statemachine.permissions import Grant, World
+from statemachine.iam import Grant
+from statemachine.permissions import World
 
 BOOTSTRAP_ROLES = ("deploy", "file-publishing", "lookup")
 """Roles of ``cdk bootstrap`` that a deploy assumes. Not ``image-publishing``: no asset here is an image."""
@@ -25,7 +26,7 @@ STACK_CALLS = (
     # Why it failed.
     "cloudformation:DescribeStackEvents",
     "cloudformation:DescribeStackResources",
-    # Free a stuck one (stepship/infra/mending.py). CloudFormation does it with the role that the stack was made with,
+    # Free a stuck one (stepship/infra/repair.py). CloudFormation does it with the role that the stack was made with,
     # "even if the users don't have permission to pass it" (API Reference, CreateStack, RoleARN).
     "cloudformation:DeleteStack",
     "cloudformation:ContinueUpdateRollback",

@@ -24,7 +24,7 @@ from constructs import Construct
 from config import EnvironmentConfig
 from stacks.names import Names
 from statemachine.deployment import RETENTION
-from statemachine.nag import acknowledge
+from statemachine.iam import acknowledge
 
 
 class EnvironmentStack(cdk.Stack):

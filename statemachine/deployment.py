@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import aws_cdk as cdk
@@ -18,11 +18,10 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from config import EnvironmentConfig
-from config.rules import RETENTION_DAYS
 from statemachine import packaging, triggers
 from statemachine.definition import deployment_flow
-from statemachine.nag import acknowledge, acknowledge_wildcards
-from statemachine.permissions import NO_RESOURCE, PERMISSIONS, Grant, World
+from statemachine.iam import NO_RESOURCE, Grant, acknowledge, role
+from statemachine.permissions import PERMISSIONS, World
 from statemachine.steps import STEPS, Step, machine_name
 from statemachine.undelivered import UndeliveredEvents
 
@@ -36,8 +35,31 @@ LONGEST_DELIVERY = cdk.Duration.hours(24)
 PUSH_DELIVERY = cdk.Duration.hours(1)
 """An image that was pushed longer ago may be older than what runs by now: a person decides."""
 
-RETENTION = dict(zip(RETENTION_DAYS, logs.RetentionDays, strict=False))
-"""The CDK lists the same values in the same order, and an endless one after them."""
+RETENTION = {
+    1: logs.RetentionDays.ONE_DAY,
+    3: logs.RetentionDays.THREE_DAYS,
+    5: logs.RetentionDays.FIVE_DAYS,
+    7: logs.RetentionDays.ONE_WEEK,
+    14: logs.RetentionDays.TWO_WEEKS,
+    30: logs.RetentionDays.ONE_MONTH,
+    60: logs.RetentionDays.TWO_MONTHS,
+    90: logs.RetentionDays.THREE_MONTHS,
+    120: logs.RetentionDays.FOUR_MONTHS,
+    150: logs.RetentionDays.FIVE_MONTHS,
+    180: logs.RetentionDays.SIX_MONTHS,
+    365: logs.RetentionDays.ONE_YEAR,
+    400: logs.RetentionDays.THIRTEEN_MONTHS,
+    545: logs.RetentionDays.EIGHTEEN_MONTHS,
+    731: logs.RetentionDays.TWO_YEARS,
+    1096: logs.RetentionDays.THREE_YEARS,
+    1827: logs.RetentionDays.FIVE_YEARS,
+    2192: logs.RetentionDays.SIX_YEARS,
+    2557: logs.RetentionDays.SEVEN_YEARS,
+    2922: logs.RetentionDays.EIGHT_YEARS,
+    3288: logs.RetentionDays.NINE_YEARS,
+    3653: logs.RetentionDays.TEN_YEARS,
+}
+"""The CDK's name of each value that `machine.log_retention_days` may have (config/rules.py); a test reads them back."""
 
 PLACEHOLDER = re.compile(r"<(\w+)>")
 
@@ -123,11 +145,12 @@ class CodeDeployment(Construct):
             (log_group.log_group_arn,),
             wildcard_reason="The log streams of the function's own log group.",
         )
-        role = self._role(
+        step_role = role(
             part,
-            "lambda.amazonaws.com",
-            f"What the step {step.state!r} of {machine_name(self._identity)} may do",
+            "Role",
             [*PERMISSIONS[step](self._world), write_logs],
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            description=f"What the step {step.state!r} of {machine_name(self._identity)} may do",
         )
         function = lambda_.Function(
             part,
@@ -141,7 +164,7 @@ class CodeDeployment(Construct):
             timeout=cdk.Duration.seconds(step.timeout_seconds),
             memory_size=MEMORY_MB,
             environment=step.environment(self._identity, self._settings.policies),
-            role=role,
+            role=step_role,
             log_group=log_group,
         )
         acknowledge(
@@ -172,11 +195,12 @@ class CodeDeployment(Construct):
                 wildcard_reason=NO_RESOURCE,
             ),
         ]
-        role = self._role(
+        machine_role = role(
             Construct(self, "MachineAccess"),
-            "states.amazonaws.com",
-            f"Lets {name} call its own functions and write its log",
+            "Role",
             grants,
+            assumed_by=iam.ServicePrincipal("states.amazonaws.com"),
+            description=f"Lets {name} call its own functions and write its log",
         )
         machine = sfn.StateMachine(
             self,
@@ -192,10 +216,10 @@ class CodeDeployment(Construct):
             ),
             timeout=cdk.Duration.seconds(self._settings.machine.timeout_seconds),
             # The CDK would add `function:*`, all versions of each function, which is more than is called.
-            role=role.without_policy_updates(),
+            role=machine_role.without_policy_updates(),
             logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
         )
-        machine.node.add_dependency(role)
+        machine.node.add_dependency(machine_role)
         acknowledge(
             machine,
             "AwsSolutions-SF2",
@@ -347,21 +371,6 @@ class CodeDeployment(Construct):
             display_name=f"{what} of {self._identity.app} to {self._identity.environment}",
             enforce_ssl=True,
         )
-
-    def _role(self, scope: Construct, service: str, description: str, grants: Sequence[Grant]) -> iam.Role:
-        """Create a role that may do what is granted and nothing else, and answer cdk-nag for its wildcards.
-
-        The grants are part of the role, so nothing that assumes it is created before it has them.
-        """
-        role = iam.Role(
-            scope,
-            "Role",
-            assumed_by=iam.ServicePrincipal(service),
-            description=description,
-            inline_policies={"grants": iam.PolicyDocument(statements=[grant.statement() for grant in grants])},
-        )
-        acknowledge_wildcards(role, grants)
-        return role
 
     def _log_group(self, scope: Construct, name: str, id: str = "Logs") -> logs.LogGroup:
         return logs.LogGroup(

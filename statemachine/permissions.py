@@ -8,45 +8,14 @@ answer cdk-nag. Names come from ``[permissions]`` and ``[image]`` of the environ
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import aws_cdk as cdk
-from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from config import EnvironmentConfig
 from statemachine import steps
+from statemachine.iam import NO_RESOURCE, Grant
 from statemachine.steps import Step
-
-NO_RESOURCE = "IAM has no resource for this action (Service Authorization Reference)."
-
-
-@dataclass(frozen=True)
-class Grant:
-    """Actions that are allowed on resources.
-
-    Attributes
-    ----------
-    actions
-        Such as ``ecs:DescribeServices``; never with a wildcard.
-    resources
-        ARNs, or ``*`` where IAM knows no resource for the action.
-    conditions
-        As in an IAM policy: operator, key, values.
-    wildcard_reason
-        Why a ``*`` in the resources is right. Required when there is one.
-    """
-
-    actions: tuple[str, ...]
-    resources: tuple[str, ...]
-    conditions: Mapping[str, Mapping[str, object]] | None = None
-    wildcard_reason: str | None = None
-
-    def statement(self) -> iam.PolicyStatement:
-        """Return the statement for a policy."""
-        return iam.PolicyStatement(
-            actions=list(self.actions), resources=list(self.resources), conditions=self.conditions
-        )
 
 
 class World:

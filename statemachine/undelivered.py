@@ -10,7 +10,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from statemachine.nag import acknowledge
+from statemachine.iam import acknowledge
 
 
 class UndeliveredEvents(Construct):

@@ -7,11 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from lambdas.release.errors import AccessDenied, StepshipError
-from stepship.attaching import CiRun, ci_run
-from stepship.client import Caller, Machine
-from stepship.dora import usual_seconds
 from stepship.github import GitHub
 from stepship.host import Host
+from stepship.machine import Caller, Machine
 from stepship.output import Output
 from stepship.target import Target
 
@@ -21,9 +19,6 @@ if TYPE_CHECKING:
     from lambdas.aws.ssm import ParameterStore
 
 T = TypeVar("T")
-
-RECENT_RECORDS = 30
-"""Records that an expectation is made from: enough for ten good deployments in most environments."""
 
 MAX_TEXT = 256
 """Characters that ``requestedBy`` and ``reason`` may have (statemachine/input.schema.json)."""
@@ -61,18 +56,10 @@ class Session:
 
         return ContainerService()
 
-    def run(self, given: str | None) -> CiRun | None:
-        """Return the CI run that this is part of."""
-        return ci_run(given, self.host.environ)
-
     def requested_by(self, given: str | None) -> str:
         """Return who asks: what was said, the actor of the workflow, else the caller's ARN."""
         actor = self.host.environ.get("GITHUB_ACTOR") if self.host.is_github else None
         return (given or (f"github:{actor}" if actor else self.machine.caller_arn))[:MAX_TEXT]
-
-    def expected_seconds(self, action: str) -> float | None:
-        """Return how long a good deployment takes; None when there is none, or the history may not be read."""
-        return self.if_allowed(lambda: usual_seconds(self.table.history(RECENT_RECORDS), action))
 
     @staticmethod
     def if_allowed(read: Callable[[], T]) -> T | None:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,24 +17,25 @@ from statemachine.steps import STEPS
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (
     "app",
-    "image",
-    "search",
     "config",
     "database",
     "functions",
     "lambdas",
     "pipelines",
+    "search",
     "simulator",
     "stacks",
     "statemachine",
     "stepship",
+    "tools",
 )
+WORKLOAD = ("app", "database", "functions", "search")
+"""Its folder ``workload/`` is a source root and no package: in the image and in the functions the names are bare."""
 
 # Who may import what of ours; everything else of ours is forbidden. The longest matching name rules.
 MAY_IMPORT = {
     "app": ("app", "database"),  # what it is deployed by is none of its business
     "database": ("database",),
-    "image": ("image",),
     "functions": ("functions",),
     "search": ("search",),
     "config": ("config", "lambdas.release.policies", "lambdas.release.gates"),
@@ -42,11 +44,11 @@ MAY_IMPORT = {
     "lambdas.handlers": (
         "lambdas.aws",
         "lambdas.release",
-        "lambdas.wiring",
+        "lambdas.dependencies",
         "lambdas.settings",
-        "lambdas.observability",
-        "lambdas.looking",
-        "lambdas.ending",
+        "lambdas.handler",
+        "lambdas.polling",
+        "lambdas.completion",
         "lambdas.gatekeeper",
     ),
     "lambdas.release": ("lambdas.release",),
@@ -57,6 +59,8 @@ MAY_IMPORT = {
     "pipelines": ("pipelines", "stepship", "config", "lambdas", "stacks.names"),
     # Of the stacks only what needs no CDK: in which order they go out, and what they are called.
     "stepship": ("stepship", "simulator", "statemachine", "config", "lambdas", "stacks.stages", "stacks.names"),
+    "tools.image": ("tools.image",),
+    "tools": ("tools", "tests", "stepship", "simulator", "stacks", "statemachine", "config", "lambdas"),
 }
 
 # Libraries that a package must do without, and why.
@@ -67,26 +71,28 @@ MUST_NOT_IMPORT = {
 
 NEEDS_NODE = ("aws_cdk", "constructs", "jsii", "cdk_nag")
 
-MAX_LINES = 400
-GENERATED = (
-    "*.ambr",
-    "LICENSE",
-    "cdk.context.json",
-    "database/rds-ca.pem",
-    "package-lock.json",
-    "*requirements*.lock",
-    "statemachine/deployment.asl.json",
-)
+MAX_FILES = 14
+"""Python files of one folder that a newcomer still takes in; commands and the steps' handlers are lists."""
+LISTS = ("stepship/commands",)
 
 
 def module_name(path: Path) -> str:
-    """Return ``lambdas.release.plan`` for ``lambdas/release/plan.py``."""
+    """Return ``lambdas.release.plan`` for ``lambdas/release/plan.py``, ``app.api`` for ``workload/app/api.py``."""
     parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts[1:] if parts[0] == "workload" else parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def folder_of(package: str) -> Path:
+    """Return where a package lies."""
+    return ROOT / "workload" / package if package in WORKLOAD else ROOT / package
+
+
 SOURCES = {
-    module_name(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")) if path.is_file()
+    module_name(path): path
+    for package in PACKAGES
+    for path in sorted(folder_of(package).rglob("*.py"))
+    if path.is_file()
 }
 
 
@@ -221,13 +227,33 @@ def test_a_module_is_named_after_what_it_does() -> None:
     assert not [path for path in committed_files() if path.name in nameless]
 
 
-def test_files_stay_short_enough_to_read() -> None:
-    long = {
-        name: lines
-        for name, text in text_files()
-        if not any(fnmatch(name, pattern) for pattern in GENERATED) and (lines := len(text.splitlines())) > MAX_LINES
-    }
-    assert not long
+def folders_of(package: str) -> dict[Path, set[Path]]:
+    """Return the folders of a package, each with the others of our folders that its own files import."""
+    found: dict[Path, set[Path]] = {}
+    for module, path in SOURCES.items():
+        if within(module, (package,)):
+            targets = {SOURCES[target].parent for target in IMPORTS[module] if target in SOURCES}
+            found.setdefault(path.parent, set()).update(targets - {path.parent})
+    return found
+
+
+@pytest.mark.parametrize("package", [package for package in PACKAGES if package not in WORKLOAD])
+def test_no_two_folders_import_each_other(package: str) -> None:
+    try:
+        TopologicalSorter(folders_of(package)).prepare()
+    except CycleError as error:
+        circle = " -> ".join(folder.relative_to(ROOT).as_posix() for folder in error.args[1])
+        pytest.fail(f"these folders import each other: {circle}")
+
+
+@pytest.mark.parametrize("package", ["simulator", "stacks", "stepship"])
+def test_a_folder_holds_no_more_files_than_a_newcomer_takes_in(package: str) -> None:
+    files: dict[str, int] = {}
+    for path in SOURCES.values():
+        folder = path.parent.relative_to(ROOT).as_posix()
+        if folder.split("/")[0] == package and path.name != "__init__.py":
+            files[folder] = files.get(folder, 0) + 1
+    assert not {folder: count for folder, count in files.items() if count > MAX_FILES and folder not in LISTS}
 
 
 def test_no_file_names_a_folder_of_one_machine() -> None:

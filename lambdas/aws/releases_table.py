@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from lambdas.aws.gateway import Answer, Gateway
-from lambdas.release.document import decode, encode
+from lambdas.release.codec import decode, encode
 from lambdas.release.errors import AwsError, LeaseLost, StepshipError, Throttled
 from lambdas.release.gates import StoppedLine
 from lambdas.release.history import DeploymentRecord, Release

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from aws_lambda_powertools import Logger
 
-from lambdas.observability import LEASE_MARGIN_SECONDS, Handler, Invocation, Json
+from lambdas.dependencies import Wiring
+from lambdas.handler import LEASE_MARGIN_SECONDS, Handler, Invocation, Json
 from lambdas.release.errors import Throttled
 from lambdas.release.lock import Kind, LockDecision, LockStatus, LockTry, claim_of, decide_lock
 from lambdas.release.policies import LockPolicy
-from lambdas.wiring import Wiring
 
 TRIES = 5
 """How often a lost race for the item is run again at once."""

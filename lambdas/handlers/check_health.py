@@ -6,8 +6,9 @@ from aws_lambda_powertools import Logger
 
 from lambdas.aws.ecs import ContainerService
 from lambdas.aws.evidence import service_evidence
-from lambdas.observability import Handler, Invocation, Json
-from lambdas.release.document import encode
+from lambdas.dependencies import Wiring
+from lambdas.handler import Handler, Invocation, Json
+from lambdas.release.codec import encode
 from lambdas.release.errors import AccessDenied
 from lambdas.release.explanation import explain
 from lambdas.release.plan import PlannedService
@@ -20,7 +21,6 @@ from lambdas.release.rollout import (
     tasks_died,
     tasks_replaced,
 )
-from lambdas.wiring import Wiring
 
 
 def check_health(call: Invocation, wiring: Wiring, logger: Logger) -> Json:

@@ -6,11 +6,11 @@ from functools import cache
 
 from aws_lambda_powertools import Logger
 
-from lambdas.looking import look_until
-from lambdas.observability import Handler, Invocation, Json
+from lambdas.dependencies import Wiring
+from lambdas.handler import Handler, Invocation, Json
+from lambdas.polling import look_until
+from lambdas.release.rollback import BackStatus, changed_by_others, judge_way_back, keep_infrastructure
 from lambdas.release.rollout import ServiceFacts
-from lambdas.release.way_back import BackStatus, changed_by_others, judge_way_back, keep_infrastructure
-from lambdas.wiring import Wiring
 
 
 def check_rollback(call: Invocation, wiring: Wiring, logger: Logger) -> Json:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from aws_lambda_powertools import Logger
 
 from lambdas.aws.evidence import service_evidence
-from lambdas.looking import look_until
-from lambdas.observability import Handler, Invocation, Json
-from lambdas.release.document import encode
+from lambdas.dependencies import Wiring
+from lambdas.handler import Handler, Invocation, Json
+from lambdas.polling import look_until
+from lambdas.release.codec import encode
 from lambdas.release.explanation import Explanation, explain
 from lambdas.release.rollout import Goal, ServiceFacts, Status, Verdict, firing, judge_rollout, judge_wave
-from lambdas.wiring import Wiring
 
 
 def check_rollout(call: Invocation, wiring: Wiring, logger: Logger) -> Json:

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from aws_lambda_powertools import Logger
 
-from lambdas.ending import end_execution
-from lambdas.observability import Handler, Invocation, Json
-from lambdas.release.document import encode
+from lambdas.completion import end_execution
+from lambdas.dependencies import Wiring
+from lambdas.handler import Handler, Invocation, Json
+from lambdas.release.catalog import MIGRATION
+from lambdas.release.codec import encode
 from lambdas.release.history import Outcome, Release, Report, next_release, timestamp
 from lambdas.release.plan import Plan
-from lambdas.release.registry import MIGRATION
-from lambdas.wiring import Wiring
 
 
 def complete(call: Invocation, wiring: Wiring, logger: Logger) -> Json:

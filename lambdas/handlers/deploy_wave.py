@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from aws_lambda_powertools import Logger
 
-from lambdas.observability import Handler, Invocation, Json
+from lambdas.dependencies import Wiring
+from lambdas.handler import Handler, Invocation, Json
 from lambdas.release.errors import AwsError
 from lambdas.release.plan import PlannedService
+from lambdas.release.rollback import check_unchanged
 from lambdas.release.rollout import ServiceFacts
-from lambdas.release.way_back import check_unchanged
-from lambdas.wiring import Wiring
 
 
 def deploy_wave(call: Invocation, wiring: Wiring, logger: Logger) -> Json:

@@ -8,9 +8,11 @@ from dataclasses import replace
 
 from aws_lambda_powertools import Logger
 
+from lambdas.dependencies import Wiring
 from lambdas.gatekeeper import pass_gates
-from lambdas.observability import Handler, Invocation, Json
-from lambdas.release.document import decode, encode
+from lambdas.handler import Handler, Invocation, Json
+from lambdas.release.catalog import MIGRATION, Registry, parse_registry
+from lambdas.release.codec import decode, encode
 from lambdas.release.history import release_id_of
 from lambdas.release.image import ReleaseImage
 from lambdas.release.plan import Plan, check_size
@@ -37,10 +39,8 @@ from lambdas.release.preflight import (
     ok,
     require,
 )
-from lambdas.release.registry import MIGRATION, Registry, parse_registry
 from lambdas.release.request import Request
 from lambdas.release.task_definition import TaskDefinition, is_revision_of
-from lambdas.wiring import Wiring
 
 RECENT = 10
 """Records that are looked at for what ended while a rollback waited."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from aws_lambda_powertools import Logger
 
-from lambdas.ending import end_execution
-from lambdas.observability import Handler, Invocation, Json
-from lambdas.release.document import encode
+from lambdas.completion import end_execution
+from lambdas.dependencies import Wiring
+from lambdas.handler import Handler, Invocation, Json
+from lambdas.release.codec import encode
 from lambdas.release.errors import LeaseLost
 from lambdas.release.failure import caught_failure, describe_failure, what_was_done, with_done
 from lambdas.release.history import Outcome, Report
-from lambdas.wiring import Wiring
 
 
 def record_failure(call: Invocation, wiring: Wiring, logger: Logger) -> Json:

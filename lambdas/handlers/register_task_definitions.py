@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from aws_lambda_powertools import Logger
 
-from lambdas.observability import Handler, Invocation, Json
+from lambdas.dependencies import Wiring
+from lambdas.handler import Handler, Invocation, Json
 from lambdas.release.errors import AwsError
 from lambdas.release.plan import PlannedService
 from lambdas.release.task_definition import TaskDefinition, is_revision_of, same_content, with_image
-from lambdas.wiring import Wiring
 
 
 def register_task_definitions(call: Invocation, wiring: Wiring, logger: Logger) -> Json:

@@ -7,14 +7,14 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from lambdas.ending import end_execution
-from lambdas.observability import Handler, Invocation, Json
-from lambdas.release.document import encode
+from lambdas.completion import end_execution
+from lambdas.dependencies import Wiring
+from lambdas.handler import Handler, Invocation, Json
+from lambdas.release.codec import encode
 from lambdas.release.errors import InvalidInput, LeaseLost, TakeoverRefused
 from lambdas.release.failure import caught_failure, refused_approval
 from lambdas.release.history import Outcome, Report
 from lambdas.release.lock import LockStatus
-from lambdas.wiring import Wiring
 
 
 def release_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aws_lambda_powertools import Logger
 
-from lambdas.ending import announce
-from lambdas.observability import Handler, Invocation, Json
-from lambdas.wiring import Wiring
+from lambdas.completion import announce
+from lambdas.dependencies import Wiring
+from lambdas.handler import Handler, Invocation, Json
 
 
 def request_approval(call: Invocation, wiring: Wiring, logger: Logger) -> Json:

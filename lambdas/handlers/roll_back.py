@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aws_lambda_powertools import Logger
 
-from lambdas.observability import Handler, Invocation, Json
+from lambdas.dependencies import Wiring
+from lambdas.handler import Handler, Invocation, Json
 from lambdas.release.errors import NothingToReturnTo
-from lambdas.release.way_back import changed_by_others, keep_infrastructure, next_wave_back, to_restore
-from lambdas.wiring import Wiring
+from lambdas.release.rollback import changed_by_others, keep_infrastructure, next_wave_back, to_restore
 
 
 def roll_back(call: Invocation, wiring: Wiring, logger: Logger) -> Json:

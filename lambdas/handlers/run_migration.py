@@ -5,11 +5,11 @@ from __future__ import annotations
 from aws_lambda_powertools import Logger
 
 from lambdas.aws.evidence import task_evidence
-from lambdas.observability import Handler, Invocation, Json
-from lambdas.release.document import encode
+from lambdas.dependencies import Wiring
+from lambdas.handler import Handler, Invocation, Json
+from lambdas.release.catalog import MIGRATION
+from lambdas.release.codec import encode
 from lambdas.release.explanation import StoppedTask, explain
-from lambdas.release.registry import MIGRATION
-from lambdas.wiring import Wiring
 
 
 def run_migration(call: Invocation, wiring: Wiring, logger: Logger) -> Json:

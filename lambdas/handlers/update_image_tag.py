@@ -6,14 +6,14 @@ import json
 
 from aws_lambda_powertools import Logger
 
+from lambdas.dependencies import Wiring
 from lambdas.gatekeeper import pass_gates
-from lambdas.observability import Handler, Invocation, Json
+from lambdas.handler import Handler, Invocation, Json
 from lambdas.release.approval import require_approval
-from lambdas.release.document import encode
+from lambdas.release.codec import encode
 from lambdas.release.errors import PlanStale
 from lambdas.release.plan import Plan
 from lambdas.release.policies import ApprovalPolicy
-from lambdas.wiring import Wiring
 
 
 def update_image_tag(call: Invocation, wiring: Wiring, logger: Logger) -> Json:

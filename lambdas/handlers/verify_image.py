@@ -10,8 +10,10 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from lambdas.aws.ecs import ContainerService
-from lambdas.observability import Handler, Invocation, Json
-from lambdas.release.document import decode, encode
+from lambdas.dependencies import Wiring
+from lambdas.handler import Handler, Invocation, Json
+from lambdas.release.catalog import MIGRATION, Registry, parse_registry
+from lambdas.release.codec import decode, encode
 from lambdas.release.errors import InvalidInput
 from lambdas.release.image import (
     FoundImage,
@@ -21,9 +23,7 @@ from lambdas.release.image import (
     release_image,
 )
 from lambdas.release.policies import ImagePolicy
-from lambdas.release.registry import MIGRATION, Registry, parse_registry
 from lambdas.release.request import Request, check_request, shorten
-from lambdas.wiring import Wiring
 
 SCHEMA_NAME = "input.schema.json"
 SCHEMA_FOLDERS = (Path(__file__).parents[1], Path(__file__).parents[2] / "statemachine")

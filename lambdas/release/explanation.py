@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from lambdas.release.document import encode
+from lambdas.release.codec import encode
 from lambdas.release.request import shorten
 
 MAX_CAUSES = 5

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lambdas.release.approval import rejection_message
-from lambdas.release.document import decode
+from lambdas.release.codec import decode
 from lambdas.release.explanation import MAX_CAUSES, MAX_LOG_LINES, Explanation
 from lambdas.release.plan import Plan
 
@@ -17,7 +17,7 @@ MAX_MESSAGE = 4000
 """Characters of a message: with the explanation it stays below the 32,768 of a Fail state's Cause."""
 
 STEP_PREFIX = re.compile(r"^([A-Z][a-z]+(?: [a-z]+)*): (.*)$", re.DOTALL)
-"""Every error of a handler begins with the name of its state (``lambdas/observability.py``)."""
+"""Every error of a handler begins with the name of its state (``lambdas/handler.py``)."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lambdas.release.catalog import MIGRATION, Registry, Service
 from lambdas.release.errors import ReleaseNotFound
 from lambdas.release.history import DeploymentRecord, Outcome, Release, parse_timestamp
 from lambdas.release.image import ReleaseImage
@@ -27,7 +28,6 @@ from lambdas.release.policies import (
     MigrationPolicy,
     RolloutPolicy,
 )
-from lambdas.release.registry import MIGRATION, Registry, Service
 from lambdas.release.request import Request
 from lambdas.release.rollout import ServiceFacts
 

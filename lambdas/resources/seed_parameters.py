@@ -1,6 +1,6 @@
 """Seed SSM parameters: write those that are not there yet, and never a value that is.
 
-``stacks/seeded_parameters.py`` puts this file into its template as inline code: at most 4096 characters, and
+``stacks/constructs/seeded_parameters.py`` puts this file into its template as inline code: at most 4096 characters, and
 nothing to import but boto3 and ``cfnresponse``, which Lambda adds to inline code.
 """
 

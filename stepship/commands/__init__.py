@@ -1,1 +1,1 @@
-"""One file per command: what it gathers, does and says. The options stand in ``stepship/cli.py``."""
+"""One file per command: what it gathers, does and says. The options stand in ``stepship/cli/main.py``."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import typer
 
 from lambdas.release.history import timestamp
-from stepship.durations import duration
 from stepship.errors import CommandError, wrong_usage
-from stepship.finding import described
-from stepship.finishing import reattach
-from stepship.question import Question, open_question
+from stepship.executions.find import described
+from stepship.executions.question import Question, open_question
+from stepship.executions.report import reattach
+from stepship.executions.start import one_line
 from stepship.session import Session
-from stepship.starting import one_line
+from stepship.views.durations import duration
 
 
 def approve(session: Session, execution: str | None, *, reason: str | None, yes: bool) -> int:

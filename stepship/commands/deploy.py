@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stepship.attaching import names
 from stepship.errors import wrong_usage
-from stepship.finishing import finish, follow_to_end, reattach
+from stepship.executions.names import ci_run, names
+from stepship.executions.report import finish, follow_to_end, reattach
+from stepship.executions.start import How, make_request, one_line, start
 from stepship.session import Session
-from stepship.starting import How, make_request, one_line, start
 
 HOW = {
     How.STARTED: "started",
@@ -83,7 +83,7 @@ def start_and_follow(session: Session, request: Mapping[str, Any], what: str, fo
         Digest, tag or release, for the name.
     """
     action, target, output = str(request["action"]), session.target, session.output
-    run = session.run(following.run_id)
+    run = ci_run(following.run_id, session.host.environ)
     started = start(session.machine, names(action, target.environment, what, run, session.host.now()), request)
     name, url = started.arn.rpartition(":")[2], session.machine.console_url(started.arn)
     output.say(f"{name} {HOW[started.how]}")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lambdas.release.document import encode
+from lambdas.release.codec import encode
 from lambdas.release.history import DeploymentRecord, Outcome, timestamp
-from stepship.client import Description
 from stepship.errors import CommandError
-from stepship.finding import described
-from stepship.finishing import next_steps, tell
-from stepship.outcomes import EXIT_CODES, Ending, ending
+from stepship.executions.find import described
+from stepship.executions.outcomes import EXIT_CODES, Ending, ending
+from stepship.executions.report import next_steps, tell
+from stepship.machine import Description
 from stepship.session import Session
 
 SEARCHED = 200

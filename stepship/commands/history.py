@@ -6,13 +6,13 @@ from typing import Any
 
 from rich.text import Text
 
-from lambdas.release.document import encode
+from lambdas.release.codec import encode
 from lambdas.release.history import DeploymentRecord, timestamp
-from stepship.dora import DAY_SECONDS, Figures, figures, lasted
-from stepship.durations import duration
-from stepship.progress import END_STATES
-from stepship.rich_lines import OUTCOME_STYLES
+from stepship.environment.dora import DAY_SECONDS, Figures, figures, lasted
 from stepship.session import Session
+from stepship.views.durations import duration
+from stepship.views.progress import END_STATES
+from stepship.views.rich_lines import OUTCOME_STYLES
 
 HEADERS = ("UTC", "Execution", "Action", "Tag", "Release", "Outcome", "Lasted", "Who", "Why")
 

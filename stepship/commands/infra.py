@@ -9,14 +9,14 @@ from typing import Any
 from rich.text import Text
 
 from lambdas.release.history import timestamp
-from stepship.durations import duration
 from stepship.infra.cdk import NOISE
 from stepship.infra.cloudformation import StackFacts
 from stepship.infra.layout import Layout, StackStage, Step, read_layout
-from stepship.infra.leftovers import whole_environment
+from stepship.infra.orphans import whole_environment
 from stepship.infra.stuck import Remedy, Verdict, verdict
 from stepship.infra.tools import AppOptions, Tools, synthesised, tools_of
 from stepship.session import Session
+from stepship.views.durations import duration
 
 SAME = "There were no differences"
 

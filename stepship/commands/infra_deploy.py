@@ -10,19 +10,20 @@ from typing import Any
 
 from stacks.stages import parts
 from stepship.commands.infra_work import Hearing, StackWork
-from stepship.durations import duration
 from stepship.errors import CommandError, wrong_usage
+from stepship.failure import INTERRUPTED
+from stepship.infra import CONCURRENCY
 from stepship.infra.cdk import NO_CHANGES
 from stepship.infra.cloudformation import CloudFormation
 from stepship.infra.layout import Layout, StackStage, Step, read_layout
-from stepship.infra.leftovers import leftovers
-from stepship.infra.mending import Allowed, Mender
+from stepship.infra.orphans import leftovers
+from stepship.infra.repair import Allowed, Mender
 from stepship.infra.rollout import Outcome, Result, Rollout
 from stepship.infra.stuck import Remedy, verdict
 from stepship.infra.tools import AppOptions, Tools, holding_of, patience, synthesised, tools_of
 from stepship.infra.view import view_of
-from stepship.options import CONCURRENCY, INTERRUPTED
 from stepship.session import Session
+from stepship.views.durations import duration
 
 PIPELINES = ("pipeline", "frontend_pipeline")
 """The config's sections of what fetches ``[pipeline] repository``."""

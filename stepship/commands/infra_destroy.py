@@ -9,15 +9,15 @@ import typer
 from stepship.commands.infra_deploy import infra_document
 from stepship.commands.infra_work import Hearing, StackWork
 from stepship.errors import WRONG_USAGE, CommandError, wrong_usage
+from stepship.failure import INTERRUPTED
 from stepship.infra.cloudformation import StackFacts
-from stepship.infra.kept import kept
 from stepship.infra.layout import COORDINATOR, Layout, StackStage, Step, read_layout, reverse
-from stepship.infra.leftovers import whole_environment
-from stepship.infra.mending import Allowed, Mender
+from stepship.infra.orphans import whole_environment
+from stepship.infra.repair import Allowed, Mender
+from stepship.infra.retained import kept
 from stepship.infra.rollout import Outcome, Rollout
 from stepship.infra.tools import AppOptions, Tools, holding_of, patience, synthesised, tools_of
 from stepship.infra.view import view_of
-from stepship.options import INTERRUPTED
 from stepship.session import Session
 
 KEPT = 'docs/rollback.md, "What is kept when a stack goes"'

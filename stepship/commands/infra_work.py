@@ -9,7 +9,7 @@ from lambdas.release.errors import StepshipError
 from stepship.errors import CommandError
 from stepship.infra.cdk import Cdk, Say
 from stepship.infra.layout import Step
-from stepship.infra.mending import Mender
+from stepship.infra.repair import Mender
 from stepship.infra.rollout import Outcome, Result
 from stepship.infra.tools import Tools
 from stepship.infra.view import told

@@ -7,8 +7,8 @@ from typing import Any
 from lambdas.release.gates import StoppedLine
 from lambdas.release.history import timestamp
 from stepship.errors import wrong_usage
+from stepship.executions.start import one_line
 from stepship.session import Session
-from stepship.starting import one_line
 
 
 def stop_line(session: Session, reason: str) -> int:

@@ -9,14 +9,21 @@ from rich.text import Text
 
 from lambdas.release.history import Outcome
 from lambdas.release.preflight import Result
-from stepship.attaching import names
 from stepship.commands.deploy import DeployWish
-from stepship.durations import duration
+from stepship.environment.tags import Tags, read_tags
 from stepship.errors import wrong_usage
-from stepship.finishing import execution_document, follow_to_end, next_steps, tell, tell_github
+from stepship.executions.names import names
+from stepship.executions.report import (
+    execution_document,
+    expected_seconds,
+    follow_to_end,
+    next_steps,
+    tell,
+    tell_github,
+)
+from stepship.executions.start import make_request, start
 from stepship.session import Session
-from stepship.starting import make_request, start
-from stepship.tags import Tags, read_tags
+from stepship.views.durations import duration
 
 STYLES = {Result.NG: "bold red", Result.SKIP: "yellow", Result.OK: "green"}
 ORDER = (Result.NG, Result.SKIP, Result.OK)
@@ -39,7 +46,7 @@ def plan(session: Session, wish: DeployWish, *, show_all: bool) -> int:
     followed = follow_to_end(session, start(session.machine, name, request).arn, action="plan")
     end = followed.ending
     made = end.report.get("plan") or {}
-    expected = session.expected_seconds("deploy") if made else None
+    expected = expected_seconds(session, "deploy") if made else None
     tell(session, end)
     failed = failed_checks(end.report)
     for line in failed:

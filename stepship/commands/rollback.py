@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from stepship.commands.deploy import Following, start_and_follow
+from stepship.executions.start import make_request, one_line
 from stepship.session import Session
-from stepship.starting import make_request, one_line
 
 
 def rollback(

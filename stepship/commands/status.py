@@ -7,17 +7,17 @@ from typing import Any
 
 from rich.text import Text
 
-from lambdas.release.document import encode
+from lambdas.release.catalog import parse_registry
+from lambdas.release.codec import encode
 from lambdas.release.gates import Freeze, StoppedLine
 from lambdas.release.history import Release, timestamp
 from lambdas.release.lock import Lock
-from lambdas.release.registry import parse_registry
-from stepship.drift import ServiceStatus, drift
-from stepship.durations import duration
-from stepship.freeze import freeze_now
-from stepship.question import Question, open_question
+from stepship.environment.drift import ServiceStatus, drift
+from stepship.environment.freeze import freeze_now
+from stepship.environment.tags import Tags, read_tags
+from stepship.executions.question import Question, open_question
 from stepship.session import Session
-from stepship.tags import Tags, read_tags
+from stepship.views.durations import duration
 
 HEADERS = ("Service", "Tasks", "Image", "Task definition", "Rollout", "")
 

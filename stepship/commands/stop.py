@@ -5,12 +5,12 @@ from __future__ import annotations
 import typer
 
 from lambdas.release.history import Outcome
-from stepship.finding import require_running
-from stepship.finishing import execution_document, finish, follow_recovery, reattach
-from stepship.follow import Followed
-from stepship.outcomes import ending
-from stepship.progress import Progress
+from stepship.executions.find import require_running
+from stepship.executions.follow import Followed
+from stepship.executions.outcomes import ending
+from stepship.executions.report import execution_document, finish, follow_recovery, reattach
 from stepship.session import Session
+from stepship.views.progress import Progress
 
 ERROR = "StoppedByPerson"
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from stepship.durations import duration
-from stepship.finding import running
-from stepship.finishing import finish, follow_to_end
-from stepship.outcomes import ending
+from stepship.executions.find import running
+from stepship.executions.outcomes import ending
+from stepship.executions.report import finish, follow_to_end
 from stepship.session import Session
+from stepship.views.durations import duration
 
 
 def watch(session: Session, execution: str | None, timeout_seconds: float | None) -> int:

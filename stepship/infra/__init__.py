@@ -13,3 +13,6 @@
 ``view.py``             shows it, on a terminal and in a log
 ======================= ====================================================================
 """
+
+CONCURRENCY = 3
+"""How many stacks are worked on at once, where nobody says it."""

@@ -16,8 +16,8 @@ from typing import Protocol
 from lambdas.release.errors import StepshipError
 from stepship.errors import CommandError
 from stepship.infra.cdk import Say
-from stepship.infra.holding import Holding
 from stepship.infra.layout import COORDINATOR, StackStage, Step, ordered
+from stepship.infra.lock import Holding
 
 TICK_SECONDS = 0.25
 """How often the lease, Ctrl-C and the lines of the CDK are looked at."""

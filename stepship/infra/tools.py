@@ -15,7 +15,7 @@ from stepship.errors import CommandError, wrong_usage
 from stepship.infra.assembly import check_assembly
 from stepship.infra.cdk import Cdk, CdkCli
 from stepship.infra.cloudformation import CloudFormation
-from stepship.infra.holding import Holding, Surroundings
+from stepship.infra.lock import Holding, Surroundings
 from stepship.infra.rollout import Interrupts
 from stepship.session import Session
 

@@ -10,11 +10,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from stepship.durations import clock, duration
 from stepship.infra.cdk import NOISE
 from stepship.infra.layout import StackStage, Step
 from stepship.infra.rollout import Outcome, Result, View
 from stepship.output import Output
+from stepship.views.durations import clock, duration
 
 SIGNS = {
     Outcome.DEPLOYED: "ok",

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import SECTIONS
-from benchmarks.cold_start import GOAL as COLD_START
-from benchmarks.deploy import ASSET
-from benchmarks.document import kept
-from benchmarks.goals import Goal
-from benchmarks.peers.figures import CALLS, DETECTION, DOLLARS, FAILED, OVERHEAD, OVERHEAD_COLD
+from tools.benchmarks.__main__ import SECTIONS
+from tools.benchmarks.cold_start import GOAL as COLD_START
+from tools.benchmarks.deploy import ASSET
+from tools.benchmarks.document import kept
+from tools.benchmarks.goals import Goal
+from tools.benchmarks.peers.figures import CALLS, DETECTION, DOLLARS, FAILED, OVERHEAD, OVERHEAD_COLD
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")

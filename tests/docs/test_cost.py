@@ -12,9 +12,9 @@ import pytest
 
 import config
 from config import EnvironmentConfig
-from stacks.cost import FREE, Line, actions, deploy, lines, states, total, total_at_limits
-from stacks.cost_table import GUIDE, PLACE, document
-from stacks.prices import AS_OF, PRICES, Evidence
+from stacks.cost.estimate import FREE, Line, actions, deploy, lines, states, total, total_at_limits
+from stacks.cost.prices import AS_OF, PRICES, Evidence
+from stacks.cost.table import GUIDE, PLACE, document
 from stacks.stages import chosen, parts
 
 ROOT = Path(__file__).parents[2]
@@ -34,11 +34,11 @@ def units(found: tuple[Line, ...], price: str, *names: str) -> float:
 def test_the_document_says_what_the_config_costs() -> None:
     found = PLACE.search(GUIDE.read_text(encoding="utf-8"))
     assert found
-    assert found[0] == document(), "python -m stacks.cost_table writes it again"
+    assert found[0] == document(), "python -m stacks.cost.table writes it again"
 
 
 def test_the_document_can_be_written_without_the_cdk() -> None:
-    code = "import sys, stacks.cost_table; sys.exit(any(name in sys.modules for name in ('aws_cdk', 'jsii', 'boto3')))"
+    code = "import sys, stacks.cost.table; sys.exit(any(name in sys.modules for name in ('aws_cdk', 'jsii', 'boto3')))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
@@ -109,7 +109,7 @@ def test_what_is_switched_off_costs_nothing() -> None:
 
 
 def test_a_worked_example() -> None:
-    # stacks/cost.py, _tasks: three tasks of one vCPU and 2 GiB.
+    # stacks/cost/estimate.py, _tasks: three tasks of one vCPU and 2 GiB.
     found = [line for line in lines(config.load("production")) if line.part == "api-service"]
     assert sum(line.dollars for line in found if line.what.startswith("tasks")) == pytest.approx(86.51, abs=0.01)
 

@@ -29,7 +29,7 @@ def commands() -> list[str]:
 
 
 def run_stepship(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from stepship.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from stepship.cli.main import main; main()", *arguments]
     plain = {**os.environ, "CI": "true", "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True, check=False)
 

@@ -11,7 +11,7 @@ import pytest
 
 import config
 from stacks.stages import parts
-from stepship.infra_cli import infra_app
+from stepship.cli.infra import infra_app
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "rollback.md"

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from simulator.scenario import run_scenario
-from simulator.scenario_file import SCHEMA_FILE
+from simulator.scenario.play import run_scenario
+from simulator.scenario.reader import SCHEMA_FILE
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")

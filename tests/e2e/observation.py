@@ -1,4 +1,4 @@
-"""What the world is like, read by AWS's own API and compared with the invariant of ``simulator/invariant.py``."""
+"""What the account is like, by AWS's own API, compared with ``simulator/environment/invariant.py``."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lambdas.aws.releases_table import ReleasesTable
-from lambdas.release.document import encode
+from lambdas.release.catalog import MIGRATION
+from lambdas.release.codec import encode
 from lambdas.release.history import DeploymentRecord
-from lambdas.release.registry import MIGRATION
-from simulator.invariant import violations
-from simulator.snapshot import Snapshot
+from simulator.environment.invariant import violations
+from simulator.environment.snapshot import Snapshot
 from stacks.names import Names
 from tests.e2e.cloud import Cloud, Json
 
 HISTORY = 100
 
-# Not from stacks/image.py: that would start the CDK in this process.
+# Not from stacks/constructs/carried_image.py: that would start the CDK in this process.
 SERVICES = ("api", "worker", "scheduler")
 WORKLOADS = (*SERVICES, MIGRATION)
 

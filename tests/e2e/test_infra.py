@@ -17,8 +17,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 import config
+from lambdas.release.catalog import MIGRATION
 from lambdas.release.lock import Claim, Kind, freed
-from lambdas.release.registry import MIGRATION
 from stacks.stages import chosen, parts
 from tests.e2e.cloud import ACCOUNT, REGION, Cloud, Json, wait_until
 from tests.e2e.emulator import ROOT, Emulator

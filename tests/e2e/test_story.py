@@ -1,5 +1,5 @@
 """One environment from an empty account to its daily work, in the order of the file; each test begins where the one
-before it ended. After every deployment the whole invariant of ``simulator/invariant.py`` is compared with AWS.
+before it ended. After every deployment the invariant (``simulator/environment/invariant.py``) is compared with AWS.
 """
 
 from __future__ import annotations

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import config
 from lambdas.aws.gateway import ATTEMPTS
-from simulator.faults import CallAction, CallFault, FunctionAction, FunctionFault
-from simulator.images import ImageBehavior, ScanResult
-from simulator.runs import StopAt
-from simulator.world import World
+from simulator.ecs.images import ImageBehavior, ScanResult
+from simulator.engine.runs import StopAt
+from simulator.environment.simulated_environment import World
+from simulator.faults.api_call import CallAction
+from simulator.faults.faults import CallFault, FunctionAction, FunctionFault
 from tests.least_privilege.witness import Witness
 
 

@@ -19,20 +19,20 @@ from botocore.model import OperationModel
 
 from lambdas.aws.gateway import client_of
 from lambdas.aws.releases_table import LOCK_KEY
-from simulator.calls import current_invocation
-from simulator.world import World
+from simulator.environment.simulated_environment import World
+from simulator.faults.calls import current_invocation
 from stepship.commands.infra_deploy import InfraWish, deploy
 from stepship.host import Host
 from stepship.infra.cdk import Say
-from stepship.infra.holding import BEAT_SECONDS
 from stepship.infra.layout import read_layout
+from stepship.infra.lock import BEAT_SECONDS
 from stepship.infra.tools import Tools
 from stepship.session import Session
 from stepship.target import choose_target
 from tests.least_privilege.policies import Role, Template, arn
 from tests.least_privilege.requests import IamRequest, requests_of
 from tests.least_privilege.witness import SimulatedAccount
-from tests.stepship.infra_world import TEMPLATE, folder_of_a_team, moto_stack, set_status
+from tests.stepship.infra_environment import TEMPLATE, folder_of_a_team, moto_stack, set_status
 
 SERVICES = ("cloudformation", "dynamodb", "stepfunctions")
 OF_OTHER_STEPS = {"sts:AssumeRole", "ecr:DescribeImages", "ssm:PutParameter"}

@@ -1,6 +1,6 @@
 """Every call of every step is allowed by the template, resource and conditions included, and nothing else is.
 
-The calls of all scenarios are compared too, where the scenarios run: ``tests/simulator/test_scenarios.py``.
+The calls of all scenarios are compared too, where the scenarios run: ``tests/simulator/scenario/test_scenarios.py``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from simulator.local_lambda import Function
-from simulator.world import World
+from simulator.engine.local_lambda import Function
+from simulator.environment.simulated_environment import World
 from statemachine.steps import STEPS
 from tests.least_privilege.drive import drive_every_road
 from tests.least_privilege.policies import Role, Statement, Template, arn

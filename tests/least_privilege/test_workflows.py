@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import config
-from stacks.image import WORKLOADS
+from stacks.constructs.carried_image import WORKLOADS
 from stacks.stages import parts
 from tests.least_privilege.policies import REGION, Role, Template, arn
 

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simulator.events import Event
-from simulator.runs import Run
-from simulator.scenario import Scenario, Step
-from simulator.world import World
+from simulator.engine.runs import Run
+from simulator.environment.simulated_environment import World
+from simulator.scenario.play import Scenario, Step
+from statemachine.events import Event
 from tests.least_privilege.policies import Role, arn
 from tests.least_privilege.requests import IamRequest, requests_of, requests_of_runtime
 

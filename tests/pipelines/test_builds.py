@@ -80,9 +80,9 @@ def test_every_command_is_run_here_or_has_a_reason() -> None:
     ("path", "text", "build"),
     [
         ("stacks/wrong.py", "import os,sys\n", "scan-code"),
-        ("frontend/site/wrong.txt", "AKIA" + "IOSFODNN7EXAMPL3", "site-scan"),
-        ("frontend/site/wrong.html", "<script>alert(1)</script>\n", "site-scan"),
-        ("frontend/site/wrong.js", "let = ;\n", "site-lint"),
+        ("workload/frontend/site/wrong.txt", "AKIA" + "IOSFODNN7EXAMPL3", "site-scan"),
+        ("workload/frontend/site/wrong.html", "<script>alert(1)</script>\n", "site-scan"),
+        ("workload/frontend/site/wrong.js", "let = ;\n", "site-lint"),
     ],
 )
 def test_a_build_still_finds_what_it_looks_for(path: str, text: str, build: str, sources: Path) -> None:

@@ -14,7 +14,7 @@ from lambdas.release.policies import LockPolicy
 from pipelines.deploy_stack import Patience, deploy, give_way, main
 from stepship.errors import CommandError
 from stepship.infra.cdk import Say
-from stepship.infra.holding import LEASE_SECONDS, Holding, Surroundings
+from stepship.infra.lock import LEASE_SECONDS, Holding, Surroundings
 
 POLICY = LockPolicy(wait_timeout_seconds=120, poll_seconds=5)
 PATIENCE = Patience(poll_seconds=5, timeout_seconds=120)

@@ -73,7 +73,7 @@ def test_a_file_of_another_release_fails(url: str, folder: Path) -> None:
     (folder / "app.js").write_text("// the one before\n")
     answer = smoke_test(url)
     assert answer.returncode == 1
-    assert "frontend/site/app.js" in answer.stdout + answer.stderr
+    assert "workload/frontend/site/app.js" in answer.stdout + answer.stderr
 
 
 @pytest.mark.parametrize("handler", [WithoutPolicy], indirect=True)

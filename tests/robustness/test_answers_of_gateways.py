@@ -25,9 +25,9 @@ from lambdas.release.history import DeploymentRecord, Report
 from lambdas.release.lock import Claim, Lock
 from lambdas.release.rollout import Goal, Status, judge_rollout
 from lambdas.release.task_definition import TaskDefinition, with_image
-from stepship.client import Caller, Machine
 from stepship.errors import CommandError
-from stepship.history_events import to_event
+from stepship.executions.history_events import to_event
+from stepship.machine import Caller, Machine
 from stepship.target import Target
 from tests.robustness.answers import answering, made
 from tests.robustness.refusals import attempt

@@ -11,10 +11,10 @@ import pytest
 
 import config
 from lambdas.release.errors import leaves
-from simulator.images import ImageBehavior
-from simulator.invariant import violations
-from simulator.platform import SimulatedService
-from simulator.world import World
+from simulator.ecs.images import ImageBehavior
+from simulator.environment.invariant import violations
+from simulator.environment.platform import SimulatedService
+from simulator.environment.simulated_environment import World
 from tests.lambdas.handlers.flow import FUNCTION_OF, Flow, Json, StepError
 from tests.robustness.answers import Path, changed, drop, optional
 from tests.robustness.refusals import attempt

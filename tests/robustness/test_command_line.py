@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from lambdas.aws.gateway import client_of
-from simulator.world import World
-from stepship.cli import app
+from simulator.environment.simulated_environment import World
+from stepship.cli.main import app
+from stepship.cli.options import prefer_aws_region
 from stepship.host import Host
-from stepship.options import prefer_aws_region
 from tests.stepship.conftest import Desk, Refuse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -202,7 +202,7 @@ def test_a_scenario_that_cannot_be_used_is_a_document_too(tmp_path: Path) -> Non
 
 
 def test_a_character_that_the_pipe_cannot_show_is_written_as_its_number() -> None:
-    script = "from stepship.options import write_any_text; write_any_text(); print('a\\ud800\\u2026')"
+    script = "from stepship.cli.options import write_any_text; write_any_text(); print('a\\ud800\\u2026')"
     printed = subprocess.run(
         [sys.executable, "-c", script],
         cwd=ROOT,

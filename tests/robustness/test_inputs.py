@@ -15,7 +15,7 @@ from moto.events.models import EventPattern
 
 from lambdas.handlers.verify_image import schema, validate
 from lambdas.release.errors import InvalidInput, leaves
-from simulator.world import World
+from simulator.environment.simulated_environment import World
 from statemachine import triggers
 from tests.lambdas.handlers.flow import Flow, StepError, footprint, writes
 from tests.robustness.refusals import attempt

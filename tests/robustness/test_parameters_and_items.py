@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lambdas.release.document import encode
+from lambdas.release.catalog import MIGRATION, parse_registry
+from lambdas.release.codec import encode
 from lambdas.release.errors import AwsError, InvalidRegistration, leaves
 from lambdas.release.history import DeploymentRecord, Release
-from lambdas.release.registry import MIGRATION, parse_registry
-from simulator.platform import SimulatedService
-from simulator.world import World
+from simulator.environment.platform import SimulatedService
+from simulator.environment.simulated_environment import World
 from tests.lambdas.handlers.flow import Flow, StepError, writes
 from tests.robustness.refusals import attempt
 from tests.stepship.conftest import Desk

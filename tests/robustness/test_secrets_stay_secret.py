@@ -13,10 +13,10 @@ from types import ModuleType
 import pytest
 
 import config
-from simulator.images import HEALTHY, ImageBehavior
-from simulator.platform import SimulatedService
-from simulator.runs import Run, StopAt
-from simulator.world import LOGS, World
+from simulator.ecs.images import HEALTHY, ImageBehavior
+from simulator.engine.runs import Run, StopAt
+from simulator.environment.platform import SimulatedService
+from simulator.environment.simulated_environment import LOGS, World
 from statemachine.steps import STEPS
 from tests.lambdas.handlers.flow import Flow, Json, table_items
 from tests.lambdas.handlers.surroundings import change_definition

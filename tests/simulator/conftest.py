@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from simulator.machine import SimulatedAws
-from tests.simulator import toys
+from simulator.engine.machine import SimulatedAws
+from tests.simulator.engine import toys
 
 
 @pytest.fixture

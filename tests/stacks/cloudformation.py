@@ -12,8 +12,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from simulator.local_lambda import ACCOUNT, REGION
-from simulator.world import World
+from simulator.engine.local_lambda import ACCOUNT, REGION
+from simulator.environment.simulated_environment import World
 
 Json = dict[str, Any]
 Physical = tuple[str, Json]

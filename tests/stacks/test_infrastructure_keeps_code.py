@@ -13,9 +13,9 @@ import boto3
 import pytest
 
 import config
-from simulator.images import ImageBehavior
-from simulator.world import World
-from stacks.image import PLACEHOLDER_IMAGE, SERVICES, WORKLOADS
+from simulator.ecs.images import ImageBehavior
+from simulator.environment.simulated_environment import World
+from stacks.constructs.carried_image import PLACEHOLDER_IMAGE, SERVICES, WORKLOADS
 from statemachine.triggers import REVERTED_STACK_INPUT
 from tests.stacks.cloudformation import CloudFormation, Json
 

@@ -142,18 +142,18 @@ def test_batches_hold_everything_once_and_after_what_it_needs(stage: Stage) -> N
 
 
 def test_a_stack_in_no_stage_and_a_part_without_a_stack_are_refused() -> None:
-    from stacks.assembly import STACKS, kinds
-    from stacks.network_stack import NetworkStack
+    from cdk_app import STACKS, kinds
+    from stacks.infrastructure.network_stack import NetworkStack
 
     with pytest.raises(StageError, match=r"^NetworkStack \(network\) is in no stage of stacks/stages\.py$"):
         kinds(stages(()), (NetworkStack,))
     without = tuple(kind for kind in STACKS if kind is not NetworkStack)
-    with pytest.raises(StageError, match=r"^network of stacks/stages\.py has no class in stacks/assembly\.py$"):
+    with pytest.raises(StageError, match=r"^network of stacks/stages\.py has no class in cdk_app\.py$"):
         kinds(STAGES, without)
 
 
 def test_every_stack_that_there_is_a_file_for_is_assembled() -> None:
-    from stacks.assembly import STACKS
+    from cdk_app import STACKS
     from stacks.environment_stack import EnvironmentStack
 
     files = {file.stem for file in (ROOT / "stacks").glob("*_stack.py")} - {"environment_stack"}
@@ -215,7 +215,7 @@ def test_stacks_are_the_same_for_any_account(app_templates: dict[str, Json]) -> 
 def test_only_production_is_protected_from_being_taken_down(environment: str) -> None:
     import aws_cdk as cdk
 
-    from stacks.assembly import add_stacks
+    from cdk_app import add_stacks
 
     app = cdk.App(context={"aws:cdk:bundling-stacks": []})
     for stack in add_stacks(app, config.load(environment)):

@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 
 import config
 from lambdas.aws.gateway import client_of
-from simulator.calls import current_invocation
-from simulator.world import World
-from stepship.cli import app
+from simulator.environment.simulated_environment import World
+from simulator.faults.calls import current_invocation
+from stepship.cli.main import app
 from stepship.host import Host
 from stepship.infra.tools import Tools
-from tests.stepship.infra_world import ROOT, FakeCdk, tools_with
+from tests.stepship.infra_environment import ROOT, FakeCdk, tools_with
 
 
 @dataclass

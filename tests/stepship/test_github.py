@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from simulator.images import ImageBehavior
-from simulator.world import World
-from stepship.github import GitHub, plain
+from simulator.ecs.images import ImageBehavior
+from simulator.environment.simulated_environment import World
+from stepship.executions.job_summary import plain
+from stepship.github import GitHub
 from tests.stepship.conftest import Desk
 
 EVIL = ImageBehavior(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stacks.image import WORKLOADS
+from stacks.constructs.carried_image import WORKLOADS
 from tests.workflows.runner import Runner
 from tests.workflows.workflow import WORKFLOWS, step
 

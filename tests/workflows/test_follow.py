@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdas.release.document import encode
+from lambdas.release.codec import encode
 from lambdas.release.explanation import Cause, Explanation
 from lambdas.release.history import Outcome, Report
 from tests.workflows.runner import Result, Runner

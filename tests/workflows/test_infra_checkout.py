@@ -42,7 +42,7 @@ print(json.dumps(sorted(path.name for path in Path(app.outdir).iterdir())))
 
 COMMAND = """
 from moto import mock_aws
-from stepship.cli import main
+from stepship.cli.main import main
 with mock_aws():
     sys.argv = {arguments!r}
     main()

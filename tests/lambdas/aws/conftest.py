@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from simulator.ecs import installed
-from simulator.ecs_world import EcsWorld
-from simulator.local_lambda import Function
-from simulator.machine import SimulatedAws
+from simulator.ecs.backend import installed
+from simulator.ecs.context import EcsWorld
+from simulator.engine.local_lambda import Function
+from simulator.engine.machine import SimulatedAws
 
 Inside = Callable[[Callable[[], Any]], Any]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lambdas.aws.cloudwatch import Alarms
-from simulator.machine import SimulatedAws
+from simulator.engine.machine import SimulatedAws
 from tests.lambdas.aws.conftest import Inside
 
 

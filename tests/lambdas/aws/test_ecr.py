@@ -7,9 +7,9 @@ import pytest
 from lambdas.aws.ecr import ImageRegistry
 from lambdas.release.errors import RepositoryNotFound
 from lambdas.release.image import FoundImage, Scan
-from simulator.images import ScanResult
-from simulator.machine import SimulatedAws
-from simulator.registry import push_image
+from simulator.ecs.ecr import push_image
+from simulator.ecs.images import ScanResult
+from simulator.engine.machine import SimulatedAws
 from tests.lambdas.aws.conftest import Inside
 
 REGISTRY = ImageRegistry()

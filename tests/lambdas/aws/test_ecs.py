@@ -7,9 +7,9 @@ import pytest
 
 from lambdas.aws.ecs import ContainerService
 from lambdas.release.errors import AwsError
-from simulator.images import ImageBehavior
-from simulator.machine import SimulatedAws
-from simulator.registry import push_image
+from simulator.ecs.ecr import push_image
+from simulator.ecs.images import ImageBehavior
+from simulator.engine.machine import SimulatedAws
 from tests.lambdas.aws.conftest import Inside
 
 ECS = ContainerService()

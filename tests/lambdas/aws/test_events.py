@@ -7,7 +7,7 @@ import pytest
 
 from lambdas.aws.events import EventBus
 from lambdas.release.errors import AwsUnavailable
-from simulator.machine import SimulatedAws
+from simulator.engine.machine import SimulatedAws
 from tests.lambdas.aws.conftest import Inside
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lambdas.aws.executions import Executions
-from simulator.machine import SimulatedAws
+from simulator.engine.machine import SimulatedAws
 
 WAITS = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}}
 PREFIX = "arn:aws:states:us-east-1:123456789012"

@@ -38,8 +38,9 @@ from lambdas.release.errors import (
     Throttled,
     leaves,
 )
-from simulator.faults import CallAction, CallFault
-from simulator.machine import SimulatedAws
+from simulator.engine.machine import SimulatedAws
+from simulator.faults.api_call import CallAction
+from simulator.faults.faults import CallFault
 from tests.lambdas.aws.conftest import Inside
 
 GATEWAYS: dict[str, tuple[Gateway, str, dict[str, Any]]] = {

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from lambdas.aws.logs import ContainerLogs
-from simulator.faults import CallAction, CallFault
-from simulator.machine import SimulatedAws
+from simulator.engine.machine import SimulatedAws
+from simulator.faults.api_call import CallAction
+from simulator.faults.faults import CallFault
 from tests.lambdas.aws.conftest import Inside
 
 LOGS = ContainerLogs()

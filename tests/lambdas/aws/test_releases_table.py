@@ -10,8 +10,9 @@ from lambdas.aws.releases_table import Ending, ReleasesTable
 from lambdas.release.errors import AwsError, AwsUnavailable, LeaseLost, StepshipError, Throttled
 from lambdas.release.history import DeploymentRecord, Outcome, Release, Report
 from lambdas.release.lock import Claim, Lock
-from simulator.faults import CallAction, CallFault
-from simulator.machine import SimulatedAws
+from simulator.engine.machine import SimulatedAws
+from simulator.faults.api_call import CallAction
+from simulator.faults.faults import CallFault
 from tests.lambdas.aws.conftest import Inside
 
 TABLE = ReleasesTable("releases")

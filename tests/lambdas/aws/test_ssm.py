@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from lambdas.aws.ssm import ParameterStore
-from simulator.faults import CallAction, CallFault
-from simulator.machine import SimulatedAws
+from simulator.engine.machine import SimulatedAws
+from simulator.faults.api_call import CallAction
+from simulator.faults.faults import CallFault
 from tests.lambdas.aws.conftest import Inside
 
 ARN = "arn:aws:ssm:us-east-1:123456789012:parameter"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from simulator.world import World
+from simulator.environment.simulated_environment import World
 
 
 @pytest.fixture

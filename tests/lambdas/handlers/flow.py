@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from simulator.calls import ApiCall
-from simulator.runs import Run
-from simulator.world import DEFINITION_FILE, World
+from simulator.engine.runs import Run
+from simulator.environment.simulated_environment import DEFINITION_FILE, World
+from simulator.faults.api_call import ApiCall
 from statemachine.steps import STEPS, machine_name
 
 Json = dict[str, Any]

@@ -9,10 +9,11 @@ from dataclasses import replace
 from botocore.exceptions import ClientError
 
 import config
-from simulator.faults import CallAction, CallFault
-from simulator.images import HEALTHY, ImageBehavior
-from simulator.platform import PLACEHOLDER
-from simulator.world import World
+from simulator.ecs.images import HEALTHY, ImageBehavior
+from simulator.environment.platform import PLACEHOLDER
+from simulator.environment.simulated_environment import World
+from simulator.faults.api_call import CallAction
+from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import Flow, Json, footprint, writes
 
 DEPLOY = {"imageTag": "v1"}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lambdas.release.lock import Claim, Kind, Lock
-from simulator.world import World
+from simulator.environment.simulated_environment import World
 from tests.lambdas.handlers.flow import FUNCTION_OF, Flow, Json, footprint, table_items, writes
 
 DEPLOY = {"imageTag": "v1"}

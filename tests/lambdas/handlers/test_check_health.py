@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.images import ImageBehavior
-from simulator.world import World
+from simulator.ecs.images import ImageBehavior
+from simulator.environment.simulated_environment import World
 from tests.lambdas.handlers.flow import Flow
 from tests.lambdas.handlers.surroundings import DEPLOY, denied, deployed, put_alarm, with_alarms
 

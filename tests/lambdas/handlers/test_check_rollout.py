@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from lambdas.release.policies import HOLD_SECONDS
-from simulator.images import ImageBehavior
-from simulator.platform import SimulatedService
-from simulator.world import World
+from simulator.ecs.images import ImageBehavior
+from simulator.environment.platform import SimulatedService
+from simulator.environment.simulated_environment import World
 from statemachine.steps import CHECK_ROLLOUT
 from tests.lambdas.handlers.flow import Flow, Json, table_items
 from tests.lambdas.handlers.surroundings import DEPLOY, denied, deployed, put_alarm, with_alarms

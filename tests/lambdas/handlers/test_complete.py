@@ -5,8 +5,9 @@ import json
 import pytest
 
 from lambdas.aws.gateway import ATTEMPTS
-from simulator.faults import CallAction, CallFault
-from simulator.world import LOGS, World
+from simulator.environment.simulated_environment import LOGS, World
+from simulator.faults.api_call import CallAction
+from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import Flow, footprint, table_items
 from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, deployed, push
 

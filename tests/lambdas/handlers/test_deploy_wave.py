@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from simulator.world import World
+from simulator.environment.simulated_environment import World
 from tests.lambdas.handlers.flow import Flow, Json, writes
 from tests.lambdas.handlers.surroundings import DEPLOY, deployed, push
 

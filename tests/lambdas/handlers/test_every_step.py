@@ -10,9 +10,10 @@ import pytest
 
 import config
 from lambdas.aws.gateway import ATTEMPTS
-from simulator.faults import CallAction, CallFault, FunctionAction, FunctionFault
-from simulator.images import ImageBehavior
-from simulator.world import World
+from simulator.ecs.images import ImageBehavior
+from simulator.environment.simulated_environment import World
+from simulator.faults.api_call import CallAction
+from simulator.faults.faults import CallFault, FunctionAction, FunctionFault
 from statemachine import steps
 from statemachine.steps import STEPS, Step
 from tests.lambdas.handlers.flow import STATES, Flow, Json, StepError, footprint, writes

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from simulator.platform import SimulatedService
-from simulator.world import World
+from simulator.environment.platform import SimulatedService
+from simulator.environment.simulated_environment import World
 from tests.lambdas.handlers.flow import Flow, Json, writes
 from tests.lambdas.handlers.surroundings import DEPLOY, at_plan, deployed, put_alarm, with_alarms
 

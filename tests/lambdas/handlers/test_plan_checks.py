@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from simulator.faults import CallAction, CallFault
-from simulator.images import ImageBehavior
-from simulator.world import World
+from simulator.ecs.images import ImageBehavior
+from simulator.environment.simulated_environment import World
+from simulator.faults.api_call import CallAction
+from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import Flow, Json
 from tests.lambdas.handlers.surroundings import (
     DEPLOY,

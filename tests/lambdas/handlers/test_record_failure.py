@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from lambdas.aws.gateway import ATTEMPTS
-from simulator.faults import CallAction, CallFault
-from simulator.images import ImageBehavior
-from simulator.world import LOGS, World
+from simulator.ecs.images import ImageBehavior
+from simulator.environment.simulated_environment import LOGS, World
+from simulator.faults.api_call import CallAction
+from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import Flow, StepError, footprint
 from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, deployed
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.faults import CallAction, CallFault
-from simulator.world import World
+from simulator.environment.simulated_environment import World
+from simulator.faults.api_call import CallAction
+from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import Flow, Json, footprint, writes
 from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, change_definition, deployed, run_placeholder
 

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from lambdas.aws.gateway import ATTEMPTS
-from simulator.faults import CallAction, CallFault
-from simulator.world import World
+from simulator.environment.simulated_environment import World
+from simulator.faults.api_call import CallAction
+from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import Flow, StepError, footprint
 from tests.lambdas.handlers.surroundings import DEPLOY, deployed
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 import config
-from simulator.faults import CallAction, CallFault
-from simulator.world import World
+from simulator.environment.simulated_environment import World
+from simulator.faults.api_call import CallAction
+from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import TOKEN, Flow, table_items
 from tests.lambdas.handlers.surroundings import DEPLOY
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from simulator.images import ImageBehavior
-from simulator.world import World
+from simulator.ecs.images import ImageBehavior
+from simulator.environment.simulated_environment import World
 from tests.lambdas.handlers.flow import Flow, Json, StepError, footprint, writes
 from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, deployed
 

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from lambdas.aws.gateway import ATTEMPTS
-from simulator.faults import CallAction, CallFault
-from simulator.images import ImageBehavior
-from simulator.world import World
+from simulator.ecs.images import ImageBehavior
+from simulator.environment.simulated_environment import World
+from simulator.faults.api_call import CallAction
+from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import Flow, Json, footprint, writes
 from tests.lambdas.handlers.surroundings import DEPLOY, denied
 

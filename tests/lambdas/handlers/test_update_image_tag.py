@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import config
-from lambdas.release.document import decode
+from lambdas.release.codec import decode
 from lambdas.release.plan import Plan
-from simulator.world import World
+from simulator.environment.simulated_environment import World
 from tests.lambdas.handlers.flow import Flow, footprint, writes
 from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, deployed
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 import config
-from simulator.images import ScanResult
-from simulator.registry import push_image
-from simulator.world import World
+from simulator.ecs.ecr import push_image
+from simulator.ecs.images import ScanResult
+from simulator.environment.simulated_environment import World
 from tests.lambdas.handlers.flow import Flow, footprint, writes
 
 

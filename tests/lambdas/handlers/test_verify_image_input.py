@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lambdas.handlers.verify_image import schema
-from simulator.world import World
+from simulator.environment.simulated_environment import World
 from tests.lambdas.handlers.flow import Flow, StepError
 
 DIGEST = f"sha256:{'0' * 64}"

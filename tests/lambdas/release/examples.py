@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from lambdas.release.catalog import MigrationTask, Registry, Service
 from lambdas.release.history import Release
 from lambdas.release.image import ReleaseImage
 from lambdas.release.plan import Plan, PlannedApproval, PlannedMigration, PlannedRollout, PlannedService
@@ -18,7 +19,6 @@ from lambdas.release.policies import (
     MigrationPolicy,
     RolloutPolicy,
 )
-from lambdas.release.registry import MigrationTask, Registry, Service
 from lambdas.release.rollout import Deployment, Event, ServiceFacts
 
 IDENTITY = Identity("v3-backend", "dev", "v3-backend-dev-releases")

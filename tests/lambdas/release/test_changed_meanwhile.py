@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from lambdas.release.errors import ServiceChanged
+from lambdas.release.rollback import changed_by_others, check_unchanged, is_back, keep_infrastructure
 from lambdas.release.rollout import ServiceFacts
 from lambdas.release.task_definition import TaskDefinition
-from lambdas.release.way_back import changed_by_others, check_unchanged, is_back, keep_infrastructure
 from tests.lambdas.release.examples import arn, deployment, pinned, plan, service
 
 PLAN = plan(("api",))

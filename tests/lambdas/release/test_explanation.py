@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.release.document import encode
+from lambdas.release.codec import encode
 from lambdas.release.explanation import (
     MAX_CAUSES,
     MAX_CHARACTERS,

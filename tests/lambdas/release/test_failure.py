@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.release.document import encode
+from lambdas.release.codec import encode
 from lambdas.release.explanation import MAX_CAUSES, MAX_LOG_LINES, Cause, Explanation
 from lambdas.release.failure import (
     MAX_MESSAGE,

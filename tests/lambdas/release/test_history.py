@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lambdas.release.catalog import MIGRATION
 from lambdas.release.history import (
     Release,
     durations,
@@ -16,7 +17,6 @@ from lambdas.release.history import (
     release_id_of,
     timestamp,
 )
-from lambdas.release.registry import MIGRATION
 from tests.lambdas.release.examples import arn, pinned, release
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:v3-backend-dev-deploy:"

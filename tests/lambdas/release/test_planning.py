@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.release.document import decode, encode
+from lambdas.release.catalog import MIGRATION, Registry
+from lambdas.release.codec import decode, encode
 from lambdas.release.plan import (
     MAX_STATE_BYTES,
     Plan,
@@ -22,7 +23,6 @@ from lambdas.release.plan import (
 from lambdas.release.planning import RunningService, World, plan_deploy
 from lambdas.release.policies import ApprovalPolicy
 from lambdas.release.preflight import Result
-from lambdas.release.registry import MIGRATION, Registry
 from lambdas.release.request import Request
 from lambdas.release.rollout import ServiceFacts
 from tests.lambdas.release.examples import (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.release.document import encode
+from lambdas.release.codec import encode
 from lambdas.release.errors import InvalidInput
 from lambdas.release.request import Request, check_request, shorten
 

@@ -1,1 +1,0 @@
-"""Builds the image without docker and proves what it promises: ``python -m image.check``."""

@@ -1,0 +1,397 @@
+"""The ECS operations that the simulator answers itself, in the request and response shapes of the API.
+
+Every operation takes the parsed input of the API call and returns its output. One lock: Step Functions runs
+branches in threads, and a live view looks on.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+
+from moto.ecs.exceptions import (
+    EcsClientException,
+    ECSException,
+    InvalidParameterException,
+    ServiceNotFoundException,
+)
+from moto.ecs.models import Cluster, EC2ContainerServiceBackend
+
+from simulator.ecs.context import EcsWorld
+from simulator.ecs.launches import Launcher
+from simulator.ecs.service import ServiceRollout
+from simulator.ecs.shapes import LiveService, service_shape, settings_of, task_shape
+from simulator.ecs.task_definitions import Json, TaskDefinitions, page
+from simulator.ecs.tasks import OUT_OF_MEMORY_EXIT_CODE, SimulatedTask, TaskSpec, Transition, one_off_timeline
+
+MAXIMUM_SERVICES = 10
+MAXIMUM_TASKS = 100
+"""DescribeServices takes 10 services, DescribeTasks 100 tasks a call, ListTasks returns 100 a page."""
+
+STARTS_A_DEPLOYMENT = ("networkConfiguration", "platformVersion", "loadBalancers", "capacityProviderStrategy")
+"""Fields of UpdateService that start a new deployment when they change, besides the task definition."""
+
+KILLED_EXIT_CODE = OUT_OF_MEMORY_EXIT_CODE
+"""128 + SIGKILL: a one-off task that is stopped ends like this, so that nobody takes it for a success."""
+
+
+@dataclass(frozen=True)
+class ServiceSnapshot:
+    """A service at one moment, for a live view and for checks at rest.
+
+    `images` maps container names to image references of the PRIMARY deployment's task definition; `deployments`
+    are (status, task definition ARN, running, desired), PRIMARY first.
+    """
+
+    name: str
+    task_definition: str
+    images: Mapping[str, str]
+    desired: int
+    running: int
+    rollout_state: str
+    deployments: tuple[tuple[str, str, int, int], ...]
+
+
+class _Host:
+    """The world as one service sees it: its network configuration goes into the launch."""
+
+    def __init__(self, launcher: Launcher, request: Json) -> None:
+        self._launcher, self._request = launcher, request
+
+    def resolve(self, task_definition: str, at: float) -> TaskSpec:
+        return self._launcher.resolve(task_definition, self._request.get("networkConfiguration"))
+
+    def record(self, task: SimulatedTask, transition: Transition) -> None:
+        self._launcher.record(task, transition)
+
+
+class EcsOperations:
+    """Services, tasks and task definitions of one account and region.
+
+    Attributes
+    ----------
+    started
+        How many one-off tasks were started, by ``startedBy``; ECS itself forgets a stopped task after an hour.
+    """
+
+    def __init__(self, backend: EC2ContainerServiceBackend, world: EcsWorld) -> None:
+        self._backend, self._world = backend, world
+        self.task_definitions = TaskDefinitions(backend, world)
+        self._launcher = Launcher(backend.account_id, backend.region_name, world, self.task_definitions)
+        self._services: dict[tuple[str, str], LiveService] = {}
+        self._one_off: dict[str, list[SimulatedTask]] = {}
+        self._tokens: dict[str, tuple[str, list[SimulatedTask]]] = {}
+        self.started: Counter[str] = Counter()
+        self._runs = 0
+        self._lock = threading.RLock()
+
+    @contextmanager
+    def _at(self) -> Iterator[float]:
+        """Hold the lock, catch up with the clock and say what time it is."""
+        with self._lock:
+            now = self._world.now()
+            for service in self._services.values():
+                service.rollout.advance(now)
+                service.rollout.forget_stopped(now - self._world.stopped_task_seconds)
+                if service.status == "DRAINING" and not any(not task.is_stopped for task in service.rollout.tasks):
+                    service.status = "INACTIVE"
+            for tasks in self._one_off.values():
+                self._advance_one_off(tasks, now)
+            yield now
+
+    def _advance_one_off(self, tasks: list[SimulatedTask], now: float) -> None:
+        for task in tasks:
+            while task.next_at is not None and task.next_at <= now:
+                self._launcher.record(task, task.step())
+        gone = now - self._world.stopped_task_seconds
+        tasks[:] = [task for task in tasks if task.stopped_at is None or task.stopped_at >= gone]
+
+    def advance(self) -> None:
+        """Catch up with the clock without an AWS call: log lines appear when somebody looks, not before."""
+        with self._at():
+            pass
+
+    # Services
+
+    def create_service(self, request: Json) -> Json:
+        """CreateService."""
+        with self._at() as now:
+            cluster = self._cluster(request)
+            key = cluster.name, request["serviceName"]
+            if key in self._services and self._services[key].status != "INACTIVE":
+                raise InvalidParameterException("Creation of service was not idempotent.")
+            arn = self._active_definition(request.get("taskDefinition"), request.get("networkConfiguration"))
+            prefix = cluster.arn.partition(":cluster/")[0]
+            rollout = ServiceRollout(
+                name=request["serviceName"],
+                arn=f"{prefix}:service/{cluster.name}/{request['serviceName']}",
+                cluster=cluster.name,
+                settings=settings_of(request, self._world.deregistration_delay_seconds),
+                host=_Host(self._launcher, request),
+            )
+            service = LiveService(rollout, cluster.arn, now, request, list(request.get("tags", [])))
+            self._services[key] = service
+            rollout.update(now, task_definition=arn)
+            return {"service": service_shape(service, with_tags=True)}
+
+    def update_service(self, request: Json) -> Json:
+        """UpdateService: a new deployment when the task definition changes, or when the call forces one."""
+        with self._at() as now:
+            service = self._service(request)
+            if service.status != "ACTIVE":
+                raise ECSException("ServiceNotActiveException", "Service was not ACTIVE.")
+            arn = None
+            if reference := request.get("taskDefinition"):
+                network = request.get("networkConfiguration", service.request.get("networkConfiguration"))
+                arn = self._active_definition(reference, network)
+            changed = any(key in request and request[key] != service.request.get(key) for key in STARTS_A_DEPLOYMENT)
+            configuration = {
+                **service.request.get("deploymentConfiguration", {}),
+                **request.get("deploymentConfiguration", {}),
+            }
+            # In place: the host of the rollout reads the network configuration from the same dictionary.
+            kept = {key: value for key, value in request.items() if key not in ("cluster", "service", "taskDefinition")}
+            service.request.update(kept, deploymentConfiguration=configuration)
+            service.rollout.update(
+                now,
+                task_definition=arn,
+                settings=settings_of(service.request, self._world.deregistration_delay_seconds),
+                force=bool(request.get("forceNewDeployment")) or changed,
+            )
+            return {"service": service_shape(service)}
+
+    def delete_service(self, request: Json) -> Json:
+        """DeleteService: DRAINING until the last task has stopped, then INACTIVE."""
+        with self._at() as now:
+            service = self._service(request)
+            if service.rollout.settings.desired_count > 0 and not request.get("force"):
+                raise InvalidParameterException("The service cannot be stopped while it is scaled above 0.")
+            service.status = "DRAINING"
+            service.request["desiredCount"] = 0
+            settings = settings_of(service.request, self._world.deregistration_delay_seconds)
+            service.rollout.update(now, settings=settings)
+            return {"service": service_shape(service)}
+
+    def describe_services(self, request: Json) -> Json:
+        """DescribeServices, 10 services a call."""
+        with self._at():
+            cluster = self._cluster(request)
+            names = request.get("services", [])
+            if not names:
+                raise InvalidParameterException("Services cannot be empty.")
+            if len(names) > MAXIMUM_SERVICES:
+                raise InvalidParameterException(f"service names can have at most {MAXIMUM_SERVICES} items.")
+            services, failures = [], []
+            for name in names:
+                service = self._services.get((cluster.name, name.rpartition("/")[2]))
+                if service is None:
+                    arn = name if name.startswith("arn:") else self._arn("service", cluster, name)
+                    failures.append({"arn": arn, "reason": "MISSING"})
+                else:
+                    services.append(service_shape(service, with_tags="TAGS" in request.get("include", [])))
+            return {"services": services, "failures": failures}
+
+    def list_services(self, request: Json) -> Json:
+        """ListServices: 10 a page unless the call says otherwise."""
+        with self._at():
+            cluster = self._cluster(request)
+            arns = [
+                service.rollout.arn
+                for (of_cluster, _), service in sorted(self._services.items())
+                if of_cluster == cluster.name and service.status != "INACTIVE"
+            ]
+            return page("serviceArns", arns, request, default=10)
+
+    # Tasks
+
+    def run_task(self, request: Json) -> Json:
+        """RunTask: one-off tasks, idempotent by `clientToken`."""
+        with self._at() as now:
+            cluster = self._cluster(request)
+            token = request.get("clientToken")
+            fingerprint = json.dumps(request, sort_keys=True, default=str)
+            if token and token in self._tokens:
+                return self._same_run(cluster, self._tokens[token], fingerprint)
+            definition = self.task_definitions.describe(request["taskDefinition"])
+            if definition["status"] != "ACTIVE":
+                raise InvalidParameterException("TaskDefinition is inactive")
+            self._require_network(definition, request.get("networkConfiguration"))
+            spec = self._launcher.resolve(definition["taskDefinitionArn"], request.get("networkConfiguration"))
+            if spec.behavior.outcome == "no_capacity":
+                reason = (
+                    "Capacity is unavailable at this time. Please try again later or in a different availability zone"
+                )
+                return {"tasks": [], "failures": [{"reason": reason}]}
+            tasks = [self._run_one(cluster, request, spec, now) for _ in range(request.get("count", 1))]
+            if token:
+                self._tokens[token] = fingerprint, tasks
+            return {"tasks": [task_shape(task, cluster.arn, with_tags=True) for task in tasks], "failures": []}
+
+    def _run_one(self, cluster: Cluster, request: Json, spec: TaskSpec, now: float) -> SimulatedTask:
+        self._runs += 1
+        self.started[request.get("startedBy", "")] += 1
+        task_id = sha256(f"{cluster.arn}/run/{self._runs}".encode()).hexdigest()[:32]
+        family = spec.task_definition_arn.rpartition("/")[2].partition(":")[0]
+        task = SimulatedTask(
+            id=task_id,
+            arn=self._arn("task", cluster, task_id),
+            spec=spec,
+            created_at=now,
+            timeline=deque(one_off_timeline(spec, now)),
+            started_by=request.get("startedBy", ""),
+            group=request.get("group", f"family:{family}"),
+            tags=list(request.get("tags", [])),
+            overrides=request.get("overrides", {}),
+            launch_type=request.get("launchType", "FARGATE"),
+        )
+        self._one_off.setdefault(cluster.name, []).append(task)
+        return task
+
+    def _same_run(self, cluster: Cluster, earlier: tuple[str, list[SimulatedTask]], fingerprint: str) -> Json:
+        first, tasks = earlier
+        if first != fingerprint:
+            raise ECSException(
+                "ConflictException", "The request's clientToken was already used with different parameters."
+            )
+        return {"tasks": [task_shape(task, cluster.arn, with_tags=True) for task in tasks], "failures": []}
+
+    def describe_tasks(self, request: Json) -> Json:
+        """DescribeTasks, 100 tasks a call. Stopped tasks are MISSING after an hour."""
+        with self._at():
+            cluster = self._cluster(request)
+            references = request.get("tasks", [])
+            if not references:
+                raise InvalidParameterException("Tasks cannot be empty.")
+            if len(references) > MAXIMUM_TASKS:
+                raise InvalidParameterException(f"tasks can have at most {MAXIMUM_TASKS} items.")
+            by_id = {task.id: task for task in self._tasks_of(cluster.name)}
+            tasks, failures = [], []
+            for reference in references:
+                task = by_id.get(reference.rpartition("/")[2])
+                if task is None:
+                    arn = reference if reference.startswith("arn:") else self._arn("task", cluster, reference)
+                    failures.append({"arn": arn, "reason": "MISSING"})
+                else:
+                    tasks.append(task_shape(task, cluster.arn, with_tags="TAGS" in request.get("include", [])))
+            return {"tasks": tasks, "failures": failures}
+
+    def list_tasks(self, request: Json) -> Json:
+        """ListTasks: tasks with `desiredStatus` RUNNING unless the call says otherwise; 100 a page."""
+        with self._at():
+            cluster = self._cluster(request)
+            started_by, family = request.get("startedBy"), request.get("family")
+            if started_by and (family or request.get("serviceName")):
+                raise InvalidParameterException("When startedBy is specified, it must be the only filter.")
+            if request.get("serviceName"):
+                self._service({"cluster": cluster.name, "service": request["serviceName"]})
+            checks: list[Callable[[SimulatedTask], bool]] = [
+                lambda task: task.desired_status == request.get("desiredStatus", "RUNNING")
+            ]
+            if started_by:
+                checks.append(lambda task: task.started_by == started_by)
+            if family:
+                checks.append(lambda task: f":task-definition/{family}:" in task.spec.task_definition_arn)
+            if name := request.get("serviceName", "").rpartition("/")[2]:
+                checks.append(lambda task: task.group == f"service:{name}")
+            if launch_type := request.get("launchType"):
+                checks.append(lambda task: task.launch_type == launch_type)
+            arns = [task.arn for task in self._tasks_of(cluster.name) if all(check(task) for check in checks)]
+            return page("taskArns", arns, request, default=MAXIMUM_TASKS)
+
+    def stop_task(self, request: Json) -> Json:
+        """StopTask: a service replaces the task, a one-off task ends with exit code 137."""
+        with self._at() as now:
+            cluster = self._cluster(request)
+            task_id = request["task"].rpartition("/")[2]
+            reason = request.get("reason", "Task stopped by user")
+            for service in self._services.values():
+                for task in service.rollout.tasks:
+                    if task.id == task_id and service.cluster_arn == cluster.arn:
+                        service.rollout.stop_task(task, now, reason)
+                        return {"task": task_shape(task, cluster.arn)}
+            for task in self._one_off.get(cluster.name, []):
+                if task.id == task_id:
+                    task.stop(now, "UserInitiated", reason, exit_code=KILLED_EXIT_CODE)
+                    return {"task": task_shape(task, cluster.arn)}
+            raise InvalidParameterException("The referenced task was not found.")
+
+    # Looking on
+
+    def snapshot(self, cluster: str) -> dict[str, ServiceSnapshot]:
+        """Each service of a cluster at this moment, by name. Not an AWS call: nothing counts or throttles it."""
+        with self._at():
+            return {
+                name: self._snapshot(service)
+                for (of_cluster, name), service in sorted(self._services.items())
+                if of_cluster == cluster.rpartition("/")[2] and service.status != "INACTIVE"
+            }
+
+    def _snapshot(self, service: LiveService) -> ServiceSnapshot:
+        shape = service_shape(service)
+        definition = self.task_definitions.describe(shape["taskDefinition"])
+        return ServiceSnapshot(
+            name=shape["serviceName"],
+            task_definition=shape["taskDefinition"],
+            images={each["name"]: each["image"] for each in definition["containerDefinitions"]},
+            desired=shape["desiredCount"],
+            running=shape["runningCount"],
+            rollout_state=shape["deployments"][0]["rolloutState"],
+            deployments=tuple(
+                (each["status"], each["taskDefinition"], each["runningCount"], each["desiredCount"])
+                for each in shape["deployments"]
+            ),
+        )
+
+    def task_counts(self, cluster: str) -> tuple[int, int, int]:
+        """Running tasks, pending tasks and active services of a cluster, as DescribeClusters counts them."""
+        with self._at():
+            tasks = self._tasks_of(cluster)
+            active = [key for key, each in self._services.items() if key[0] == cluster and each.status == "ACTIVE"]
+            pending = sum(task.last_status in ("PROVISIONING", "PENDING") for task in tasks)
+            return sum(task.last_status == "RUNNING" for task in tasks), pending, len(active)
+
+    def tagged(self, arn: str) -> LiveService | SimulatedTask | None:
+        """The service or task with this ARN, None if it is neither."""
+        services = {each.rollout.arn: each for each in self._services.values()}
+        tasks = {task.arn: task for cluster in self._backend.clusters for task in self._tasks_of(cluster)}
+        return services.get(arn) or tasks.get(arn)
+
+    # Finding things
+
+    def _tasks_of(self, cluster: str) -> list[SimulatedTask]:
+        of_services: Iterable[LiveService] = (each for key, each in self._services.items() if key[0] == cluster)
+        return [task for each in of_services for task in each.rollout.tasks] + self._one_off.get(cluster, [])
+
+    def _cluster(self, request: Json) -> Cluster:
+        return self._backend._get_cluster(request.get("cluster", "default"))  # noqa: SLF001 (moto's own lookup)
+
+    def _service(self, request: Json) -> LiveService:
+        key = self._cluster(request).name, request["service"].rpartition("/")[2]
+        if key not in self._services:
+            raise ServiceNotFoundException
+        return self._services[key]
+
+    def _active_definition(self, reference: str | None, network: Json | None) -> str:
+        if not reference:
+            raise InvalidParameterException("TaskDefinition can not be blank.")
+        definition = self.task_definitions.describe(reference)
+        if definition["status"] != "ACTIVE":
+            raise EcsClientException("TaskDefinition is inactive")
+        self._require_network(definition, network)
+        return str(definition["taskDefinitionArn"])
+
+    @staticmethod
+    def _require_network(definition: Json, network: Json | None) -> None:
+        if definition["networkMode"] == "awsvpc" and not network:
+            raise InvalidParameterException(
+                "Network Configuration must be provided when networkMode 'awsvpc' is specified."
+            )
+
+    @staticmethod
+    def _arn(kind: str, cluster: Cluster, name: str) -> str:
+        return f"{cluster.arn.partition(':cluster/')[0]}:{kind}/{cluster.name}/{name}"

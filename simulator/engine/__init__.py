@@ -1,0 +1,1 @@
+"""moto, its Step Functions interpreter and local Lambda functions, in virtual time."""

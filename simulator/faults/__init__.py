@@ -1,0 +1,1 @@
+"""What goes wrong in AWS: the record of all calls, the faults that hit them, and the quotas."""

@@ -1,0 +1,1 @@
+"""A scenario: its file read, played, and compared with what it expects."""

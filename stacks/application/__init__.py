@@ -1,0 +1,1 @@
+"""Stage 4: what serves requests and does the work, one stack a file."""

@@ -1,0 +1,1 @@
+"""Stage 1: what deployments themselves need, one stack a file."""

@@ -1,0 +1,1 @@
+"""Stage 3: what the application keeps, one stack a file."""

@@ -1,0 +1,1 @@
+"""The pipelines of an environment, and what both consist of."""

@@ -1,0 +1,1 @@
+"""Stage 2: what workloads run on and are watched by, one stack a file."""

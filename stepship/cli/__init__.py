@@ -1,0 +1,1 @@
+"""The command line: options, help, and which command a line calls."""

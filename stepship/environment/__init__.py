@@ -1,0 +1,1 @@
+"""What an environment is like now: drift, figures, tags, freezes, the open question."""

@@ -1,0 +1,1 @@
+"""Executions of the state machine: named, started, found, followed, reported."""

@@ -1,0 +1,100 @@
+"""How an execution ended, read from its description, and what that means for the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lambdas.release.history import Outcome
+from stepship.machine import Description, parse_object
+
+FAILED = "Failed"
+RUNNING = "Running"
+"""What is said of an execution beside the outcomes of the machine: the service ended it, and it has not ended."""
+
+EXIT_CODES = {
+    Outcome.DEPLOYED: 0,
+    Outcome.NOTHING_TO_DO: 0,
+    Outcome.PLANNED: 0,
+    Outcome.REJECTED: 2,
+    Outcome.ROLLED_BACK: 3,
+    Outcome.ROLLBACK_FAILED: 4,
+    Outcome.SUPERSEDED: 5,
+}
+"""The contract of all that starts deployments; any other end is 1."""
+
+HEADLINES = {
+    Outcome.DEPLOYED: "Deployed",
+    Outcome.NOTHING_TO_DO: "Nothing to do: everything already is as asked",
+    Outcome.PLANNED: "Planned: nothing was written",
+    Outcome.SUPERSEDED: "Superseded: a newer request went first, this one changed nothing",
+    Outcome.REJECTED: "Rejected: nothing was changed",
+    Outcome.ROLLED_BACK: "Failed, and rolled back: everything runs what ran before",
+    Outcome.ROLLBACK_FAILED: "ROLLBACK FAILED: services may be on different releases, a person has to look",
+    Outcome.STOPPED: "Stopped before its end",
+    FAILED: "Failed in Step Functions itself",
+    RUNNING: "Still running",
+}
+
+ROLLBACK_HEADLINES = {
+    Outcome.DEPLOYED: "Rolled back",
+    Outcome.ROLLED_BACK: "The rollback failed; everything runs what ran before it",
+}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an execution stands at the last look.
+
+    Attributes
+    ----------
+    outcome
+        Name of the end state, ``Stopped``, ``Failed`` or ``Running``.
+    report
+        What the machine says about it: ``{outcome, step, errorType, message, explanation, release}``.
+    """
+
+    description: Description
+    outcome: str
+    report: Mapping[str, Any]
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the command that followed it."""
+        return EXIT_CODES.get(Outcome(self.outcome), 1) if self.outcome in set(Outcome) else 1
+
+    @property
+    def headline(self) -> str:
+        """One line."""
+        if self.description.input.get("action") == "rollback" and self.outcome in ROLLBACK_HEADLINES:
+            return ROLLBACK_HEADLINES[Outcome(self.outcome)]
+        return HEADLINES[self.outcome]
+
+    @property
+    def why(self) -> str:
+        """One sentence; empty when there is nothing to explain."""
+        explanation = self.report.get("explanation") or {}
+        return str(explanation.get("summary") or self.report.get("message") or "")
+
+    @property
+    def needs_recovery(self) -> bool:
+        """Whether it ended without its own last step, so that a recovery starts by itself."""
+        return self.outcome in (Outcome.STOPPED, FAILED) and self.description.status != "SUCCEEDED"
+
+
+def ending(description: Description) -> Ending:
+    """Read the output of a Succeed state, the Cause of a Fail state, or neither."""
+    status = description.status
+    if description.is_running:
+        return Ending(description, RUNNING, {})
+    if status in ("ABORTED", "TIMED_OUT"):
+        how = "somebody stopped it" if status == "ABORTED" else "it took longer than it may"
+        said = ": ".join(filter(None, (description.error, description.cause)))
+        return Ending(description, Outcome.STOPPED, {"message": f"{how} ({said})" if said else how})
+    report = parse_object(description.output if status == "SUCCEEDED" else description.cause)
+    if report.get("outcome") in EXIT_CODES:
+        return Ending(description, str(report["outcome"]), report)
+    # The machine's own end states always report: this is the service's own word, States.Runtime for instance.
+    said = description.cause or "no more was said"
+    return Ending(description, FAILED, {"errorType": description.error, "message": f"{description.error}: {said}"})

@@ -1,0 +1,1 @@
+"""What people see: rows, lines, tables and explanations, live or plain."""

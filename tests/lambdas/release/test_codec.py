@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambdas.release.codec import decode, encode
+from lambdas.release.explanation import Explanation
+from lambdas.release.history import DeploymentRecord, Release, Report
+from lambdas.release.image import ReleaseImage
+from lambdas.release.lock import Claim
+from lambdas.release.plan import (
+    Plan,
+    PlannedApproval,
+    PlannedMigration,
+    PlannedParameter,
+    PlannedRollout,
+    PlannedService,
+)
+from lambdas.release.preflight import Check
+from lambdas.release.request import Request
+from lambdas.release.rollout import Status, Verdict
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+texts = st.text(max_size=5)
+json_objects = st.dictionaries(
+    texts, st.recursive(texts | st.integers(), lambda inner: st.lists(inner, max_size=2)), max_size=2
+)
+explanations = st.from_type(Explanation)
+reports = st.builds(Report, explanation=st.none() | explanations)
+plans = st.builds(
+    Plan,
+    waves=st.lists(st.lists(texts, max_size=2).map(tuple), max_size=2).map(tuple),
+    services=st.dictionaries(texts, st.from_type(PlannedService), max_size=2),
+    parameters=st.lists(st.from_type(PlannedParameter), max_size=2).map(tuple),
+    migration=st.builds(PlannedMigration, launch=json_objects, network=json_objects),
+    rollout=st.builds(PlannedRollout, alarms=st.lists(texts, max_size=2).map(tuple)),
+    approval=st.from_type(PlannedApproval),
+    checks=st.lists(st.from_type(Check), max_size=2).map(tuple),
+)
+KEPT: dict[type[Any], st.SearchStrategy[Any]] = {
+    Request: st.from_type(Request),
+    Claim: st.builds(Claim, started_at=finite),
+    ReleaseImage: st.from_type(ReleaseImage),
+    Plan: plans,
+    Release: st.from_type(Release),
+    Report: reports,
+    DeploymentRecord: st.builds(DeploymentRecord, report=reports, durations=st.dictionaries(texts, finite, max_size=2)),
+    Explanation: explanations,
+    Verdict: st.from_type(Verdict),
+}
+
+
+@pytest.mark.parametrize("kind", KEPT, ids=lambda kind: kind.__name__)
+@given(data=st.data())
+def test_what_is_kept_comes_back_as_it_was(kind: type[Any], data: st.DataObject) -> None:
+    value = data.draw(KEPT[kind])
+    assert decode(kind, json.loads(json.dumps(encode(value)))) == value
+
+
+@dataclass(frozen=True)
+class Inner:
+    some_number: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outer:
+    two_words: str
+    inner: Inner | None = None
+    many: tuple[Inner, ...] = ()
+    by_key: dict[str, Inner] = field(default_factory=dict)
+    anything: Any = None
+
+
+def test_names_change_and_data_does_not() -> None:
+    value = Outer("a_b", Inner(1.5), (Inner(),), {"some_key": Inner()}, {"other_key": [1, (2,)]})
+    assert encode(value) == {
+        "twoWords": "a_b",
+        "inner": {"someNumber": 1.5},
+        "many": [{"someNumber": 0.0}],
+        "byKey": {"some_key": {"someNumber": 0.0}},
+        "anything": {"other_key": [1, [2]]},
+    }
+
+
+def test_a_verdict_s_status_is_its_word() -> None:
+    assert json.dumps(encode(Verdict(Status.IN_PROGRESS, "r"))) == (
+        '{"status": "inProgress", "reason": "r", "running": 0, "desired": 0}'
+    )
+
+
+def test_a_class_is_not_a_value_to_take_apart() -> None:
+    assert encode(Inner) is Inner
+
+
+def test_unknown_keys_are_left_out_and_missing_ones_take_the_default() -> None:
+    assert decode(Outer, {"twoWords": "a", "ofANewerVersion": 1}) == Outer("a")
+
+
+def test_a_missing_field_without_a_default_is_an_error() -> None:
+    with pytest.raises(TypeError, match="two_words"):
+        decode(Outer, {"inner": None})
+
+
+def test_a_whole_number_becomes_a_fraction_where_one_is_wanted() -> None:
+    decoded = decode(Inner, {"someNumber": 2})
+    assert isinstance(decoded.some_number, float)
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ({"twoWords": 1}, "twoWords"),
+        ({"twoWords": None}, "twoWords"),
+        ([], "Outer"),
+        ({"twoWords": "a", "inner": {"someNumber": None}}, "inner.someNumber"),
+        ({"twoWords": "a", "inner": "b"}, "inner"),
+        ({"twoWords": "a", "many": {}}, "many"),
+        ({"twoWords": "a", "many": [{}, 5]}, r"many\[1\]"),
+        ({"twoWords": "a", "byKey": []}, "byKey"),
+        ({"twoWords": "a", "byKey": {"k": None}}, "byKey.k"),
+    ],
+)
+def test_a_value_of_another_kind_is_named(document: object, field: str) -> None:
+    with pytest.raises(TypeError, match=field):
+        decode(Outer, document)

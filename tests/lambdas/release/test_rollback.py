@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambdas.release.errors import RollbackTimeout
+from lambdas.release.plan import Plan
+from lambdas.release.rollback import BackStatus, is_back, judge_way_back, next_wave_back, to_restore
+from lambdas.release.rollout import Deployment, ServiceFacts
+from tests.lambdas.release.examples import arn, deployment, plan, planned, service
+
+PLAN = plan(("api",), ("worker", "scheduler"))
+NAMES = ("api", "worker", "scheduler")
+
+
+def back(name: str) -> ServiceFacts:
+    """Return a service that is steady on what it had."""
+    return service(deployment(arn(name, 1)))
+
+
+def moved(name: str) -> ServiceFacts:
+    """Return a service that the failed deployment moved."""
+    return service(deployment(arn(name, 2)), deployment(arn(name, 1), status="ACTIVE"))
+
+
+def returning(name: str) -> ServiceFacts:
+    """Return a service on its way back."""
+    return service(
+        deployment(arn(name, 1), running=0, pending=2, rollout_state="IN_PROGRESS"),
+        deployment(arn(name, 2), status="ACTIVE"),
+    )
+
+
+def given_up(name: str) -> ServiceFacts:
+    """Return a service whose previous task definition does not run any more."""
+    return service(deployment(arn(name, 1), running=0, rollout_state="FAILED"))
+
+
+def draining(name: str) -> ServiceFacts:
+    """Return a service that is back but for the failed deployment's last task."""
+    return service(deployment(arn(name, 1)), deployment(arn(name, 2), status="ACTIVE", running=1))
+
+
+DELETED = service(status="INACTIVE")
+BACK, GOING, NEXT = BackStatus.STEADY, BackStatus.IN_PROGRESS, BackStatus.NEXT_WAVE
+
+# Name: (facts of api, worker, scheduler, the wave to work on, what of it is to be put back, the verdict).
+ROWS: dict[str, tuple[ServiceFacts | None, ServiceFacts | None, ServiceFacts | None, str, str, BackStatus]] = {
+    "all back": (back("api"), back("worker"), back("scheduler"), "", "", BACK),
+    "all moved": (moved("api"), moved("worker"), moved("scheduler"), "worker scheduler", "worker scheduler", NEXT),
+    "only the first wave was moved": (moved("api"), back("worker"), back("scheduler"), "api", "api", NEXT),
+    "the last wave returns": (
+        moved("api"),
+        returning("worker"),
+        returning("scheduler"),
+        "worker scheduler",
+        "",
+        GOING,
+    ),
+    "one of the last wave was not told yet": (
+        moved("api"),
+        returning("worker"),
+        moved("scheduler"),
+        "worker scheduler",
+        "scheduler",
+        NEXT,
+    ),
+    "the last wave drains": (moved("api"), draining("worker"), back("scheduler"), "worker scheduler", "", GOING),
+    "the last wave is back, the first is next": (moved("api"), back("worker"), back("scheduler"), "api", "api", NEXT),
+    "the first wave returns": (returning("api"), back("worker"), back("scheduler"), "api", "", GOING),
+    "one is gone": (back("api"), None, back("scheduler"), "", "", BACK),
+    "one is gone and its neighbour was moved": (
+        back("api"),
+        None,
+        moved("scheduler"),
+        "worker scheduler",
+        "scheduler",
+        NEXT,
+    ),
+    "one was deleted and ECS still lists it": (back("api"), DELETED, back("scheduler"), "", "", BACK),
+    "one is being deleted": (replace(moved("api"), status="DRAINING"), back("worker"), back("scheduler"), "", "", BACK),
+    "one has no PRIMARY": (service(), back("worker"), back("scheduler"), "api", "api", NEXT),
+}
+
+
+@pytest.mark.parametrize(("api", "worker", "scheduler", "wave", "restore", "status"), ROWS.values(), ids=ROWS)
+def test_the_way_back_is_decided_on_the_world_alone(
+    api: ServiceFacts | None,
+    worker: ServiceFacts | None,
+    scheduler: ServiceFacts | None,
+    wave: str,
+    restore: str,
+    status: BackStatus,
+) -> None:
+    facts = {
+        name: one for name, one in {"api": api, "worker": worker, "scheduler": scheduler}.items() if one is not None
+    }
+    services = next_wave_back(PLAN, facts)
+    assert [s.name for s in services] == wave.split()
+    assert [s.name for s in to_restore(services, facts)] == restore.split()
+    assert judge_way_back(PLAN, facts, started_at=0, now=899) == status
+
+
+def test_a_service_is_back_on_exactly_what_it_had() -> None:
+    api = planned("api")
+    assert is_back(api, back("api"))
+    assert is_back(api, None)
+    assert not is_back(api, moved("api"))
+    assert not is_back(api, returning("api"))
+    assert not is_back(replace(api, previous=arn("api", 9)), back("api"))
+
+
+LATE: dict[str, tuple[dict[str, ServiceFacts], float, str]] = {
+    "too late": (
+        {"api": moved("api"), "worker": returning("worker"), "scheduler": back("scheduler")},
+        900,
+        "worker: not steady after 900 s",
+    ),
+    "two too late": (
+        {"api": moved("api"), "worker": returning("worker"), "scheduler": moved("scheduler")},
+        1000.4,
+        "worker, scheduler: not steady after 1000 s",
+    ),
+    "ECS gave one up": (
+        {"api": moved("api"), "worker": given_up("worker"), "scheduler": moved("scheduler")},
+        10,
+        "worker: ECS gave it up",
+    ),
+    "ECS gave one up, and it is late": (
+        {"api": back("api"), "worker": given_up("worker"), "scheduler": moved("scheduler")},
+        2000,
+        "worker: ECS gave it up",
+    ),
+}
+
+
+@pytest.mark.parametrize(("facts", "now", "words"), LATE.values(), ids=LATE)
+def test_a_way_back_that_does_not_arrive_calls_a_person(facts: dict[str, ServiceFacts], now: float, words: str) -> None:
+    with pytest.raises(RollbackTimeout, match=f"^{words} on the previous task definition$"):
+        judge_way_back(PLAN, facts, started_at=0, now=now)
+
+
+def test_a_deployment_that_ecs_gave_up_is_no_reason_to_give_the_way_back_up() -> None:
+    failed = service(deployment(arn("worker", 2), running=0, rollout_state="FAILED"))
+    facts = {"api": moved("api"), "worker": failed, "scheduler": moved("scheduler")}
+    assert judge_way_back(PLAN, facts, started_at=0, now=10) == NEXT
+
+
+def test_all_that_arrived_late_is_still_all() -> None:
+    assert judge_way_back(PLAN, {name: back(name) for name in NAMES}, started_at=0, now=9999) == BACK
+
+
+class EcsWorld:
+    """Services that do what they are told a moment later."""
+
+    def __init__(self, facts: dict[str, ServiceFacts]) -> None:
+        self.facts = facts
+        self.updates: list[str] = []
+        self.ids = (f"ecs-svc/{n}" for n in count())
+
+    def update(self, name: str, task_definition: str) -> None:
+        """Take a new PRIMARY; what ran drains beside it."""
+        self.updates.append(name)
+        before = self.facts[name]
+        assert before.primary is None or before.primary.task_definition != task_definition, "already returning"
+        ours = Deployment(next(self.ids), "PRIMARY", task_definition, 2, 2, 0, 0, "IN_PROGRESS")
+        old = tuple(replace(d, status="ACTIVE") for d in before.deployments)
+        self.facts[name] = replace(before, task_definition=task_definition, deployments=(ours, *old))
+
+    def settle(self, name: str) -> None:
+        """Let one service come to rest."""
+        one = self.facts[name]
+        if one.primary is not None:
+            done = replace(one.primary, running=2, pending=0, rollout_state="COMPLETED")
+            self.facts[name] = replace(one, deployments=(done,), running=2, pending=0)
+
+
+def any_state(name: str) -> st.SearchStrategy[ServiceFacts]:
+    return st.sampled_from([back(name), moved(name), returning(name), draining(name), service(desired=2)])
+
+
+mixed_worlds = st.fixed_dictionaries({}, optional={name: any_state(name) for name in NAMES})
+shapes = st.sampled_from([(("api",), ("worker", "scheduler")), (NAMES,), tuple((name,) for name in NAMES)])
+
+
+def roll_back(plan_: Plan, ecs: EcsWorld, *, only: int | None = None) -> None:
+    """Do one ``Roll back`` step; ``only`` some of its updates when the function dies half-way."""
+    for one in to_restore(next_wave_back(plan_, ecs.facts), ecs.facts)[:only]:
+        ecs.update(one.name, one.previous)
+
+
+@given(mixed_worlds, shapes, st.data())
+def test_from_any_world_the_way_back_arrives_and_tells_no_service_twice(
+    facts: dict[str, ServiceFacts], waves: tuple[tuple[str, ...], ...], data: st.DataObject
+) -> None:
+    plan_, ecs = plan(*waves), EcsWorld(dict(facts))
+    wave_of = {name: number for number, wave in enumerate(waves) for name in wave}
+    for _ in range(4 * len(NAMES)):
+        before = len(ecs.updates)
+        roll_back(plan_, ecs, only=data.draw(st.sampled_from([None, 0, 1])))
+        roll_back(plan_, ecs)
+        for name in ecs.updates[before:]:
+            later = [n for n in ecs.facts if wave_of[n] > wave_of[name]]
+            assert all(is_back(plan_.services[n], ecs.facts[n]) for n in later), (
+                "a wave began before the later was back"
+            )
+        assert judge_way_back(plan_, ecs.facts, 0, 1) != NEXT or not ecs.facts
+        for name in data.draw(st.sets(st.sampled_from(NAMES))) & ecs.facts.keys():
+            ecs.settle(name)
+        if judge_way_back(plan_, ecs.facts, 0, 1) == GOING:
+            for name in ecs.facts:
+                ecs.settle(name)
+    assert judge_way_back(plan_, ecs.facts, 0, 1) == BACK
+    assert all(is_back(plan_.services[name], ecs.facts[name]) for name in ecs.facts)
+    assert len(ecs.updates) == len(set(ecs.updates))
+    roll_back(plan_, ecs)
+    assert len(ecs.updates) == len(set(ecs.updates))

@@ -1,0 +1,109 @@
+"""boto3 calls against the simulated ECR."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from simulator.ecs.ecr import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, digest_of, push_image
+from simulator.ecs.images import ImageBehavior, ScanResult
+from tests.simulator.ecs.ecs_fixtures import START, Account, account
+
+__all__ = ["account"]  # a fixture is found by its name in the module
+
+CRASH = ImageBehavior(outcome="crash")
+
+
+def describe(account: Account, **image_id: str) -> dict[str, Any]:
+    details: list[dict[str, Any]] = account.ecr.describe_images(repositoryName="app", imageIds=[image_id])[
+        "imageDetails"
+    ]
+    return details[0]
+
+
+def manifest(account: Account, **image_id: str) -> dict[str, Any]:
+    image = account.ecr.batch_get_image(repositoryName="app", imageIds=[image_id])["images"][0]
+    content: dict[str, Any] = json.loads(image["imageManifest"])
+    assert digest_of(image["imageManifest"]) == image["imageId"]["imageDigest"]
+    return content
+
+
+@pytest.mark.parametrize("media_type", [OCI_MANIFEST, DOCKER_MANIFEST])
+def test_a_pushed_image_has_the_digest_of_its_manifest(account: Account, media_type: str) -> None:
+    digest = push_image(account.ecr, "app", "v1", CRASH, media_type=media_type)
+    detail = describe(account, imageTag="v1")
+    assert (detail["imageDigest"], detail["imageTags"]) == (digest, ["v1"])
+    assert detail["imageManifestMediaType"] == media_type
+    assert detail["imagePushedAt"].timestamp() == START
+    assert manifest(account, imageTag="v1")["mediaType"] == media_type
+    assert account.world.images.behavior_of(digest) == CRASH
+
+
+def test_an_index_has_children_and_an_attestation(account: Account) -> None:
+    digest = push_image(account.ecr, "app", "v1", CRASH, architectures=("arm64", "amd64"), index=True, attestation=True)
+    index = manifest(account, imageDigest=digest)
+    assert describe(account, imageTag="v1")["imageManifestMediaType"] == OCI_INDEX
+    assert [each["platform"]["architecture"] for each in index["manifests"]] == ["arm64", "amd64", "unknown"]
+    for child in index["manifests"]:
+        assert describe(account, imageDigest=child["digest"])["imageManifestMediaType"] == OCI_MANIFEST
+    children = [each["digest"] for each in index["manifests"][:2]]
+    assert {account.world.images.behavior_of(each).outcome for each in [digest, *children]} == {"crash"}
+    assert account.world.images.architectures_of(digest) == ("arm64", "amd64")
+
+
+def test_several_architectures_need_an_index(account: Account) -> None:
+    with pytest.raises(ValueError, match="image index"):
+        push_image(account.ecr, "app", "v1", architectures=("arm64", "amd64"))
+
+
+def test_a_scan_is_in_progress_until_it_is_complete(account: Account) -> None:
+    push_image(account.ecr, "app", "v1", scan=ScanResult(counts={"CRITICAL": 1, "LOW": 2}, seconds=60))
+    assert describe(account, imageTag="v1")["imageScanStatus"]["status"] == "IN_PROGRESS"
+    assert "imageScanFindingsSummary" not in describe(account, imageTag="v1")
+    account.wait(60)
+    detail = describe(account, imageTag="v1")
+    findings = account.ecr.describe_image_scan_findings(repositoryName="app", imageId={"imageTag": "v1"})
+    assert detail["imageScanStatus"] == findings["imageScanStatus"]
+    assert detail["imageScanStatus"]["status"] == "COMPLETE"
+    assert detail["imageScanFindingsSummary"]["findingSeverityCounts"] == {"CRITICAL": 1, "LOW": 2}
+    assert [each["severity"] for each in findings["imageScanFindings"]["findings"]] == ["CRITICAL", "LOW", "LOW"]
+
+
+def test_a_scan_may_fail(account: Account) -> None:
+    push_image(account.ecr, "app", "v1", scan=ScanResult(status="FAILED"))
+    findings = account.ecr.describe_image_scan_findings(repositoryName="app", imageId={"imageTag": "v1"})
+    assert findings["imageScanStatus"]["status"] == "FAILED"
+    assert "imageScanFindings" not in findings
+
+
+def test_the_children_of_an_index_are_scanned_and_the_index_is_not(account: Account) -> None:
+    digest = push_image(account.ecr, "app", "v1", index=True, scan=ScanResult(counts={"HIGH": 1}))
+    child = manifest(account, imageDigest=digest)["manifests"][0]["digest"]
+    assert "imageScanStatus" not in describe(account, imageDigest=digest)
+    assert describe(account, imageDigest=child)["imageScanStatus"]["status"] == "COMPLETE"
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "code"),
+    [
+        ("describe_images", {"repositoryName": "app", "imageIds": [{"imageTag": "no"}]}, "ImageNotFoundException"),
+        ("describe_images", {"repositoryName": "no"}, "RepositoryNotFoundException"),
+        (
+            "describe_image_scan_findings",
+            {"repositoryName": "app", "imageId": {"imageTag": "never-scanned"}},
+            "ScanNotFoundException",
+        ),
+    ],
+)
+def test_what_is_missing_is_an_error(account: Account, operation: str, arguments: dict[str, Any], code: str) -> None:
+    push_image(account.ecr, "app", "never-scanned")
+    with pytest.raises(ClientError) as caught:
+        getattr(account.ecr, operation)(**arguments)
+    assert caught.value.response["Error"]["Code"] == code
+
+
+def test_a_tag_moves_to_the_newest_push(account: Account) -> None:
+    push_image(account.ecr, "app", "v1", content="one")
+    second = push_image(account.ecr, "app", "v1", content="two")
+    assert describe(account, imageTag="v1")["imageDigest"] == second

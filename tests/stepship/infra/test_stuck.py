@@ -1,0 +1,189 @@
+"""A stack that is stuck is freed, as AWS documents it; in production nothing is deleted without a word.
+
+moto has no ContinueUpdateRollback: what follows that call is what a test says, and not what CloudFormation does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from simulator.environment.simulated_environment import World
+from stepship.errors import CommandError
+from stepship.infra.cloudformation import CloudFormation, StackFacts
+from stepship.infra.layout import Step
+from stepship.infra.repair import WAIT_SECONDS, Allowed, Mender
+from stepship.infra.stuck import Remedy, verdict
+from tests.stepship.infra_environment import make_stack, moto_stack, set_status, statuses
+
+STEP = Step("network", "v3-backend-dev-network", "infrastructure")
+
+VERDICTS = {
+    None: Remedy.NONE,
+    "CREATE_COMPLETE": Remedy.NONE,
+    "UPDATE_COMPLETE": Remedy.NONE,
+    "UPDATE_ROLLBACK_COMPLETE": Remedy.NONE,
+    "IMPORT_COMPLETE": Remedy.NONE,
+    "REVIEW_IN_PROGRESS": Remedy.DELETE,
+    "CREATE_FAILED": Remedy.DELETE,
+    "ROLLBACK_COMPLETE": Remedy.DELETE,
+    "ROLLBACK_FAILED": Remedy.DELETE,
+    "DELETE_FAILED": Remedy.DELETE,
+    "UPDATE_ROLLBACK_FAILED": Remedy.CONTINUE_ROLLBACK,
+    "UPDATE_FAILED": Remedy.PERSON,
+    "CREATE_IN_PROGRESS": Remedy.WAIT,
+    "ROLLBACK_IN_PROGRESS": Remedy.WAIT,
+    "DELETE_IN_PROGRESS": Remedy.WAIT,
+    "UPDATE_IN_PROGRESS": Remedy.WAIT,
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS": Remedy.WAIT,
+    "UPDATE_ROLLBACK_IN_PROGRESS": Remedy.WAIT,
+}
+IN_PRODUCTION = {
+    "REVIEW_IN_PROGRESS": Remedy.DELETE,
+    "ROLLBACK_COMPLETE": Remedy.PERSON,
+    "DELETE_FAILED": Remedy.PERSON,
+    "UPDATE_ROLLBACK_FAILED": Remedy.CONTINUE_ROLLBACK,
+}
+
+
+@pytest.mark.parametrize(("status", "remedy"), VERDICTS.items())
+def test_each_status_has_its_remedy(status: str | None, remedy: Remedy) -> None:
+    assert verdict(status, "network", production=False).remedy == remedy
+
+
+@pytest.mark.parametrize(("status", "remedy"), IN_PRODUCTION.items())
+def test_production_is_asked_before_anything_is_deleted(status: str, remedy: Remedy) -> None:
+    found = verdict(status, "network", production=True)
+    assert found.remedy == remedy
+    assert ("--recreate network" in found.reason) == (remedy == Remedy.PERSON)
+    assert verdict(status, "network", production=True, recreate=True).remedy != Remedy.PERSON
+
+
+def mender(world: World, allowed: Allowed | None = None, cloudformation: CloudFormation | None = None) -> Mender:
+    return Mender(cloudformation or CloudFormation(), allowed or Allowed(production=False), world.aws.clock.sleep)
+
+
+@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"])
+def test_a_stack_that_was_never_made_is_deleted(world: World, status: str) -> None:
+    make_stack(STEP.stack, status)
+    said: list[str] = []
+    mender(world).mend(STEP, said.append)
+    assert statuses() == {}
+    assert said[0].endswith("; deleting it")
+
+
+def test_production_keeps_what_was_never_wholly_made(world: World) -> None:
+    make_stack(STEP.stack, "ROLLBACK_COMPLETE")
+    with pytest.raises(CommandError, match=r"this is production.*--recreate network"):
+        mender(world, Allowed(production=True)).mend(STEP, print)
+    assert statuses() == {"network": "ROLLBACK_COMPLETE"}
+    mender(world, Allowed(production=True, recreate=frozenset({"network"}))).mend(STEP, print)
+    assert statuses() == {}
+
+
+@pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
+def test_a_stack_that_can_be_deployed_is_left_alone(world: World, status: str) -> None:
+    make_stack(STEP.stack, status)
+    said: list[str] = []
+    mender(world).mend(STEP, said.append)
+    assert (statuses(), said) == ({"network": status}, [])
+
+
+def test_a_stack_that_is_on_its_way_is_waited_for(world: World) -> None:
+    make_stack(STEP.stack, "UPDATE_IN_PROGRESS")
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        set_status(
+            STEP.stack, {1: "UPDATE_IN_PROGRESS", 2: "UPDATE_ROLLBACK_IN_PROGRESS"}.get(len(waits), "UPDATE_COMPLETE")
+        )
+
+    said: list[str] = []
+    Mender(CloudFormation(), Allowed(production=False), sleep).mend(STEP, said.append)
+    assert said == [f"CloudFormation is at it ({each}_IN_PROGRESS); waiting" for each in ("UPDATE", "UPDATE_ROLLBACK")]
+    assert waits == [5.0, 5.0, 5.0]
+
+
+def test_waiting_for_cloudformation_is_bounded(world: World) -> None:
+    make_stack(STEP.stack, "DELETE_IN_PROGRESS")
+    begin = world.aws.clock.now()
+    with pytest.raises(CommandError, match=r"for 3 hours \(DELETE_IN_PROGRESS\)"):
+        mender(world).mend(STEP, lambda _: None)
+    assert world.aws.clock.now() - begin == pytest.approx(WAIT_SECONDS, abs=10)
+
+
+def test_what_a_person_has_switched_off_a_person_ends(world: World) -> None:
+    make_stack(STEP.stack, "UPDATE_FAILED")
+    with pytest.raises(CommandError, match="cdk rollback"):
+        mender(world).mend(STEP, print)
+
+
+@dataclass
+class Continued(CloudFormation):
+    """CloudFormation with the call that moto lacks; answers with the next status."""
+
+    answers: list[str]
+    asked: list[tuple[str, list[str]]] = field(default_factory=list)
+
+    def continue_rollback(self, name: str, skip: Any) -> None:
+        self.asked.append((name, list(skip)))
+        set_status(name, self.answers.pop(0))
+
+
+def test_a_rollback_that_failed_is_continued(world: World) -> None:
+    make_stack(STEP.stack, "UPDATE_ROLLBACK_FAILED")
+    cloudformation = Continued(["UPDATE_ROLLBACK_COMPLETE"])
+    mender(world, cloudformation=cloudformation).mend(STEP, print)
+    assert cloudformation.asked == [(STEP.stack, [])]
+    assert statuses() == {"network": "UPDATE_ROLLBACK_COMPLETE"}
+
+
+def test_a_rollback_that_fails_again_says_of_what_and_how_to_skip_it(world: World) -> None:
+    make_stack(STEP.stack, "UPDATE_ROLLBACK_FAILED")
+    moto_stack(STEP.stack).resource_map["Topic"].status = "UPDATE_FAILED"
+    cloudformation = Continued(["UPDATE_ROLLBACK_FAILED"])
+    with pytest.raises(CommandError) as error:
+        mender(world, cloudformation=cloudformation).mend(STEP, print)
+    assert len(cloudformation.asked) == 1
+    assert "its rollback failed again" in str(error.value)
+
+
+def test_only_what_was_named_is_skipped(world: World) -> None:
+    make_stack(STEP.stack, "UPDATE_ROLLBACK_FAILED")
+    cloudformation = Continued(["UPDATE_ROLLBACK_COMPLETE"])
+    said: list[str] = []
+    allowed = Allowed(production=True, skip=("network/Topic", "api-service/Service"))
+    mender(world, allowed, cloudformation).mend(STEP, said.append)
+    assert cloudformation.asked == [(STEP.stack, ["Topic"])]
+    assert said == ["an update could not be rolled back; continuing the rollback, without Topic"]
+
+
+class Undeletable(CloudFormation):
+    """A stack that cannot be deleted."""
+
+    def delete(self, name: str, **_: object) -> None:
+        set_status(name, "DELETE_FAILED")
+
+    def failures(self, *_: object, **__: object) -> list[str]:
+        return ["Bucket (AWS::S3::Bucket): The bucket you tried to delete is not empty"]
+
+
+def test_what_cannot_be_deleted_is_tried_once_and_explained(world: World) -> None:
+    make_stack(STEP.stack, "ROLLBACK_COMPLETE")
+    with pytest.raises(CommandError, match=r"it is still DELETE_FAILED: Bucket .* is not empty"):
+        mender(world, cloudformation=Undeletable()).mend(STEP, print)
+
+
+def test_a_stack_that_is_not_there_needs_nothing(world: World) -> None:
+    assert CloudFormation().stack("v3-backend-dev-nobody") is None
+    mender(world).mend(STEP, print)
+
+
+def test_facts_tell_whether_cloudformation_is_at_it() -> None:
+    moving = {status: StackFacts(status).is_moving for status in VERDICTS if status}
+    assert {status for status, is_moving in moving.items() if is_moving} == {
+        status for status, remedy in VERDICTS.items() if remedy == Remedy.WAIT
+    }

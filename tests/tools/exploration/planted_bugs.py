@@ -1,0 +1,75 @@
+"""Bugs to plant: each is the composition root with one gateway that leaves out what it must do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+from uuid import uuid4
+
+from lambdas.aws.ecs import ContainerService
+from lambdas.aws.releases_table import ReleasesTable
+from lambdas.aws.ssm import ParameterStore
+from lambdas.dependencies import Wiring
+from lambdas.release.errors import LeaseLost
+
+
+def _rolls_back() -> bool:
+    return os.environ["AWS_LAMBDA_FUNCTION_NAME"].endswith("-roll-back")
+
+
+class RestoresNoParameter(Wiring):
+    """The way back leaves the parameters as they are."""
+
+    @cached_property
+    def parameters(self) -> ParameterStore:
+        class Forgetful(ParameterStore):
+            def bring_to(self, values: Mapping[str, str | None]) -> list[str]:
+                return [] if _rolls_back() else super().bring_to(values)
+
+        return Forgetful()
+
+
+class ChecksNoLease(Wiring):
+    """Whoever has lost the lease goes on."""
+
+    @cached_property
+    def releases(self) -> ReleasesTable:
+        class Careless(ReleasesTable):
+            def renew(self, *args: Any) -> None:
+                try:
+                    super().renew(*args)
+                except LeaseLost:
+                    return
+
+        return Careless(self.identity.table)
+
+
+class StartsEveryMigration(Wiring):
+    """A migration is started whether or not it was started before."""
+
+    @cached_property
+    def ecs(self) -> ContainerService:
+        class Eager(ContainerService):
+            def find_task(self, *_: str) -> None:
+                return None
+
+            def run_task(self, *args: Any, client_token: str, **options: Any) -> tuple[str | None, str]:
+                return super().run_task(*args, client_token=f"{client_token}-{uuid4()}"[:64], **options)
+
+        return Eager()
+
+
+class ForgetsOneService(Wiring):
+    """The way back leaves out the worker."""
+
+    @cached_property
+    def ecs(self) -> ContainerService:
+        class Forgetful(ContainerService):
+            def update(self, cluster: str, service: str, task_definition: str, *, force: bool) -> Any:
+                if _rolls_back() and service.endswith("-worker"):
+                    return None
+                return super().update(cluster, service, task_definition, force=force)
+
+        return Forgetful()

@@ -1,0 +1,38 @@
+"""The exploration finds a bug that is there: each of these was planted."""
+
+from __future__ import annotations
+
+import pytest
+
+from lambdas.dependencies import Wiring
+from tests.tools.exploration import planted_bugs as plants
+from tools.exploration.explorer import Budget, Findings, explore
+
+PLANTS = {
+    "the way back restores no parameter": (plants.RestoresNoParameter, "crash-ok", "Roll back", "says v3-backend@"),
+    "nobody checks the lease": (plants.ChecksNoLease, "healthy-ok", "Deploy wave", "while the lock is held by"),
+    "every migration is started": (plants.StartsEveryMigration, "healthy-ok", "Run migration", "were started for"),
+    "the way back forgets a service": (plants.ForgetsOneService, "crash-ok", "Roll back", "a person has to look"),
+}
+SCHEDULES = 12
+CONTROL = 6
+"""Of the same schedules, without the bug; CI explores hundreds of them besides."""
+
+
+def tried(tag: str, step: str, count: int, wiring: type[Wiring] = Wiring) -> Findings:
+    return explore(Budget(count, seed=1, jobs=1, step=step, tag=tag), wiring=wiring)
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_a_planted_bug_is_found(plant: str) -> None:
+    wiring, tag, step, said = PLANTS[plant]
+    findings = tried(tag, step, SCHEDULES, wiring)
+    sentences = [sentence for _, verdict in findings.broken for sentence in verdict.violations]
+    assert any(said in sentence for sentence in sentences), sentences
+
+
+@pytest.mark.parametrize(("tag", "step"), sorted({plant[1:3] for plant in PLANTS.values()}))
+def test_without_a_plant_the_same_schedules_hold(tag: str, step: str) -> None:
+    findings = tried(tag, step, CONTROL)
+    assert findings.tried["singles"] == CONTROL
+    assert [(schedule.title, verdict.violations) for schedule, verdict in findings.broken] == []

@@ -1,0 +1,83 @@
+"""What one deploy is made of, in the simulator: states, invocations, AWS calls, and the size of what runs."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+from simulator.engine.runs import Run
+from simulator.environment.simulated_environment import World
+from statemachine.events import EventKind
+from statemachine.packaging import build_asset
+from tools.benchmarks.document import table
+from tools.benchmarks.dollars import TRANSITION
+from tools.benchmarks.goals import Goal
+from tools.benchmarks.machine import measured_here
+
+ASSET = Goal("asset, zipped", 2.0, " MB", "A wheel has grown, or the asset holds one more.")
+
+
+def section() -> str:
+    """Measure, and return the Markdown."""
+    begin = time.monotonic()
+    with World() as world:
+        run, seconds = deploy(world)
+        calls = _calls(world, run)
+        figures = _figures(world, run, seconds)
+    asset = ASSET.verdict(_asset_megabytes())
+    parts = [
+        "## A deploy, simulated",
+        measured_here(time.monotonic() - begin),
+        "Three services in two waves, with a migration, config `dev`, on `make demo`'s simulator.",
+        table(["figure", "value"], figures),
+        table(["AWS call", "times"], [[name, str(count)] for name, count in calls.most_common()]),
+        asset,
+    ]
+    return "\n\n".join(parts)
+
+
+def deploy(world: World) -> tuple[Run, float]:
+    """Deploy a first release, then the one that is measured; returns it and its real seconds."""
+    world.push("v1")
+    world.run({"imageTag": "v1"}, "warm-up")
+    world.push("v2")
+    begin = time.perf_counter()
+    run = world.run({"imageTag": "v2"}, "measured")
+    if run.state != "Deployed":
+        raise RuntimeError(f"the deploy ended in {run.state}, so its figures would mean nothing")
+    return run, time.perf_counter() - begin
+
+
+def _calls(world: World, run: Run) -> Counter[str]:
+    return Counter(f"{c.service}:{c.operation}" for c in world.aws.calls if c.execution == run.name)
+
+
+def _figures(world: World, run: Run, seconds: float) -> list[list[str]]:
+    mine = [event for event in world.aws.events if event.execution == run.name]
+    invocations = [event for event in mine if event.kind == EventKind.LAMBDA_INVOKED]
+    transitions = len(run.states)
+    return [
+        ["ended as", run.state],
+        ["virtual duration", f"{(run.ended_at or 0) - (run.started_at or 0):.0f} s"],
+        ["real duration", f"{seconds:.2f} s"],
+        ["state transitions", str(transitions)],
+        ["of it, cost of Step Functions", f"${transitions * TRANSITION:.5f}"],
+        ["Lambda invocations", str(len(invocations))],
+        ["AWS calls", str(_calls(world, run).total())],
+    ]
+
+
+def _asset_megabytes() -> float:
+    """Build the asset as a deploy does, and zip it as the CDK does."""
+    with tempfile.TemporaryDirectory() as folder:
+        asset = Path(folder) / "asset"
+        asset.mkdir()
+        build_asset(asset)
+        archive = Path(folder) / "asset.zip"
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+            for file in sorted(asset.rglob("*")):
+                zipped.write(file, file.relative_to(asset))
+        return archive.stat().st_size / 1e6
