@@ -122,7 +122,7 @@ class Permissions:
 class Service:
     """``[services.<name>]``: an ECS service that exists already and takes part in deployments.
 
-    Its registry parameter is written by the coordinator's stack, for a team whose own stacks do not
+    Its catalog parameter is written by the coordinator's stack, for a team whose own stacks do not
     publish one.
     """
 
@@ -133,7 +133,7 @@ class Service:
     repository: str
     wave: int
 
-    def registry_entry(self) -> dict[str, object]:
+    def catalog_entry(self) -> dict[str, object]:
         """Return the JSON object of the parameter ``/<app>/<environment>/services/<name>``."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
@@ -150,7 +150,7 @@ class MigrationTask:
     subnets: tuple[str, ...]
     security_groups: tuple[str, ...]
 
-    def registry_entry(self) -> dict[str, object]:
+    def catalog_entry(self) -> dict[str, object]:
         """Return the JSON object of the parameter ``/<app>/<environment>/services/migration``."""
         return {
             "kind": self.kind,

@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger
 
 from lambdas.aws.executions import ExecutionFacts
 from lambdas.aws.releases_table import Ending
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.handler import Invocation
 from lambdas.release.approval import read_approval
 from lambdas.release.codec import decode, encode
@@ -34,7 +34,7 @@ MAX_TAKEOVERS = 20
 
 def end_execution(
     call: Invocation,
-    wiring: Wiring,
+    dependencies: Dependencies,
     logger: Logger,
     report: Report,
     *,
@@ -66,22 +66,22 @@ def end_execution(
     LeaseLost
         Somebody else holds the lock; nothing was written.
     """
-    now = wiring.clock.now()
+    now = dependencies.clock.now()
     state = call.state if isinstance(call.state, dict) else {}
     record = _record(call, state, report, now)
     ending = Ending(
         record=record,
-        stopped=_stopped_records(call, wiring, now),
+        stopped=_stopped_records(call, dependencies, now),
         release=release,
         token=call.token if holds_lock else None,
         keep_journal=keep_journal,
     )
-    if not wiring.releases.finish(ending):
-        recorded = wiring.releases.record(record.execution, record.started_at)
+    if not dependencies.releases.finish(ending):
+        recorded = dependencies.releases.record(record.execution, record.started_at)
         report = recorded.report if recorded else report
-    identity = wiring.identity
+    identity = dependencies.identity
     announce(
-        wiring,
+        dependencies,
         logger,
         f"Deployment{report.outcome}",
         {
@@ -95,14 +95,14 @@ def end_execution(
             **encode(report),
         },
     )
-    _count(wiring, report, now - call.started_at, logger)
+    _count(dependencies, report, now - call.started_at, logger)
     return report
 
 
-def announce(wiring: Wiring, logger: Logger, detail_type: str, detail: Mapping[str, Any]) -> None:
+def announce(dependencies: Dependencies, logger: Logger, detail_type: str, detail: Mapping[str, Any]) -> None:
     """Publish an event. A bus that is down is logged: it must not change how a deployment ends."""
     try:
-        wiring.events.put(detail_type, detail)
+        dependencies.events.put(detail_type, detail)
     except StepshipError as error:
         logger.warning("event not published", detail_type=detail_type, reason=str(error))
 
@@ -136,7 +136,7 @@ def _text(request: Mapping[str, Any], raw: Mapping[str, Any], key: str) -> str |
     return None if value is None else shorten(value, 256)
 
 
-def _stopped_records(call: Invocation, wiring: Wiring, now: float) -> tuple[DeploymentRecord, ...]:
+def _stopped_records(call: Invocation, dependencies: Dependencies, now: float) -> tuple[DeploymentRecord, ...]:
     """Make the records of the stopped execution, and of those that it was itself to look after.
 
     So too for whoever held the lock before and died with it: it could not write its own record.
@@ -148,7 +148,7 @@ def _stopped_records(call: Invocation, wiring: Wiring, now: float) -> tuple[Depl
         execution = waiting.pop(0)
         if not isinstance(execution, str) or execution in records:
             continue
-        stopped = wiring.executions.describe(execution)
+        stopped = dependencies.executions.describe(execution)
         if stopped is None or stopped.status in ("RUNNING", "SUCCEEDED"):
             continue
         records[execution] = _stopped_record(call, execution, stopped, now)
@@ -182,15 +182,15 @@ def _stopped_record(call: Invocation, execution: str, stopped: ExecutionFacts, n
     )
 
 
-def _count(wiring: Wiring, report: Report, seconds: float, logger: Logger) -> None:
+def _count(dependencies: Dependencies, report: Report, seconds: float, logger: Logger) -> None:
     """Write one line of CloudWatch embedded metrics: outcome and duration of the deployment."""
     from aws_lambda_powertools.metrics import MetricUnit
     from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
     metrics = AmazonCloudWatchEMFProvider(
-        metric_set={}, dimension_set={}, metadata_set={}, namespace="Stepship", service=wiring.identity.app
+        metric_set={}, dimension_set={}, metadata_set={}, namespace="Stepship", service=dependencies.identity.app
     )
-    metrics.add_dimension("environment", wiring.identity.environment)
+    metrics.add_dimension("environment", dependencies.identity.environment)
     metrics.add_dimension("outcome", report.outcome)
     metrics.add_metric("Deployments", MetricUnit.Count, 1)
     metrics.add_metric("DeploymentDuration", MetricUnit.Seconds, seconds)

@@ -50,7 +50,7 @@ class SystemClock:
 
 
 @dataclass(frozen=True)
-class Wiring:
+class Dependencies:
     """What a handler may use. Gateways are imported and made on first use: a step pays for its own alone.
 
     Attributes
@@ -145,6 +145,6 @@ class Wiring:
 
 
 @cache
-def wiring_of_this_function() -> Wiring:
-    """Return the wiring of the Lambda function that this process is."""
-    return Wiring(os.environ, SystemClock())
+def dependencies_of_this_function() -> Dependencies:
+    """Return the dependencies of the Lambda function that this process is."""
+    return Dependencies(os.environ, SystemClock())

@@ -11,7 +11,7 @@ from typing import IO, Any, Protocol
 from aws_lambda_powertools import Logger
 
 from lambdas.aws.gateway import TimeLimit, within
-from lambdas.dependencies import Wiring, wiring_of_this_function
+from lambdas.dependencies import Dependencies, dependencies_of_this_function
 from lambdas.release.codec import decode
 from lambdas.release.errors import StepshipError
 from lambdas.release.history import parse_timestamp
@@ -87,13 +87,13 @@ class Invocation:
         """How long a step that waits may look again: half of the function's time stays for the last look."""
         return min(HOLD_SECONDS, self.remaining_seconds / 2)
 
-    def renew_lease(self, wiring: Wiring, journal: str | None = None) -> None:
+    def renew_lease(self, dependencies: Dependencies, journal: str | None = None) -> None:
         """Renew the lease until after this function's end; raises LeaseLost."""
-        until = wiring.clock.now() + self.remaining_seconds + LEASE_MARGIN_SECONDS
-        wiring.releases.renew(self.execution, self.token, until, self.entered_at, journal)
+        until = dependencies.clock.now() + self.remaining_seconds + LEASE_MARGIN_SECONDS
+        dependencies.releases.renew(self.execution, self.token, until, self.entered_at, journal)
 
 
-Step = Callable[[Invocation, Wiring, Logger], Json]
+Step = Callable[[Invocation, Dependencies, Logger], Json]
 
 
 class Handler:
@@ -110,10 +110,10 @@ class Handler:
 
     def __call__(self, event: Json, context: LambdaContext) -> Json:
         """Run the step in Lambda."""
-        return self.run(event, context, wiring_of_this_function(), sys.stdout)
+        return self.run(event, context, dependencies_of_this_function(), sys.stdout)
 
-    def run(self, event: Json, context: LambdaContext, wiring: Wiring, stream: IO[str]) -> Json:
-        """Run the step with this wiring; logs go to ``stream``.
+    def run(self, event: Json, context: LambdaContext, dependencies: Dependencies, stream: IO[str]) -> Json:
+        """Run the step with this dependencies; logs go to ``stream``.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class Handler:
             A leaf of the tree in ``lambdas/release/errors.py``, matched by the state machine by its name.
         """
         call = parse_invocation(event, context)
-        logger = Logger(service=wiring.environ.get("POWERTOOLS_SERVICE_NAME"), stream=stream)
+        logger = Logger(service=dependencies.environ.get("POWERTOOLS_SERVICE_NAME"), stream=stream)
         state = call.state if isinstance(call.state, dict) else {}
         logger.append_keys(
             execution=call.execution,
@@ -130,8 +130,8 @@ class Handler:
             request_id=context.aws_request_id,
         )
         try:
-            with within(TimeLimit(lambda: context.get_remaining_time_in_millis() / 1000, wiring.clock.sleep)):
-                result = self.step(call, wiring, logger)
+            with within(TimeLimit(lambda: context.get_remaining_time_in_millis() / 1000, dependencies.clock.sleep)):
+                result = self.step(call, dependencies, logger)
         except StepshipError as error:
             logger.warning("step refused", error_type=type(error).__name__, reason=str(error))
             _name_step(error, call.step)
@@ -142,7 +142,7 @@ class Handler:
             raise
         logger.info("step done", status=result.get("status"))
         # A report is the execution's last word and has keys of its own; any other result says where it is from.
-        return result if "outcome" in result else {"step": call.step, "at": wiring.clock.now(), **result}
+        return result if "outcome" in result else {"step": call.step, "at": dependencies.clock.now(), **result}
 
 
 def parse_invocation(event: Json, context: LambdaContext) -> Invocation:

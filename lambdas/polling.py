@@ -10,7 +10,7 @@ from lambdas.dependencies import Clock
 T = TypeVar("T")
 
 
-def look_until(
+def poll_until(
     look: Callable[[], T], is_over: Callable[[T], bool], *, every_seconds: float, hold_seconds: float, clock: Clock
 ) -> T:
     """Look until something is to be done, or until so much time has passed; returns what the last look saw.

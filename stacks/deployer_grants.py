@@ -11,7 +11,7 @@ from config import EnvironmentConfig
 from stacks.names import Names
 from stacks.stages import parts
 from statemachine.iam import Grant
-from statemachine.permissions import World
+from statemachine.permissions import Resources
 
 BOOTSTRAP_ROLES = ("deploy", "file-publishing", "lookup")
 """Roles of ``cdk bootstrap`` that a deploy assumes. Not ``image-publishing``: no asset here is an image."""
@@ -50,7 +50,7 @@ def hold_lock(stack: cdk.Stack, settings: EnvironmentConfig) -> list[Grant]:
     return [
         # Records of deployments have keys of their own (lambdas/aws/releases_table.py).
         Grant(LOCK_CALLS, (table,), {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [LOCK]}}),
-        World(stack, settings).read_executions(),
+        Resources(stack, settings).read_executions(),
     ]
 
 

@@ -134,7 +134,7 @@ def deployment_flow(
     roll_back = task(steps.ROLL_BACK, "$.rollback")
     check_rollback = task(steps.CHECK_ROLLBACK, "$.restored")
     record_failure = task(steps.RECORD_FAILURE, "$.report")
-    release_lock = task(steps.RELEASE_LOCK, "$.report", with_input=True)
+    record_outcome = task(steps.RECORD_OUTCOME, "$.report", with_input=True)
 
     # The flow.
     wait_for_lock = wait("Wait for lock", "$.lock.waitSeconds")
@@ -146,7 +146,7 @@ def deployment_flow(
     dry_run = choice("Dry run?")
     migration_needed = choice("Migration needed?")
     more_waves = choice("More waves?")
-    how_it_ended = choice("How did it end?")
+    outcome = choice("Outcome?")
     deployed = succeed("Deployed")
     rejected = fail("Rejected")
     rollback_failed = fail("RollbackFailed")
@@ -155,10 +155,10 @@ def deployment_flow(
         choice("Lock held?")
         .when(_is("$.lock.status", "held"), plan)
         .when(_is("$.lock.status", "busy"), wait_for_lock.next(acquire_lock))
-        .otherwise(release_lock)
+        .otherwise(record_outcome)
     )
-    plan.next(choice("Nothing to do?").when(_yes("$.plan.nothingToDo"), release_lock).otherwise(dry_run))
-    dry_run.when(_yes("$.request.dryRun"), release_lock).otherwise(approval_needed)
+    plan.next(choice("Nothing to do?").when(_yes("$.plan.nothingToDo"), record_outcome).otherwise(dry_run))
+    dry_run.when(_yes("$.request.dryRun"), record_outcome).otherwise(approval_needed)
     approval_needed.when(_yes("$.plan.approval.required"), wait_for_approval.next(update_image_tag)).otherwise(
         update_image_tag
     )
@@ -188,20 +188,20 @@ def deployment_flow(
     complete.next(deployed)
 
     roll_back.next(wait_for_rollback).next(check_rollback).next(
-        choice("All back?")
+        choice("Rolled back?")
         .when(_is("$.restored.status", "steady"), record_failure)
         .when(_is("$.restored.status", "nextWave"), roll_back)
         .otherwise(wait_for_rollback)
     )
     record_failure.next(
-        choice("What became of it?")
+        choice("Rollback outcome?")
         .when(_is("$.report.outcome", "RolledBack"), fail("RolledBack"))
         # `Complete` had taken effect and only its answer was lost.
         .when(_is("$.report.outcome", "Deployed"), deployed)
         .otherwise(rollback_failed)
     )
-    release_lock.next(
-        how_it_ended.when(_is("$.report.outcome", "NothingToDo"), succeed("NothingToDo"))
+    record_outcome.next(
+        outcome.when(_is("$.report.outcome", "NothingToDo"), succeed("NothingToDo"))
         .when(_is("$.report.outcome", "Planned"), succeed("Planned"))
         .when(_is("$.report.outcome", "Superseded"), succeed("Superseded"))
         # A recovery that could not begin.
@@ -210,10 +210,10 @@ def deployment_flow(
     )
 
     # The ways out of it. A state's error is kept under the key of its own, and no error goes nowhere.
-    verify_image.add_catch(release_lock, result_path="$")
-    _catch_all([acquire_lock, plan, wait_for_approval], release_lock)
-    update_image_tag.add_catch(release_lock, errors=names(*BEFORE_THE_FIRST_WRITE), result_path="$.error")
-    for state in (roll_back, check_rollback, record_failure, release_lock):
+    verify_image.add_catch(record_outcome, result_path="$")
+    _catch_all([acquire_lock, plan, wait_for_approval], record_outcome)
+    update_image_tag.add_catch(record_outcome, errors=names(*BEFORE_THE_FIRST_WRITE), result_path="$.error")
+    for state in (roll_back, check_rollback, record_failure, record_outcome):
         _retry_whatever(state)
     for state in (update_image_tag, register, run_migration, deploy_wave, check_rollout, check_health, complete):
         state.add_catch(record_failure, errors=names(errors.LeaseLost), result_path="$.error")
@@ -226,8 +226,8 @@ def deployment_flow(
         _unreported(scope, "Failure not recorded", "RollbackFailed", "Record failure").next(rollback_failed),
         result_path="$.reportError",
     )
-    release_lock.add_catch(
-        _unreported(scope, "Lock not released", "Rejected", "Release lock").next(rejected),
+    record_outcome.add_catch(
+        _unreported(scope, "Outcome not recorded", "Rejected", "Record outcome").next(rejected),
         result_path="$.reportError",
     )
     return verify_image

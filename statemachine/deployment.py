@@ -21,7 +21,7 @@ from config import EnvironmentConfig
 from statemachine import packaging, triggers
 from statemachine.definition import deployment_flow
 from statemachine.iam import NO_RESOURCE, Grant, acknowledge, role
-from statemachine.permissions import PERMISSIONS, World
+from statemachine.permissions import PERMISSIONS, Resources
 from statemachine.steps import STEPS, Step, machine_name
 from statemachine.undelivered import UndeliveredEvents
 
@@ -92,7 +92,7 @@ class CodeDeployment(Construct):
         super().__init__(scope, id)
         self._settings = settings
         self._identity = settings.identity
-        self._world = World(self, settings)
+        self._world = Resources(self, settings)
         self.table = self._table()
         self._code = packaging.code()
         self.functions: Mapping[Step, lambda_.Function] = {step: self._function(step) for step in STEPS}

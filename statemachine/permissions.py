@@ -18,7 +18,7 @@ from statemachine.iam import NO_RESOURCE, Grant
 from statemachine.steps import Step
 
 
-class World:
+class Resources:
     """The resources of one environment, and what can be granted on them.
 
     Parameters
@@ -55,7 +55,7 @@ class World:
 
     # Parameters: the registry, the current tag, the current images.
 
-    def read_registry(self) -> Grant:
+    def read_catalog(self) -> Grant:
         """Allow reading the services that registered themselves.
 
         IAM is asked for the path that is read, and not for what is below it: "If a user has access to a path, then
@@ -125,7 +125,7 @@ class World:
         return Grant(
             tuple(f"ecs:{call}" for call in calls),
             self._in_clusters("service"),
-            wildcard_reason="The registry names the services at run time; the clusters are this environment's.",
+            wildcard_reason="The catalog names the services at run time; the clusters are this environment's.",
         )
 
     def read_tasks(self) -> list[Grant]:
@@ -146,7 +146,7 @@ class World:
 
     def register_task_definitions(self) -> list[Grant]:
         """Allow registering revisions with tags and with this environment's roles."""
-        reason = "The registry names the families at run time, and ECS counts the revisions."
+        reason = "The catalog names the families at run time, and ECS counts the revisions."
         revisions = (self._arn("ecs", "task-definition", "*"),)
         tags_only_then = {"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}}
         return [
@@ -162,7 +162,7 @@ class World:
                 ("ecs:RunTask",),
                 (self._arn("ecs", "task-definition", "*"),),
                 self._only_clusters(),
-                wildcard_reason="The registry names the family at run time, and ECS counts the revisions.",
+                wildcard_reason="The catalog names the family at run time, and ECS counts the revisions.",
             ),
             Grant(
                 ("ecs:StopTask",),
@@ -239,89 +239,89 @@ class World:
         return self._stack.format_arn(service=service, resource=resource, resource_name=name, arn_format=separator)
 
 
-PERMISSIONS: Mapping[Step, Callable[[World], list[Grant]]] = {
-    steps.VERIFY_IMAGE: lambda world: [
-        world.read_registry(),
-        world.read_images("DescribeRepositories", "DescribeImages", "BatchGetImage"),
-        world.read_task_definitions(),
+PERMISSIONS: Mapping[Step, Callable[[Resources], list[Grant]]] = {
+    steps.VERIFY_IMAGE: lambda resources: [
+        resources.read_catalog(),
+        resources.read_images("DescribeRepositories", "DescribeImages", "BatchGetImage"),
+        resources.read_task_definitions(),
     ],
-    steps.ACQUIRE_LOCK: lambda world: [
+    steps.ACQUIRE_LOCK: lambda resources: [
         # The whole item is swapped, so that a race is lost cleanly.
-        world.table("GetItem", "PutItem"),
-        world.read_executions(),
+        resources.table("GetItem", "PutItem"),
+        resources.read_executions(),
         # A rollback ends an open question about a deploy.
-        world.answer_questions(),
+        resources.answer_questions(),
     ],
-    steps.PLAN: lambda world: [
-        world.read_registry(),
-        world.image_parameters("GetParameters"),
-        world.check_parameters(),
-        world.check_secrets(),
-        world.check_roles(),
-        world.check_log_groups(),
-        world.services("DescribeServices"),
-        world.read_task_definitions(),
-        world.read_images("DescribeImages"),
-        world.read_alarms(),
-        world.table("GetItem", "Query"),
+    steps.PLAN: lambda resources: [
+        resources.read_catalog(),
+        resources.image_parameters("GetParameters"),
+        resources.check_parameters(),
+        resources.check_secrets(),
+        resources.check_roles(),
+        resources.check_log_groups(),
+        resources.services("DescribeServices"),
+        resources.read_task_definitions(),
+        resources.read_images("DescribeImages"),
+        resources.read_alarms(),
+        resources.table("GetItem", "Query"),
     ],
-    steps.REQUEST_APPROVAL: lambda world: [
-        world.table("PutItem", "UpdateItem"),
-        world.put_events(),
+    steps.REQUEST_APPROVAL: lambda resources: [
+        resources.table("PutItem", "UpdateItem"),
+        resources.put_events(),
     ],
-    steps.UPDATE_IMAGE_TAG: lambda world: [
-        world.renew_lease(),
-        world.table("GetItem"),
-        world.write_images(),
-        world.services("DescribeServices"),
+    steps.UPDATE_IMAGE_TAG: lambda resources: [
+        resources.renew_lease(),
+        resources.table("GetItem"),
+        resources.write_images(),
+        resources.services("DescribeServices"),
     ],
-    steps.REGISTER_TASK_DEFINITIONS: lambda world: [
-        world.renew_lease(),
-        world.read_task_definitions(),
-        *world.register_task_definitions(),
+    steps.REGISTER_TASK_DEFINITIONS: lambda resources: [
+        resources.renew_lease(),
+        resources.read_task_definitions(),
+        *resources.register_task_definitions(),
     ],
-    steps.RUN_MIGRATION: lambda world: [
-        world.renew_lease(),
-        world.read_task_definitions(),
-        *world.run_tasks(),
-        *world.read_tasks(),
-        world.read_logs(),
+    steps.RUN_MIGRATION: lambda resources: [
+        resources.renew_lease(),
+        resources.read_task_definitions(),
+        *resources.run_tasks(),
+        *resources.read_tasks(),
+        resources.read_logs(),
     ],
-    steps.DEPLOY_WAVE: lambda world: [
-        world.renew_lease(),
-        world.services("DescribeServices", "UpdateService"),
+    steps.DEPLOY_WAVE: lambda resources: [
+        resources.renew_lease(),
+        resources.services("DescribeServices", "UpdateService"),
     ],
-    steps.CHECK_ROLLOUT: lambda world: [
-        world.services("DescribeServices"),
-        *world.read_tasks(),
-        world.read_task_definitions(),
-        world.read_logs(),
-        world.read_alarms(),
+    steps.CHECK_ROLLOUT: lambda resources: [
+        resources.services("DescribeServices"),
+        *resources.read_tasks(),
+        resources.read_task_definitions(),
+        resources.read_logs(),
+        resources.read_alarms(),
     ],
-    steps.CHECK_HEALTH: lambda world: [
-        world.services("DescribeServices"),
-        *world.read_tasks(),
-        world.read_task_definitions(),
-        world.read_logs(),
-        world.read_alarms(),
+    steps.CHECK_HEALTH: lambda resources: [
+        resources.services("DescribeServices"),
+        *resources.read_tasks(),
+        resources.read_task_definitions(),
+        resources.read_logs(),
+        resources.read_alarms(),
     ],
-    steps.COMPLETE: lambda world: [
-        *world.end_execution(),
+    steps.COMPLETE: lambda resources: [
+        *resources.end_execution(),
     ],
-    steps.ROLL_BACK: lambda world: [
-        world.renew_lease(),
-        world.write_images(),
-        world.services("DescribeServices", "UpdateService"),
-        world.read_task_definitions(),
+    steps.ROLL_BACK: lambda resources: [
+        resources.renew_lease(),
+        resources.write_images(),
+        resources.services("DescribeServices", "UpdateService"),
+        resources.read_task_definitions(),
     ],
-    steps.CHECK_ROLLBACK: lambda world: [
-        world.services("DescribeServices"),
-        world.read_task_definitions(),
+    steps.CHECK_ROLLBACK: lambda resources: [
+        resources.services("DescribeServices"),
+        resources.read_task_definitions(),
     ],
-    steps.RECORD_FAILURE: lambda world: [
-        *world.end_execution(),
+    steps.RECORD_FAILURE: lambda resources: [
+        *resources.end_execution(),
     ],
-    steps.RELEASE_LOCK: lambda world: [
-        *world.end_execution(),
+    steps.RECORD_OUTCOME: lambda resources: [
+        *resources.end_execution(),
     ],
 }

@@ -82,7 +82,7 @@ COMPLETE = Step("Complete", "complete", 60)
 ROLL_BACK = Step("Roll back", "roll_back", 60)
 CHECK_ROLLBACK = Step("Check rollback", "check_rollback", 60)
 RECORD_FAILURE = Step("Record failure", "record_failure", 60)
-RELEASE_LOCK = Step("Release lock", "release_lock", 60)
+RECORD_OUTCOME = Step("Record outcome", "record_outcome", 60)
 
 STEPS: tuple[Step, ...] = (
     VERIFY_IMAGE,
@@ -99,7 +99,7 @@ STEPS: tuple[Step, ...] = (
     ROLL_BACK,
     CHECK_ROLLBACK,
     RECORD_FAILURE,
-    RELEASE_LOCK,
+    RECORD_OUTCOME,
 )
 """All steps, in the order of the diagram."""
 

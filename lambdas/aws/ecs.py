@@ -27,7 +27,7 @@ class ServiceKey(Protocol):
 
     @property
     def name(self) -> str:
-        """The registry name."""
+        """The catalog name."""
 
     @property
     def cluster(self) -> str:

@@ -1,4 +1,4 @@
-"""Systems Manager Parameter Store: the service registry, the current tag, the pinned images."""
+"""Systems Manager Parameter Store: the service catalog, the current tag, the pinned images."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ParameterStore(Gateway):
             return dict.fromkeys(references)
         return {reference: values[name] is not None for reference, name in names.items()}
 
-    def bring_to(self, wanted: Mapping[str, str | None]) -> list[str]:
+    def set_all(self, wanted: Mapping[str, str | None]) -> list[str]:
         """Give parameters these values, None meaning that there is no such parameter.
 
         What is right already is left alone, so a repeat writes nothing.

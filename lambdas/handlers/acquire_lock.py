@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aws_lambda_powertools import Logger
 
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.handler import LEASE_MARGIN_SECONDS, Handler, Invocation, Json
 from lambdas.release.errors import Throttled
 from lambdas.release.lock import Kind, LockDecision, LockStatus, LockTry, claim_of, decide_lock
@@ -14,7 +14,7 @@ TRIES = 5
 """How often a lost race for the item is run again at once."""
 
 
-def acquire_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+def acquire_lock(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
     """Try once to get the lock.
 
     Returns
@@ -24,21 +24,21 @@ def acquire_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
 
     Raises
     ------
-    LockTimeout, TakeoverRefused, UnfinishedRollback
+    LockTimeout, RecoveryRefused, UnfinishedRollback
     """
-    policy = wiring.policy(LockPolicy)
+    policy = dependencies.policy(LockPolicy)
     claim = claim_of(call.request, call.execution, call.started_at)
     for _ in range(TRIES):
-        lock = wiring.releases.read_lock()
+        lock = dependencies.releases.read_lock()
         # This one too: Lambda may run a function once more, after its execution has ended.
         executions = {call.execution, *lock.executions}
-        now = wiring.clock.now()
+        now = dependencies.clock.now()
         decision = decide_lock(
             lock,
             LockTry(
                 claim=claim,
                 takeover=call.request.takeover,
-                running={execution: wiring.executions.is_running(execution) for execution in sorted(executions)},
+                running={execution: dependencies.executions.is_running(execution) for execution in sorted(executions)},
                 now=now,
                 lease_seconds=call.remaining_seconds + LEASE_MARGIN_SECONDS,
                 wait_timeout_seconds=policy.wait_timeout_seconds,
@@ -46,18 +46,18 @@ def acquire_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
                 may_take_over_journal=call.request.force and not call.request.services,
             ),
         )
-        if decision.lock is None or wiring.releases.swap_lock(lock, decision.lock):
+        if decision.lock is None or dependencies.releases.swap_lock(lock, decision.lock):
             logger.info("lock", status=decision.status, reason=decision.reason)
             if decision.status == LockStatus.BUSY and claim.kind == Kind.ROLLBACK and lock.owner:
-                _end_open_question(lock.owner.execution, call, wiring, logger)
+                _end_open_question(lock.owner.execution, call, dependencies, logger)
             return _result(decision, lock.token)
     raise Throttled(f"the lock item changed {TRIES} times while it was read")
 
 
-def _end_open_question(holder: str, call: Invocation, wiring: Wiring, logger: Logger) -> None:
+def _end_open_question(holder: str, call: Invocation, dependencies: Dependencies, logger: Logger) -> None:
     """Let a rollback not wait for a person who is asked about a deploy: nothing of that deploy was written yet."""
-    token = wiring.releases.approval_token(holder)
-    if token and wiring.executions.refuse(token, call.execution, "a rollback goes before an unanswered question"):
+    token = dependencies.releases.approval_token(holder)
+    if token and dependencies.executions.refuse(token, call.execution, "a rollback goes before an unanswered question"):
         logger.info("question ended", execution=holder)
 
 

@@ -6,7 +6,7 @@ from aws_lambda_powertools import Logger
 
 from lambdas.aws.ecs import ContainerService
 from lambdas.aws.evidence import service_evidence
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation, Json
 from lambdas.release.codec import encode
 from lambdas.release.errors import AccessDenied
@@ -23,7 +23,7 @@ from lambdas.release.rollout import (
 )
 
 
-def check_health(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+def check_health(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
     """Look once at every service and every alarm.
 
     Returns
@@ -32,19 +32,19 @@ def check_health(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         ``status`` baking, healthy or unhealthy; ``services``: name to verdict; ``explanation`` when unhealthy.
     """
     plan = call.plan
-    since, now = call.state["rollout"]["at"], wiring.clock.now()
+    since, now = call.state["rollout"]["at"], dependencies.clock.now()
     targets = call.state["registered"]["taskDefinitions"]
-    facts = wiring.ecs.services(plan.in_order())
+    facts = dependencies.ecs.services(plan.in_order())
     watches = {
         s.name: Watch(targets[s.name], since, s.desired, plan.rollout.failed_tasks_limit) for s in plan.in_order()
     }
     verdicts = {
         s.name: judge_health(
-            facts.get(s.name), watches[s.name], _died(s, facts.get(s.name), watches[s.name], wiring.ecs)
+            facts.get(s.name), watches[s.name], _died(s, facts.get(s.name), watches[s.name], dependencies.ecs)
         )
         for s in plan.in_order()
     }
-    alarms = firing(wiring.alarms.states(plan.rollout.alarms), plan.rollout.alarms)
+    alarms = firing(dependencies.alarms.states(plan.rollout.alarms), plan.rollout.alarms)
     bad = [name for name, verdict in verdicts.items() if verdict.status in (Status.FAILED, Status.SUPERSEDED)]
     waiting = [name for name, verdict in verdicts.items() if verdict.status == Status.IN_PROGRESS]
     ends_at = since + plan.rollout.bake_seconds
@@ -55,8 +55,8 @@ def check_health(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     if bad or alarms:
         evidence = [
             service_evidence(
-                wiring.ecs,
-                wiring.logs,
+                dependencies.ecs,
+                dependencies.logs,
                 plan.services[name],
                 targets[name],
                 facts.get(name),

@@ -6,14 +6,14 @@ from functools import cache
 
 from aws_lambda_powertools import Logger
 
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation, Json
-from lambdas.polling import look_until
-from lambdas.release.rollback import BackStatus, changed_by_others, judge_way_back, keep_infrastructure
+from lambdas.polling import poll_until
+from lambdas.release.rollback import BackStatus, changed_by_others, judge_rollback, keep_infrastructure
 from lambdas.release.rollout import ServiceFacts
 
 
-def check_rollback(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+def check_rollback(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
     """Look at all services of the plan until something is to be done, or until the hold is over.
 
     Returns
@@ -25,21 +25,21 @@ def check_rollback(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     ------
     RollbackTimeout
     """
-    describe = cache(wiring.ecs.task_definition)  # a revision does not change between two looks
+    describe = cache(dependencies.ecs.task_definition)  # a revision does not change between two looks
 
     def look() -> tuple[dict[str, ServiceFacts], BackStatus]:
-        facts = wiring.ecs.services(call.plan.in_order())
+        facts = dependencies.ecs.services(call.plan.in_order())
         others = changed_by_others(call.plan, facts, (call.state.get("registered") or {}).get("taskDefinitions", {}))
         running = {name: describe(one.primary.task_definition) for name, one in others.items() if one.primary}
         plan = keep_infrastructure(call.plan, running)
-        return facts, judge_way_back(plan, facts, call.state["rollback"]["startedAt"], wiring.clock.now())
+        return facts, judge_rollback(plan, facts, call.state["rollback"]["startedAt"], dependencies.clock.now())
 
-    facts, status = look_until(
+    facts, status = poll_until(
         look,
         lambda seen: seen[1] != BackStatus.IN_PROGRESS,
         every_seconds=call.plan.rollout.poll_seconds,
         hold_seconds=call.hold_seconds,
-        clock=wiring.clock,
+        clock=dependencies.clock,
     )
     counts = {name: {"running": one.running, "desired": one.desired} for name, one in facts.items()}
     logger.info("rollback", status=status, services=counts)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from aws_lambda_powertools import Logger
 
 from lambdas.aws.evidence import service_evidence
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation, Json
-from lambdas.polling import look_until
+from lambdas.polling import poll_until
 from lambdas.release.codec import encode
 from lambdas.release.explanation import Explanation, explain
 from lambdas.release.rollout import Goal, ServiceFacts, Status, Verdict, firing, judge_rollout, judge_wave
 
 
-def check_rollout(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+def check_rollout(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
     """Look at the wave until it is decided, or until the hold is over; at the alarms once.
 
     Returns
@@ -24,19 +24,19 @@ def check_rollout(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     """
     plan, wave = call.plan, call.state["wave"]
     planned = [plan.services[name] for name in wave["services"]]
-    alarms = firing(wiring.alarms.states(plan.rollout.alarms), plan.rollout.alarms)
+    alarms = firing(dependencies.alarms.states(plan.rollout.alarms), plan.rollout.alarms)
 
     def look() -> tuple[dict[str, ServiceFacts], dict[str, Verdict]]:
-        facts = wiring.ecs.services(planned)
-        now = wiring.clock.now()
+        facts = dependencies.ecs.services(planned)
+        now = dependencies.clock.now()
         return facts, {s.name: judge_rollout(facts.get(s.name), _goal(call, s.name), now) for s in planned}
 
-    facts, verdicts = look_until(
+    facts, verdicts = poll_until(
         look,
         lambda seen: bool(alarms) or judge_wave(seen[1]) != Status.IN_PROGRESS,
         every_seconds=plan.rollout.poll_seconds,
         hold_seconds=call.hold_seconds,
-        clock=wiring.clock,
+        clock=dependencies.clock,
     )
     status = Status.FAILED if alarms else judge_wave(verdicts)
     for name, verdict in verdicts.items():
@@ -48,7 +48,7 @@ def check_rollout(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         "services": encode(verdicts),
     }
     if status == Status.FAILED:
-        result["explanation"] = encode(_explain(call, wiring, verdicts, facts, alarms))
+        result["explanation"] = encode(_explain(call, dependencies, verdicts, facts, alarms))
     return result
 
 
@@ -67,7 +67,7 @@ def _goal(call: Invocation, name: str) -> Goal:
 
 def _explain(
     call: Invocation,
-    wiring: Wiring,
+    dependencies: Dependencies,
     verdicts: dict[str, Verdict],
     facts: dict[str, ServiceFacts],
     alarms: tuple[str, ...],
@@ -78,8 +78,8 @@ def _explain(
     subjects = failed or [name for name, verdict in verdicts.items() if verdict.status != Status.STEADY]
     evidence = [
         service_evidence(
-            wiring.ecs,
-            wiring.logs,
+            dependencies.ecs,
+            dependencies.logs,
             call.plan.services[name],
             wave["services"][name]["target"],
             facts.get(name),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from aws_lambda_powertools import Logger
 
 from lambdas.completion import end_execution
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation, Json
 from lambdas.release.catalog import MIGRATION
 from lambdas.release.codec import encode
@@ -15,7 +15,7 @@ from lambdas.release.history import Outcome, Release, Report, next_release, time
 from lambdas.release.plan import Plan
 
 
-def complete(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+def complete(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
     """Write record, live release and free lock in one transaction.
 
     Returns
@@ -30,8 +30,8 @@ def complete(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     plan = call.plan
     arrived: dict[str, str] = call.state["registered"]["taskDefinitions"]
     report = Report(outcome=Outcome.DEPLOYED, release=plan.release_id)
-    release = _live_release(call, plan, arrived, wiring)
-    report = end_execution(call, wiring, logger, report, release=release)
+    release = _live_release(call, plan, arrived, dependencies)
+    report = end_execution(call, dependencies, logger, report, release=release)
     services = {
         s.name: {"previous": _short(s.previous), "taskDefinition": _short(arrived[s.name]), "image": s.image}
         for s in plan.in_order()
@@ -39,12 +39,12 @@ def complete(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     return {**encode(report), "services": services}
 
 
-def _live_release(call: Invocation, plan: Plan, arrived: dict[str, str], wiring: Wiring) -> Release | None:
+def _live_release(call: Invocation, plan: Plan, arrived: dict[str, str], dependencies: Dependencies) -> Release | None:
     """Return the release that is live from now on; None when a recovery put back what was live already."""
     if plan.recovers or plan.release_id is None:
         return None
     if plan.action == "rollback":
-        kept = wiring.releases.release(plan.release_id)
+        kept = dependencies.releases.release(plan.release_id)
         return replace(kept, services={**kept.services, **arrived}) if kept else None
     moved = {s.name: (arrived[s.name], str(s.image)) for s in plan.in_order()}
     if plan.migration.needed:
@@ -53,8 +53,8 @@ def _live_release(call: Invocation, plan: Plan, arrived: dict[str, str], wiring:
         plan.release_id,
         str(plan.image_tag),
         moved,
-        wiring.releases.live(),
-        timestamp(wiring.clock.now()),
+        dependencies.releases.live(),
+        timestamp(dependencies.clock.now()),
         call.execution,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aws_lambda_powertools import Logger
 
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation, Json
 from lambdas.release.errors import AwsError
 from lambdas.release.plan import PlannedService
@@ -12,7 +12,7 @@ from lambdas.release.rollback import check_unchanged
 from lambdas.release.rollout import ServiceFacts
 
 
-def deploy_wave(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+def deploy_wave(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
     """Update every service of the wave that is not there yet.
 
     Returns
@@ -32,10 +32,10 @@ def deploy_wave(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     plan = call.plan
     rollout = call.state.get("rollout")
     index = rollout["wave"] + 1 if rollout else 0
-    call.renew_lease(wiring)
+    call.renew_lease(dependencies)
     planned = [plan.services[name] for name in plan.waves[index]] if plan.waves else []
-    facts = wiring.ecs.services(planned)
-    started_at = wiring.clock.now()
+    facts = dependencies.ecs.services(planned)
+    started_at = dependencies.clock.now()
     services = {}
     for service in planned:
         target = str(call.state["registered"]["taskDefinitions"][service.name])
@@ -43,19 +43,21 @@ def deploy_wave(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
             raise AwsError(f"ecs:describe_services: {service.service} is gone since it was planned")
         if plan.action == "deploy":
             check_unchanged(service, facts[service.name], target)
-        services[service.name] = _deploy(service, facts[service.name], target, wiring, force=plan.force)
+        services[service.name] = _deploy(service, facts[service.name], target, dependencies, force=plan.force)
         logger.info("service updated", service=service.name, task_definition=target)
     return {"status": "deployed", "index": index, "startedAt": started_at, "services": services}
 
 
-def _deploy(service: PlannedService, facts: ServiceFacts, target: str, wiring: Wiring, *, force: bool) -> Json:
+def _deploy(
+    service: PlannedService, facts: ServiceFacts, target: str, dependencies: Dependencies, *, force: bool
+) -> Json:
     primary = facts.primary
     replaced = primary.id if primary else None
     there = primary is not None and primary.task_definition == target
     # A forced deployment of the same task definition is done once its id differs from the planned one.
     if there and (not force or replaced != service.deployment):
         return {"target": target, "deployment": replaced, "replaced": None}
-    deployment = wiring.ecs.update(service.cluster, service.service, target, force=force)
+    deployment = dependencies.ecs.update(service.cluster, service.service, target, force=force)
     return {"target": target, "deployment": deployment, "replaced": replaced}
 
 

@@ -8,23 +8,23 @@ from dataclasses import replace
 
 from aws_lambda_powertools import Logger
 
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.gatekeeper import pass_gates
 from lambdas.handler import Handler, Invocation, Json
-from lambdas.release.catalog import MIGRATION, Registry, parse_registry
+from lambdas.release.catalog import MIGRATION, Catalog, parse_catalog
 from lambdas.release.codec import decode, encode
 from lambdas.release.history import release_id_of
 from lambdas.release.image import ReleaseImage
 from lambdas.release.plan import Plan, check_size
 from lambdas.release.planning import (
     LIVE,
+    PlanInputs,
     Policies,
     RunningService,
-    World,
     choose_release,
     plan_deploy,
     plan_recovery,
-    plan_return,
+    plan_rollback,
     undone_meanwhile,
 )
 from lambdas.release.policies import ApprovalPolicy, CircuitBreakerPolicy, MigrationPolicy, RolloutPolicy
@@ -49,7 +49,7 @@ MAX_CHECKS = 300
 """Checks that the state keeps: a payload may have 256 KiB, and a dry run of 100 services makes a thousand."""
 
 
-def plan(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
     """Return the plan as ``$.plan``.
 
     Raises
@@ -61,57 +61,66 @@ def plan(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     ReleaseNotFound, NoServices, InvalidRegistration
     """
     request = call.request
-    checks = pass_gates(call, wiring)
-    journal = _journal(call, wiring)
-    registry = parse_registry(wiring.parameters.below(wiring.identity.services_path)).select(request.services)
-    facts = wiring.ecs.services(registry.services)
+    checks = pass_gates(call, dependencies)
+    journal = _journal(call, dependencies)
+    catalog = parse_catalog(dependencies.parameters.below(dependencies.identity.services_path)).select(request.services)
+    facts = dependencies.ecs.services(catalog.services)
     definitions = {
-        s.name: wiring.ecs.task_definition(facts[s.name].task_definition) for s in registry.services if s.name in facts
+        s.name: dependencies.ecs.task_definition(facts[s.name].task_definition)
+        for s in catalog.services
+        if s.name in facts
     }
     # What new revisions are made from: what runs, or the registered family where a placeholder runs instead.
     bases = {
         s.name: definitions[s.name]
         if is_revision_of(facts[s.name].task_definition, s.family)
-        else wiring.ecs.task_definition(s.family)
-        for s in registry.services
+        else dependencies.ecs.task_definition(s.family)
+        for s in catalog.services
         if s.name in facts
     }
     may_interrupt = request.force or not request.is_deploy
     checks += [
-        c for s in registry.services for c in check_service(s.name, facts.get(s.name), may_interrupt=may_interrupt)
+        c for s in catalog.services for c in check_service(s.name, facts.get(s.name), may_interrupt=may_interrupt)
     ]
     checks += [
         c
-        for s in registry.services
+        for s in catalog.services
         if s.name in facts
         for c in check_task_definition(s.name, s.family, s.container, bases[s.name])
     ]
-    alarms = wiring.alarms.states(wiring.policy(CircuitBreakerPolicy).alarms) if request.is_deploy else {}
+    alarms = dependencies.alarms.states(dependencies.policy(CircuitBreakerPolicy).alarms) if request.is_deploy else {}
     if request.is_deploy:
-        checks += _deploy_checks(request, registry, bases, wiring)
-        checks += check_alarms(wiring.policy(CircuitBreakerPolicy).alarms, alarms, forced=request.force)
+        checks += _deploy_checks(request, catalog, bases, dependencies)
+        checks += check_alarms(dependencies.policy(CircuitBreakerPolicy).alarms, alarms, forced=request.force)
     require(checks)
 
     running = {
-        s.name: RunningService(s, facts[s.name], _image(definitions[s.name], s.container)) for s in registry.services
+        s.name: RunningService(s, facts[s.name], _image(definitions[s.name], s.container)) for s in catalog.services
     }
-    names = [wiring.identity.tag_parameter, *(wiring.identity.images_path + n for n in (*running, MIGRATION))]
-    world = World(
-        identity=wiring.identity,
-        registry=registry,
+    names = [
+        dependencies.identity.tag_parameter,
+        *(dependencies.identity.images_path + n for n in (*running, MIGRATION)),
+    ]
+    inputs = PlanInputs(
+        identity=dependencies.identity,
+        catalog=catalog,
         running=running,
-        parameters=wiring.parameters.get(names),
-        live=wiring.releases.live(),
+        parameters=dependencies.parameters.get(names),
+        live=dependencies.releases.live(),
         journal=journal,
     )
     silent = [name for name, state in alarms.items() if state != "ALARM"]
-    made, more = _decide(call, wiring, world, replace(wiring.policy(CircuitBreakerPolicy), alarms=tuple(silent)))
+    made, more = _decide(
+        call, dependencies, inputs, replace(dependencies.policy(CircuitBreakerPolicy), alarms=tuple(silent))
+    )
     require(more)
     result: Json = encode(made)
     checks += more
     kept = [c for c in checks if c.result != Result.OK][:MAX_CHECKS]
     size = check_size(
-        made, len(json.dumps({**call.state, "plan": {**result, "checks": encode(kept)}})), wiring.identity.environment
+        made,
+        len(json.dumps({**call.state, "plan": {**result, "checks": encode(kept)}})),
+        dependencies.identity.environment,
     )
     require([size])
     checks.append(size)
@@ -121,70 +130,72 @@ def plan(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     return result
 
 
-def _journal(call: Invocation, wiring: Wiring) -> Plan | None:
+def _journal(call: Invocation, dependencies: Dependencies) -> Plan | None:
     """Read the plan of the deployment that was taken over, if its writes had begun."""
     if not call.state["lock"].get("inherited"):
         return None
-    return wiring.releases.read_journal()
+    return dependencies.releases.read_journal()
 
 
 def _decide(
-    call: Invocation, wiring: Wiring, world: World, circuit_breaker: CircuitBreakerPolicy
+    call: Invocation, dependencies: Dependencies, inputs: PlanInputs, circuit_breaker: CircuitBreakerPolicy
 ) -> tuple[Plan, tuple[Check, ...]]:
     request = call.request
     policies = Policies(
-        wiring.policy(RolloutPolicy),
+        dependencies.policy(RolloutPolicy),
         circuit_breaker,
-        wiring.policy(MigrationPolicy),
-        wiring.policy(ApprovalPolicy),
+        dependencies.policy(MigrationPolicy),
+        dependencies.policy(ApprovalPolicy),
     )
     if request.is_deploy:
         image = decode(ReleaseImage, call.state["image"])
-        return plan_deploy(request, image, world, policies, release_id_of(call.execution, call.started_at)), ()
-    if request.takeover or (world.journal and not request.release_id):
-        return plan_recovery(request, world, policies), ()
-    if not request.release_id and undone_meanwhile(wiring.releases.history(RECENT), call.started_at):
-        return plan_recovery(request, world, policies), ()
+        return plan_deploy(request, image, inputs, policies, release_id_of(call.execution, call.started_at)), ()
+    if request.takeover or (inputs.journal and not request.release_id):
+        return plan_recovery(request, inputs, policies), ()
+    if not request.release_id and undone_meanwhile(dependencies.releases.history(RECENT), call.started_at):
+        return plan_recovery(request, inputs, policies), ()
     named = request.release_id if request.release_id != LIVE else None
-    wanted = wiring.releases.release(named) if named else None
-    before = wiring.releases.release_before(world.live.release_id) if world.live and not request.release_id else None
-    made = plan_return(request, choose_release(request, world, wanted, before), world, policies)
-    return made, tuple(_return_checks(made, world, wiring))
+    wanted = dependencies.releases.release(named) if named else None
+    before = (
+        dependencies.releases.release_before(inputs.live.release_id) if inputs.live and not request.release_id else None
+    )
+    made = plan_rollback(request, choose_release(request, inputs, wanted, before), inputs, policies)
+    return made, tuple(_return_checks(made, inputs, dependencies))
 
 
-def _return_checks(made: Plan, world: World, wiring: Wiring) -> list[Check]:
+def _return_checks(made: Plan, inputs: PlanInputs, dependencies: Dependencies) -> list[Check]:
     """Check that what the way back needs is still there: lifecycle rules may have removed the image."""
     checks = []
     for service in made.in_order():
         if service.image is None or service.image == service.previous_image:
             continue
-        repository = world.running[service.name].registered.repository
+        repository = inputs.running[service.name].registered.repository
         digest = service.image.rsplit("@", 1)[-1]
-        if wiring.images.exists(repository, digest):
+        if dependencies.images.exists(repository, digest):
             checks.append(ok(service.name, "image", service.image))
         else:
             checks.append(ng(service.name, "image", f"{repository} no longer has {digest}"))
-        if wiring.ecs.task_definition(service.target or "") is None:
+        if dependencies.ecs.task_definition(service.target or "") is None:
             checks.append(ng(service.name, "task definition", f"{service.target} was deleted"))
     return checks
 
 
 def _deploy_checks(
-    request: Request, registry: Registry, definitions: dict[str, TaskDefinition | None], wiring: Wiring
+    request: Request, catalog: Catalog, definitions: dict[str, TaskDefinition | None], dependencies: Dependencies
 ) -> list[Check]:
     """Check everything that the new tasks will need, each thing looked up once."""
     subjects = {name: found for name, found in definitions.items() if found}
     checks: list[Check] = []
-    if registry.migration and request.run_migration:
-        task = registry.migration
-        found = wiring.ecs.task_definition(task.family)
+    if catalog.migration and request.run_migration:
+        task = catalog.migration
+        found = dependencies.ecs.task_definition(task.family)
         checks += check_task_definition(MIGRATION, task.family, task.container, found)
         if found:
             subjects[MIGRATION] = found
-    roles = {arn: wiring.roles.exists(arn) for arn in _all(d.role_arns for d in subjects.values())}
-    groups = {name: wiring.logs.group_exists(name) for name in _all(d.log_groups for d in subjects.values())}
+    roles = {arn: dependencies.roles.exists(arn) for arn in _all(d.role_arns for d in subjects.values())}
+    groups = {name: dependencies.logs.group_exists(name) for name in _all(d.log_groups for d in subjects.values())}
     references = _all(d.secret_references for d in subjects.values())
-    secrets = _secrets(references, wiring)
+    secrets = _secrets(references, dependencies)
     for subject, definition in subjects.items():
         checks += check_found(subject, "role exists", definition.role_arns, roles)
         checks += check_found(subject, "log group exists", definition.log_groups, groups)
@@ -197,17 +208,17 @@ def _all(groups: Iterable[tuple[str, ...]]) -> list[str]:
     return list(dict.fromkeys(item for group in groups for item in group))
 
 
-def _secrets(references: list[str], wiring: Wiring) -> dict[str, bool | None]:
+def _secrets(references: list[str], dependencies: Dependencies) -> dict[str, bool | None]:
     """Look secrets up by name: Secrets Manager ARNs there, everything else in Parameter Store."""
     found: dict[str, bool | None] = {}
     parameters = []
     for reference in references:
         if ":secretsmanager:" in reference:
-            found[reference] = wiring.secrets.exists(reference)
+            found[reference] = dependencies.secrets.exists(reference)
         else:
             parameters.append(reference)
     if parameters:
-        found.update(wiring.parameters.exist(parameters))
+        found.update(dependencies.parameters.exist(parameters))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_lambda_powertools import Logger
 
 from lambdas.completion import end_execution
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation, Json
 from lambdas.release.codec import encode
 from lambdas.release.errors import LeaseLost
@@ -13,7 +13,7 @@ from lambdas.release.failure import caught_failure, describe_failure, what_was_d
 from lambdas.release.history import Outcome, Report
 
 
-def record_failure(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+def record_failure(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
     """Write the record and free the lock.
 
     Returns
@@ -40,17 +40,17 @@ def record_failure(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         release=plan.release_id,
     )
     logger.info("failure", outcome=outcome, error_type=failure.error_type, reason=failure.message)
-    result: Json = encode(_end(call, wiring, logger, report, holds_lock=not lost))
+    result: Json = encode(_end(call, dependencies, logger, report, holds_lock=not lost))
     return result
 
 
-def _end(call: Invocation, wiring: Wiring, logger: Logger, report: Report, *, holds_lock: bool) -> Report:
+def _end(call: Invocation, dependencies: Dependencies, logger: Logger, report: Report, *, holds_lock: bool) -> Report:
     try:
         in_pieces = report.outcome == Outcome.ROLLBACK_FAILED
-        return end_execution(call, wiring, logger, report, holds_lock=holds_lock, keep_journal=in_pieces)
+        return end_execution(call, dependencies, logger, report, holds_lock=holds_lock, keep_journal=in_pieces)
     except LeaseLost:
         # Somebody else has the lock by now; the record is ours to write all the same.
-        return end_execution(call, wiring, logger, report, holds_lock=False)
+        return end_execution(call, dependencies, logger, report, holds_lock=False)
 
 
 handler = Handler(record_failure)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from aws_lambda_powertools import Logger
 
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation, Json
 from lambdas.release.errors import AwsError
 from lambdas.release.plan import PlannedService
 from lambdas.release.task_definition import TaskDefinition, is_revision_of, same_content, with_image
 
 
-def register_task_definitions(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+def register_task_definitions(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
     """Register what is missing.
 
     A revision with the wanted content that is there already is used, so a repeat of the step registers
@@ -27,8 +27,8 @@ def register_task_definitions(call: Invocation, wiring: Wiring, logger: Logger) 
     LeaseLost
     """
     plan = call.plan
-    call.renew_lease(wiring)
-    registrar = _Registrar(wiring)
+    call.renew_lease(dependencies)
+    registrar = _Registrar(dependencies)
     arns = {s.name: registrar.arrive(s, logger, deploys=plan.action == "deploy") for s in plan.in_order()}
     migration = None
     if plan.migration.needed:
@@ -45,8 +45,8 @@ def register_task_definitions(call: Invocation, wiring: Wiring, logger: Logger) 
 class _Registrar:
     """Registers revisions and counts them."""
 
-    def __init__(self, wiring: Wiring) -> None:
-        self.ecs = wiring.ecs
+    def __init__(self, dependencies: Dependencies) -> None:
+        self.ecs = dependencies.ecs
         self.registered = 0
 
     def describe(self, name: str) -> TaskDefinition:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from aws_lambda_powertools import Logger
 
 from lambdas.completion import announce
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation, Json
 
 
-def request_approval(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+def request_approval(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
     """Keep the token in the table until somebody answers with SendTaskSuccess or SendTaskFailure.
 
     Raises
@@ -18,16 +18,16 @@ def request_approval(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
         Somebody else holds the lock: there is nothing to approve.
     """
     plan = call.plan
-    call.renew_lease(wiring)
-    expires_at = wiring.clock.now() + plan.approval.timeout_seconds
-    wiring.releases.ask_approval(call.execution, call.task_token or "", expires_at)
+    call.renew_lease(dependencies)
+    expires_at = dependencies.clock.now() + plan.approval.timeout_seconds
+    dependencies.releases.ask_approval(call.execution, call.task_token or "", expires_at)
     announce(
-        wiring,
+        dependencies,
         logger,
         "ApprovalRequested",
         {
-            "app": wiring.identity.app,
-            "environment": wiring.identity.environment,
+            "app": dependencies.identity.app,
+            "environment": dependencies.identity.environment,
             "execution": call.execution,
             "release": plan.release_id,
             # Text in any case: an input transformer makes no message of a null.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from aws_lambda_powertools import Logger
 
 from lambdas.aws.evidence import task_evidence
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation, Json
 from lambdas.release.catalog import MIGRATION
 from lambdas.release.codec import encode
 from lambdas.release.explanation import StoppedTask, explain
 
 
-def run_migration(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+def run_migration(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
     """Start the migration, or look how it does.
 
     It is started once per release: the task is found again by ``startedBy``, and ECS itself answers a
@@ -28,41 +28,41 @@ def run_migration(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     LeaseLost
     """
     plan, known = call.plan, call.state.get("migration") or {}
-    started_at = known.get("startedAt", wiring.clock.now())
+    started_at = known.get("startedAt", dependencies.clock.now())
     if "task" not in known:
-        call.renew_lease(wiring)
-        task, reason = _start(call, wiring)
+        call.renew_lease(dependencies)
+        task, reason = _start(call, dependencies)
         if task is None:
-            return _failed(wiring, None, f"ECS could not start it: {reason}", None, started_at)
+            return _failed(dependencies, None, f"ECS could not start it: {reason}", None, started_at)
         logger.info("migration started", task=task)
         return {"status": "running", "task": task, "startedAt": started_at}
     task = str(known["task"])
-    found = wiring.ecs.task(plan.migration.cluster, task)
+    found = dependencies.ecs.task(plan.migration.cluster, task)
     if found is None:
-        return _failed(wiring, None, "ECS no longer knows the task", task, started_at, call)
+        return _failed(dependencies, None, "ECS no longer knows the task", task, started_at, call)
     status, stopped = found
     if status != "STOPPED":
-        waited = wiring.clock.now() - started_at
+        waited = dependencies.clock.now() - started_at
         if waited < plan.migration.timeout_seconds:
             return {"status": "running", "task": task, "startedAt": started_at}
-        call.renew_lease(wiring)
-        wiring.ecs.stop_task(plan.migration.cluster, task, "Stepship: the migration took too long")
-        return _failed(wiring, stopped, f"not done after {round(waited)} s; stopped", task, started_at, call)
+        call.renew_lease(dependencies)
+        dependencies.ecs.stop_task(plan.migration.cluster, task, "Stepship: the migration took too long")
+        return _failed(dependencies, stopped, f"not done after {round(waited)} s; stopped", task, started_at, call)
     exit_code = next((c.exit_code for c in stopped.containers if c.name == plan.migration.container), None)
     if exit_code == 0:
         return {"status": "succeeded", "task": task, "startedAt": started_at}
     said = f"exited with {exit_code}" if exit_code is not None else stopped.stopped_reason or "never ran"
-    return _failed(wiring, stopped, f"the migration {said}", task, started_at, call)
+    return _failed(dependencies, stopped, f"the migration {said}", task, started_at, call)
 
 
-def _start(call: Invocation, wiring: Wiring) -> tuple[str | None, str]:
+def _start(call: Invocation, dependencies: Dependencies) -> tuple[str | None, str]:
     migration = call.plan.migration
     release = str(call.plan.release_id)
     started_by = f"stepship/{release}"
-    found = wiring.ecs.find_task(migration.cluster, started_by)
+    found = dependencies.ecs.find_task(migration.cluster, started_by)
     if found:
         return found, ""
-    return wiring.ecs.run_task(
+    return dependencies.ecs.run_task(
         migration.cluster,
         str(call.state["registered"]["migration"]),
         started_by=started_by,
@@ -73,7 +73,7 @@ def _start(call: Invocation, wiring: Wiring) -> tuple[str | None, str]:
 
 
 def _failed(
-    wiring: Wiring,
+    dependencies: Dependencies,
     stopped: StoppedTask | None,
     reason: str,
     task: str | None,
@@ -81,7 +81,7 @@ def _failed(
     call: Invocation | None = None,
 ) -> Json:
     container = call.plan.migration.container if call else ""
-    evidence = task_evidence(wiring.ecs, wiring.logs, MIGRATION, container, stopped, reason)
+    evidence = task_evidence(dependencies.ecs, dependencies.logs, MIGRATION, container, stopped, reason)
     return {
         "status": "failed",
         "task": task,

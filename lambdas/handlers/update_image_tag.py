@@ -6,7 +6,7 @@ import json
 
 from aws_lambda_powertools import Logger
 
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.gatekeeper import pass_gates
 from lambdas.handler import Handler, Invocation, Json
 from lambdas.release.approval import require_approval
@@ -16,7 +16,7 @@ from lambdas.release.plan import Plan
 from lambdas.release.policies import ApprovalPolicy
 
 
-def update_image_tag(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+def update_image_tag(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
     """Write the tag and the pinned images; the values that are right already are left alone.
 
     Raises
@@ -32,20 +32,20 @@ def update_image_tag(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     plan = call.plan
     if "approval" in call.state:
         # Time has passed since the plan.
-        may_approve = wiring.policy(ApprovalPolicy).requester_may_approve
+        may_approve = dependencies.policy(ApprovalPolicy).requester_may_approve
         require_approval(call.state["approval"], call.request.requested_by, requester_may_approve=may_approve)
-        pass_gates(call, wiring)
-        check_fresh(plan, wiring)
+        pass_gates(call, dependencies)
+        check_fresh(plan, dependencies)
     # A recovery keeps the journal of the deployment that it puts back: it may be stopped too.
-    call.renew_lease(wiring, journal=None if plan.recovers else json.dumps(encode(plan)))
-    written = wiring.parameters.bring_to({parameter.name: parameter.target for parameter in plan.parameters})
+    call.renew_lease(dependencies, journal=None if plan.recovers else json.dumps(encode(plan)))
+    written = dependencies.parameters.set_all({parameter.name: parameter.target for parameter in plan.parameters})
     logger.info("parameters written", parameters=written)
     return {"status": "written", "parameters": written}
 
 
-def check_fresh(plan: Plan, wiring: Wiring) -> None:
+def check_fresh(plan: Plan, dependencies: Dependencies) -> None:
     """Refuse when a service no longer runs what the plan wants to return to."""
-    facts = wiring.ecs.services(plan.in_order())
+    facts = dependencies.ecs.services(plan.in_order())
     moved = [s.name for s in plan.in_order() if s.name not in facts or facts[s.name].task_definition != s.previous]
     if moved:
         raise PlanStale(f"{', '.join(moved)}: deployed by somebody else while the approval was open; start again")

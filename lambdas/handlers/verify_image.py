@@ -10,9 +10,9 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from lambdas.aws.ecs import ContainerService
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation, Json
-from lambdas.release.catalog import MIGRATION, Registry, parse_registry
+from lambdas.release.catalog import MIGRATION, Catalog, parse_catalog
 from lambdas.release.codec import decode, encode
 from lambdas.release.errors import InvalidInput
 from lambdas.release.image import (
@@ -30,7 +30,7 @@ SCHEMA_FOLDERS = (Path(__file__).parents[1], Path(__file__).parents[2] / "statem
 """In the asset the schema lies beside the handlers; in the repository beside the state machine."""
 
 
-def verify_image(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+def verify_image(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
     """Return the whole new state: the request and, for a deploy, the image.
 
     Raises
@@ -38,15 +38,17 @@ def verify_image(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     InvalidInput, NoServices, InvalidRegistration, RepositoryNotFound, ImageNotFound, DigestMismatch,
     ScanInProgress, ScanMissing, ScanFindings, WrongArchitecture
     """
-    request = validate(call.input, wiring.identity.environment)
+    request = validate(call.input, dependencies.identity.environment)
     state: Json = {"request": encode(request), "image": None}
     if request.is_deploy:
-        registry = parse_registry(wiring.parameters.below(wiring.identity.services_path)).select(request.services)
-        images = find_images(request, registry, wiring)
+        catalog = parse_catalog(dependencies.parameters.below(dependencies.identity.services_path)).select(
+            request.services
+        )
+        images = find_images(request, catalog, dependencies)
         for image in images:
-            check_scan(image, wiring.policy(ImagePolicy))
+            check_scan(image, dependencies.policy(ImagePolicy))
             if image.architectures:
-                check_architecture(image, _architectures(registry, image.repository, wiring.ecs))
+                check_architecture(image, _architectures(catalog, image.repository, dependencies.ecs))
         state["image"] = encode(release_image(images, request.image_tag))
         logger.info("image verified", image=state["image"])
     return state
@@ -109,19 +111,19 @@ def _validator() -> Any:
     return fastjsonschema.compile(fields, use_default=False)
 
 
-def find_images(request: Request, registry: Registry, wiring: Wiring) -> tuple[FoundImage, ...]:
+def find_images(request: Request, catalog: Catalog, dependencies: Dependencies) -> tuple[FoundImage, ...]:
     """Find the image in every repository that the services, and the migration, name."""
-    repositories = registry.repositories
+    repositories = catalog.repositories
     if request.image_digest is not None and len(repositories) > 1:
         raise InvalidInput(
             f"imageDigest: the services use several repositories ({', '.join(repositories)}), a digest is in one; "
             "give imageTag instead"
         )
-    uris = wiring.images.repository_uris(repositories)
+    uris = dependencies.images.repository_uris(repositories)
     return tuple(
         choose_image(
             repository,
-            wiring.images.find(repository, uris[repository], tag=request.image_tag, digest=request.image_digest),
+            dependencies.images.find(repository, uris[repository], tag=request.image_tag, digest=request.image_digest),
             tag=request.image_tag,
             digest=request.image_digest,
         )
@@ -129,11 +131,11 @@ def find_images(request: Request, registry: Registry, wiring: Wiring) -> tuple[F
     )
 
 
-def _architectures(registry: Registry, repository: str, ecs: ContainerService) -> dict[str, str]:
+def _architectures(catalog: Catalog, repository: str, ecs: ContainerService) -> dict[str, str]:
     """Return what CPU each service of a repository, and the migration, asks for."""
-    users = {service.name: service.family for service in registry.services if service.repository == repository}
-    if registry.migration and registry.migration.repository == repository:
-        users[MIGRATION] = registry.migration.family
+    users = {service.name: service.family for service in catalog.services if service.repository == repository}
+    if catalog.migration and catalog.migration.repository == repository:
+        users[MIGRATION] = catalog.migration.family
     definitions = {name: ecs.task_definition(family) for name, family in users.items()}
     return {name: found.cpu_architecture for name, found in definitions.items() if found}
 

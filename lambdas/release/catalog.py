@@ -1,4 +1,4 @@
-"""Who takes part: the registry parameters that the service stacks publish."""
+"""Who takes part: the catalog parameters that the service stacks publish."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lambdas.release.errors import InvalidRegistration, NoServices
 from lambdas.release.request import shorten
 
 MIGRATION = "migration"
-"""The registry name of the one-off task; no service may have it."""
+"""The catalog name of the one-off task; no service may have it."""
 
 ECS_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 """Of services, families and containers (ECS API Reference). An ARN or a revision is refused: answers have names."""
@@ -68,7 +68,7 @@ class MigrationTask:
 
 
 @dataclass(frozen=True)
-class Registry:
+class Catalog:
     """All that is registered in one environment; services in wave order, then by name."""
 
     services: tuple[Service, ...]
@@ -88,7 +88,7 @@ class Registry:
             named.append(self.migration.repository)
         return tuple(dict.fromkeys(named))
 
-    def select(self, names: Sequence[str]) -> Registry:
+    def select(self, names: Sequence[str]) -> Catalog:
         """Keep the services that were asked for; all of them when none was named.
 
         Raises
@@ -105,11 +105,11 @@ class Registry:
                 f"services: {', '.join(unknown)} not registered; registered are {', '.join(sorted(known))}"
             )
         chosen = tuple(s for s in self.services if not names or s.name in names)
-        return Registry(chosen, self.migration)
+        return Catalog(chosen, self.migration)
 
 
-def parse_registry(parameters: Mapping[str, str]) -> Registry:
-    """Read the registry parameters.
+def parse_catalog(parameters: Mapping[str, str]) -> Catalog:
+    """Read the catalog parameters.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def parse_registry(parameters: Mapping[str, str]) -> Registry:
                 wave=wave,
             )
         )
-    return Registry(tuple(sorted(services, key=lambda s: (s.wave, s.name))), migration)
+    return Catalog(tuple(sorted(services, key=lambda s: (s.wave, s.name))), migration)
 
 
 def _entry(parameter: str, value: str) -> dict[str, object]:

@@ -13,7 +13,7 @@ nothing there. So only the leaves below are raised, and the state machine names 
     ├── Refused                        the request or the world does not allow this deployment
     │   ├── InvalidInput               the execution input breaks the contract
     │   ├── NoServices                 no service is registered, or none of those that were asked for
-    │   ├── InvalidRegistration        a service's registry parameter breaks the contract
+    │   ├── InvalidRegistration        a service's catalog parameter breaks the contract
     │   ├── RepositoryNotFound
     │   ├── ImageNotFound              no such tag or digest in the repository
     │   ├── DigestMismatch             tag and digest name different images
@@ -21,7 +21,7 @@ nothing there. So only the leaves below are raised, and the state machine names 
     │   ├── ScanMissing                a scan is required, and none was made or it failed
     │   ├── WrongArchitecture          the image has no manifest for the CPU that the tasks ask for
     │   ├── LockTimeout                another deployment held the lock for too long
-    │   ├── TakeoverRefused            the execution to take over from still runs
+    │   ├── RecoveryRefused            the execution to take over from still runs
     │   ├── UnfinishedRollback         an earlier deployment could not be put back
     │   ├── PreflightFailed            at least one check of the plan is NG
     │   ├── Frozen                     no deploy begins now; the message says until when
@@ -75,7 +75,7 @@ class NoServices(Refused):
 
 
 class InvalidRegistration(Refused):
-    """A registry parameter is not what the contract says; the message names parameter and key."""
+    """A catalog parameter is not what the contract says; the message names parameter and key."""
 
 
 class RepositoryNotFound(Refused):
@@ -106,7 +106,7 @@ class LockTimeout(Refused):
     """The lock stayed busy for longer than ``[lock] wait_timeout_seconds``."""
 
 
-class TakeoverRefused(Refused):
+class RecoveryRefused(Refused):
     """The execution named in ``takeover`` is still running."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from lambdas.release.errors import LockTimeout, TakeoverRefused, UnfinishedRollback
+from lambdas.release.errors import LockTimeout, RecoveryRefused, UnfinishedRollback
 from lambdas.release.request import Request
 
 
@@ -184,7 +184,7 @@ def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
 
     Raises
     ------
-    TakeoverRefused
+    RecoveryRefused
         The execution to take over from still runs.
     LockTimeout
         This execution has waited for longer than the environment allows.
@@ -202,7 +202,7 @@ def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
         if (owner is None and lock.journal is None) or (owner and owner.execution != attempt.takeover):
             return LockDecision(LockStatus.NOT_NEEDED, "the stopped execution does not hold the lock")
         if owner and attempt.running.get(owner.execution, False):
-            raise TakeoverRefused(f"takeover: {attempt.takeover} is still running; stop it first")
+            raise RecoveryRefused(f"takeover: {attempt.takeover} is still running; stop it first")
     alive = {c.execution for c in lock.claims if c.execution == me.execution or attempt.running.get(c.execution)}
     newer = _newer_claim(lock, me, alive)
     if newer is not None:

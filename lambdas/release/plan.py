@@ -116,7 +116,7 @@ class Plan:
     waves
         Service names in the order in which they move; a way back goes in reverse order.
     services
-        By registry name.
+        By catalog name.
     on_failure
         ``restore`` what ran before, or ``page`` a person: a way back has no way back.
     nothing_to_do

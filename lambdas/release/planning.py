@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lambdas.release.catalog import MIGRATION, Registry, Service
+from lambdas.release.catalog import MIGRATION, Catalog, Service
 from lambdas.release.errors import ReleaseNotFound
 from lambdas.release.history import DeploymentRecord, Outcome, Release, parse_timestamp
 from lambdas.release.image import ReleaseImage
@@ -45,13 +45,13 @@ class RunningService:
 
 
 @dataclass(frozen=True)
-class World:
+class PlanInputs:
     """Everything that a plan is decided on.
 
     Attributes
     ----------
     running
-        By registry name.
+        By catalog name.
     parameters
         Current value of the tag and image parameters; None for one that does not exist.
     live
@@ -61,7 +61,7 @@ class World:
     """
 
     identity: Identity
-    registry: Registry
+    catalog: Catalog
     running: Mapping[str, RunningService]
     parameters: Mapping[str, str | None]
     live: Release | None
@@ -78,36 +78,36 @@ class Policies:
     approval: ApprovalPolicy
 
 
-def plan_deploy(request: Request, image: ReleaseImage, world: World, policies: Policies, release_id: str) -> Plan:
+def plan_deploy(request: Request, image: ReleaseImage, inputs: PlanInputs, policies: Policies, release_id: str) -> Plan:
     """Plan new code for the selected services."""
     services = {}
-    for name, running in world.running.items():
+    for name, running in inputs.running.items():
         target_image = image.pinned[running.registered.repository]
         unchanged = running.image == target_image
         services[name] = _service(
             running,
-            world,
+            inputs,
             target=running.facts.task_definition if unchanged else None,
             image=target_image,
         )
     images = {name: service.image for name, service in services.items()}
-    migration = _migration(request, image, world, policies)
+    migration = _migration(request, image, inputs, policies)
     if migration.needed:
         images[MIGRATION] = migration.image
-    parameters = _parameters(world, image.tag, images)
-    live_images = world.live.images if world.live else {}
+    parameters = _parameters(inputs, image.tag, images)
+    live_images = inputs.live.images if inputs.live else {}
     done = (
         not request.force
         and all(s.target is not None for s in services.values())
-        and all(one.facts.is_settled and one.facts.running >= one.facts.desired for one in world.running.values())
+        and all(one.facts.is_settled and one.facts.running >= one.facts.desired for one in inputs.running.values())
         and all(p.previous == p.target for p in parameters)
         and all(live_images.get(name) == s.image for name, s in services.items())
     )
     return Plan(
         action=request.action,
-        release_id=world.live.release_id if done and world.live else release_id,
+        release_id=inputs.live.release_id if done and inputs.live else release_id,
         image_tag=image.tag,
-        waves=world.registry.waves,
+        waves=inputs.catalog.waves,
         services=services,
         parameters=parameters,
         migration=migration,
@@ -119,32 +119,32 @@ def plan_deploy(request: Request, image: ReleaseImage, world: World, policies: P
     )
 
 
-def plan_return(request: Request, release: Release, world: World, policies: Policies) -> Plan:
+def plan_rollback(request: Request, release: Release, inputs: PlanInputs, policies: Policies) -> Plan:
     """Plan the way back to a release. A service that runs the release's image keeps its task definition.
 
     So a change that an infrastructure deploy made since is not undone where the code is the same.
     """
     services = {}
-    for name, running in world.running.items():
+    for name, running in inputs.running.items():
         if name in release.services:
             image = release.images[name]
             same = running.image == image and running.facts.is_settled
             target = running.facts.task_definition if same else release.services[name]
-            services[name] = _service(running, world, target=target, image=image)
-        elif world.journal and name in world.journal.services:
+            services[name] = _service(running, inputs, target=target, image=image)
+        elif inputs.journal and name in inputs.journal.services:
             # The release does not know the service, but the stopped deployment had moved it.
-            services[name] = _restored(running, world, world.journal.services[name])
+            services[name] = _restored(running, inputs, inputs.journal.services[name])
     images: dict[str, str | None] = {name: service.image for name, service in services.items()}
     if MIGRATION in release.images:
         images[MIGRATION] = release.images[MIGRATION]
-    parameters = _parameters(world, release.image_tag, images)
-    is_live = world.live is not None and world.live.release_id == release.release_id
-    done = not request.force and is_live and _is_there(services, parameters, world)
+    parameters = _parameters(inputs, release.image_tag, images)
+    is_live = inputs.live is not None and inputs.live.release_id == release.release_id
+    done = not request.force and is_live and _is_there(services, parameters, inputs)
     return Plan(
         action=request.action,
         release_id=release.release_id,
         image_tag=release.image_tag,
-        waves=_backwards(world.registry, services),
+        waves=_backwards(inputs.catalog, services),
         services=services,
         parameters=parameters,
         migration=_no_migration(policies),
@@ -156,21 +156,21 @@ def plan_return(request: Request, release: Release, world: World, policies: Poli
     )
 
 
-def plan_recovery(request: Request, world: World, policies: Policies) -> Plan:
+def plan_recovery(request: Request, inputs: PlanInputs, policies: Policies) -> Plan:
     """Plan the way back to what ran before a deployment that was stopped: its journal, the other way round.
 
     Without a journal nothing was written, or all of it is back already: there is nothing to put back.
     """
-    journal = world.journal
+    journal = inputs.journal
     moved = journal.services if journal else {}
-    services = {name: _restored(one, world, moved[name]) for name, one in world.running.items() if name in moved}
+    services = {name: _restored(one, inputs, moved[name]) for name, one in inputs.running.items() if name in moved}
     written = journal.parameters if journal else ()
-    parameters = tuple(PlannedParameter(p.name, world.parameters.get(p.name), p.previous) for p in written)
+    parameters = tuple(PlannedParameter(p.name, inputs.parameters.get(p.name), p.previous) for p in written)
     waves = reversed(journal.waves) if journal else ()
     return Plan(
         action=request.action,
         release_id=None,
-        image_tag=next((p.target for p in parameters if p.name == world.identity.tag_parameter), None),
+        image_tag=next((p.target for p in parameters if p.name == inputs.identity.tag_parameter), None),
         waves=_known_waves(waves, services),
         services=services,
         parameters=parameters,
@@ -178,12 +178,14 @@ def plan_recovery(request: Request, world: World, policies: Policies) -> Plan:
         rollout=_rollout(policies, alarms=False),
         approval=PlannedApproval(required=False, timeout_seconds=policies.approval.timeout_seconds),
         on_failure="page",
-        nothing_to_do=_is_there(services, parameters, world),
+        nothing_to_do=_is_there(services, parameters, inputs),
         recovers=True,
     )
 
 
-def choose_release(request: Request, world: World, wanted: Release | None, before_live: Release | None) -> Release:
+def choose_release(
+    request: Request, inputs: PlanInputs, wanted: Release | None, before_live: Release | None
+) -> Release:
     """Choose the release that a rollback returns to.
 
     Parameters
@@ -204,19 +206,19 @@ def choose_release(request: Request, world: World, wanted: Release | None, befor
     ReleaseNotFound
         Names what is missing.
     """
-    if request.release_id == LIVE and world.live is not None:
-        return world.live
+    if request.release_id == LIVE and inputs.live is not None:
+        return inputs.live
     if request.release_id not in (None, LIVE):
         if wanted is None:
             raise ReleaseNotFound(f"releaseId: the history has no verified release {request.release_id}")
         return wanted
-    if world.live is None:
+    if inputs.live is None:
         raise ReleaseNotFound("rollback: no release was verified yet, so there is none to return to; deploy a tag")
-    if not _is_on(world.live, world):
-        return world.live
+    if not _is_on(inputs.live, inputs):
+        return inputs.live
     if before_live is None:
         raise ReleaseNotFound(
-            f"rollback: {world.live.release_id} is the first verified release, there is none before; deploy a tag"
+            f"rollback: {inputs.live.release_id} is the first verified release, there is none before; deploy a tag"
         )
     return before_live
 
@@ -230,28 +232,30 @@ def undone_meanwhile(records: Sequence[DeploymentRecord], asked_at: float) -> bo
     return any(r.outcome in undone and parse_timestamp(r.ended_at) >= asked_at for r in records)
 
 
-def _is_on(release: Release, world: World) -> bool:
+def _is_on(release: Release, inputs: PlanInputs) -> bool:
     """Whether every service runs the release's image: the image counts, infrastructure may have changed the rest."""
     return all(
         running.image == release.images[name] and running.facts.is_settled
-        for name, running in world.running.items()
+        for name, running in inputs.running.items()
         if name in release.images
     )
 
 
-def _is_there(services: Mapping[str, PlannedService], parameters: tuple[PlannedParameter, ...], world: World) -> bool:
+def _is_there(
+    services: Mapping[str, PlannedService], parameters: tuple[PlannedParameter, ...], inputs: PlanInputs
+) -> bool:
     return (
-        all(s.target == world.running[name].facts.task_definition for name, s in services.items())
-        and all(world.running[name].facts.is_settled for name in services)
+        all(s.target == inputs.running[name].facts.task_definition for name, s in services.items())
+        and all(inputs.running[name].facts.is_settled for name in services)
         # Not `previous`: after a takeover that is what stood there before the stopped deployment.
-        and all(world.parameters.get(p.name) == p.target for p in parameters)
+        and all(inputs.parameters.get(p.name) == p.target for p in parameters)
     )
 
 
-def _service(running: RunningService, world: World, *, target: str | None, image: str | None) -> PlannedService:
+def _service(running: RunningService, inputs: PlanInputs, *, target: str | None, image: str | None) -> PlannedService:
     """Put a service in a plan. After a takeover the way back leads to before the stopped deployment."""
     registered, facts = running.registered, running.facts
-    stopped = world.journal.services.get(registered.name) if world.journal else None
+    stopped = inputs.journal.services.get(registered.name) if inputs.journal else None
     return PlannedService(
         name=registered.name,
         cluster=registered.cluster,
@@ -268,34 +272,35 @@ def _service(running: RunningService, world: World, *, target: str | None, image
     )
 
 
-def _restored(running: RunningService, world: World, before: PlannedService) -> PlannedService:
+def _restored(running: RunningService, inputs: PlanInputs, before: PlannedService) -> PlannedService:
     """Put a service back on what it ran before the stopped deployment.
 
     A task definition that somebody else deployed meanwhile stays, if it runs the code of before.
     """
     same = running.image is not None and running.image == before.previous_image
     target = running.facts.task_definition if same else before.previous
-    return _service(running, world, target=target, image=before.previous_image)
+    return _service(running, inputs, target=target, image=before.previous_image)
 
 
-def _parameters(world: World, tag: str | None, images: Mapping[str, str | None]) -> tuple[PlannedParameter, ...]:
+def _parameters(inputs: PlanInputs, tag: str | None, images: Mapping[str, str | None]) -> tuple[PlannedParameter, ...]:
     """The tag first, then each image, as ``Update image tag`` writes them.
 
     After a takeover, what the stopped deployment wrote and this one does not is put back.
     """
-    stopped = {p.name: p.previous for p in world.journal.parameters} if world.journal else {}
-    wanted = {**stopped, world.identity.tag_parameter: tag}
-    wanted.update({world.identity.images_path + name: image for name, image in images.items()})
+    stopped = {p.name: p.previous for p in inputs.journal.parameters} if inputs.journal else {}
+    wanted = {**stopped, inputs.identity.tag_parameter: tag}
+    wanted.update({inputs.identity.images_path + name: image for name, image in images.items()})
     return tuple(
-        PlannedParameter(name, stopped.get(name, world.parameters.get(name)), target) for name, target in wanted.items()
+        PlannedParameter(name, stopped.get(name, inputs.parameters.get(name)), target)
+        for name, target in wanted.items()
     )
 
 
-def _migration(request: Request, image: ReleaseImage, world: World, policies: Policies) -> PlannedMigration:
-    task = world.registry.migration
+def _migration(request: Request, image: ReleaseImage, inputs: PlanInputs, policies: Policies) -> PlannedMigration:
+    task = inputs.catalog.migration
     if task is None or not request.run_migration:
         return _no_migration(policies)
-    first = world.running[world.registry.services[0].name].facts
+    first = inputs.running[inputs.catalog.services[0].name].facts
     network: Mapping[str, object] = first.network
     if task.subnets:
         network = {
@@ -339,8 +344,8 @@ def _rollout(policies: Policies, *, alarms: bool) -> PlannedRollout:
     )
 
 
-def _backwards(registry: Registry, services: Mapping[str, PlannedService]) -> tuple[tuple[str, ...], ...]:
-    return _known_waves(reversed(registry.waves), services)
+def _backwards(catalog: Catalog, services: Mapping[str, PlannedService]) -> tuple[tuple[str, ...], ...]:
+    return _known_waves(reversed(catalog.waves), services)
 
 
 def _known_waves(

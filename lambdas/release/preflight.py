@@ -53,14 +53,14 @@ def check_service(name: str, facts: ServiceFacts | None, *, may_interrupt: bool)
     Parameters
     ----------
     name
-        The service's registry name.
+        The service's catalog name.
     facts
         None when DescribeServices does not know it.
     may_interrupt
         A rollback and a forced deploy may end another rollout.
     """
     if facts is None:
-        return (ng(name, "service exists", "ECS does not know it; deploy its stack, or mend its registry parameter"),)
+        return (ng(name, "service exists", "ECS does not know it; deploy its stack, or mend its catalog parameter"),)
     checks = [
         ok(name, "service is ACTIVE")
         if facts.status == "ACTIVE"

@@ -100,7 +100,7 @@ def _there(facts: ServiceFacts | None) -> ServiceFacts | None:
     return facts if facts and facts.status == "ACTIVE" else None
 
 
-def judge_way_back(plan: Plan, facts: Mapping[str, ServiceFacts], started_at: float, now: float) -> BackStatus:
+def judge_rollback(plan: Plan, facts: Mapping[str, ServiceFacts], started_at: float, now: float) -> BackStatus:
     """Decide how a rollback stands.
 
     Raises

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from moto.ecr.models import ECRBackend, ecr_backends
 from moto.ecs.models import EC2ContainerServiceBackend, ecs_backends
 
-from simulator.ecs.context import EcsWorld
+from simulator.ecs.context import EcsContext
 from simulator.ecs.ecr import SimulatedEcr
 from simulator.ecs.operations import EcsOperations
 from simulator.ecs.responses import SimulatedEcsResponse
@@ -26,11 +26,11 @@ from simulator.ecs.responses import SimulatedEcsResponse
 class SimulatedEcs(EC2ContainerServiceBackend):
     """moto's ECS backend; `live` holds what moves. One per account and region, made by moto on first use."""
 
-    world: ClassVar[EcsWorld]
+    simulated: ClassVar[EcsContext]
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
-        self.live = EcsOperations(self, self.world)
+        self.live = EcsOperations(self, self.simulated)
 
     @property
     def _url_module(self) -> Any:
@@ -49,16 +49,16 @@ SimulatedEcs.__module__ = "moto.ecs.models"
 
 
 @contextmanager
-def installed(world: EcsWorld) -> Iterator[None]:
+def installed(simulated: EcsContext) -> Iterator[None]:
     """Let moto use the simulated ECS and ECR with this world; at the end moto gets its own backends back.
 
     Enter it before `mock_aws` (or `SimulatedAws`) starts, so that no backend exists yet:
 
     >>> aws = SimulatedAws()                                                    # doctest: +SKIP
-    >>> with installed(EcsWorld(aws.clock)), aws:
+    >>> with installed(EcsContext(aws.clock)), aws:
     ...     push_image(aws.client("ecr"), "v3-backend", "v1", ImageBehavior(outcome="crash"))
     """
-    SimulatedEcs.world = SimulatedEcr.world = world
+    SimulatedEcs.simulated = SimulatedEcr.simulated = simulated
     ecs_backends.backend, ecr_backends.backend = SimulatedEcs, SimulatedEcr
     ecs_backends.clear()
     ecr_backends.clear()

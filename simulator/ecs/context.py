@@ -17,7 +17,7 @@ class Clock(Protocol):
 
 
 @dataclass
-class EcsWorld:
+class EcsContext:
     """Everything that the simulated backends need and moto cannot give them.
 
     Parameters

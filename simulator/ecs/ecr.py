@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Protocol
 from moto.ecr.exceptions import ScanNotFoundException
 from moto.ecr.models import ECRBackend, Image
 
-from simulator.ecs.context import EcsWorld, timestamp
+from simulator.ecs.context import EcsContext, timestamp
 from simulator.ecs.images import HEALTHY, ImageBehavior, ScanResult
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -50,7 +50,7 @@ class EcrClient(Protocol):
 class SimulatedEcr(ECRBackend):
     """moto's ECR backend with what the list above adds."""
 
-    world: ClassVar[EcsWorld]
+    simulated: ClassVar[EcsContext]
 
     def put_image(
         self,
@@ -66,7 +66,7 @@ class SimulatedEcr(ECRBackend):
         is_new = repository is None or all(each.get_image_digest() != digest for each in repository.images)
         image = super().put_image(repository_name, image_manifest, image_tag, image_manifest_mediatype, digest)
         if is_new:
-            image.image_pushed_at = int(self.world.now())
+            image.image_pushed_at = int(self.simulated.now())
         return image
 
     def describe_images(
@@ -110,11 +110,11 @@ class SimulatedEcr(ECRBackend):
         return answer
 
     def _scan_fields(self, image: Image) -> Json | None:
-        scan = self.world.images.scan_of(image.get_image_digest())
+        scan = self.simulated.images.scan_of(image.get_image_digest())
         if scan is None:
             return None
         completed_at = image.image_pushed_at + scan.seconds
-        status = scan.status if self.world.now() >= completed_at else "IN_PROGRESS"
+        status = scan.status if self.simulated.now() >= completed_at else "IN_PROGRESS"
         fields: Json = {"imageScanStatus": {"status": status, "description": SCAN_DESCRIPTIONS[status]}}
         if status == "COMPLETE":
             fields["summary"] = {
@@ -179,7 +179,7 @@ def push_image(  # noqa: PLR0913 (what there is to say about an image; all but f
     if not index and len(architectures) != 1:
         raise ValueError("several architectures need an image index: index=True")
     seed = content if content is not None else f"{repository}:{tag}"
-    images = SimulatedEcr.world.images
+    images = SimulatedEcr.simulated.images
     children: list[Json] = []
     for architecture in architectures:
         manifest = _manifest(f"{seed}/{architecture}", media_type)

@@ -15,7 +15,7 @@ from typing import Any
 from moto.ecr.models import ecr_backends
 from moto.logs.models import LogGroup, LogsBackend, logs_backends
 
-from simulator.ecs.context import EcsWorld
+from simulator.ecs.context import EcsContext
 from simulator.ecs.images import ImageBehavior
 from simulator.ecs.task_definitions import TaskDefinitions
 from simulator.ecs.tasks import ContainerSpec, SimulatedTask, TaskSpec, Transition
@@ -40,9 +40,9 @@ class PulledImage:
 class Launcher:
     """Resolves launches and writes logs for one account and region."""
 
-    def __init__(self, account_id: str, region: str, world: EcsWorld, definitions: TaskDefinitions) -> None:
+    def __init__(self, account_id: str, region: str, simulated: EcsContext, definitions: TaskDefinitions) -> None:
         self._account_id, self._region = account_id, region
-        self._world = world
+        self._world = simulated
         self._definitions = definitions
 
     def resolve(self, task_definition: str, network: Mapping[str, Any] | None = None) -> TaskSpec:

@@ -22,7 +22,7 @@ from moto.ecs.exceptions import (
 )
 from moto.ecs.models import Cluster, EC2ContainerServiceBackend
 
-from simulator.ecs.context import EcsWorld
+from simulator.ecs.context import EcsContext
 from simulator.ecs.launches import Launcher
 from simulator.ecs.service import ServiceRollout
 from simulator.ecs.shapes import LiveService, service_shape, settings_of, task_shape
@@ -79,10 +79,10 @@ class EcsOperations:
         How many one-off tasks were started, by ``startedBy``; ECS itself forgets a stopped task after an hour.
     """
 
-    def __init__(self, backend: EC2ContainerServiceBackend, world: EcsWorld) -> None:
-        self._backend, self._world = backend, world
-        self.task_definitions = TaskDefinitions(backend, world)
-        self._launcher = Launcher(backend.account_id, backend.region_name, world, self.task_definitions)
+    def __init__(self, backend: EC2ContainerServiceBackend, simulated: EcsContext) -> None:
+        self._backend, self._world = backend, simulated
+        self.task_definitions = TaskDefinitions(backend, simulated)
+        self._launcher = Launcher(backend.account_id, backend.region_name, simulated, self.task_definitions)
         self._services: dict[tuple[str, str], LiveService] = {}
         self._one_off: dict[str, list[SimulatedTask]] = {}
         self._tokens: dict[str, tuple[str, list[SimulatedTask]]] = {}

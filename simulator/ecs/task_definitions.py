@@ -16,7 +16,7 @@ from typing import Any
 from moto.ecs.exceptions import EcsClientException, RevisionNotFoundException, TaskDefinitionNotFoundException
 from moto.ecs.models import EC2ContainerServiceBackend, TaskDefinition
 
-from simulator.ecs.context import EcsWorld, timestamp
+from simulator.ecs.context import EcsContext, timestamp
 
 Json = dict[str, Any]
 
@@ -42,8 +42,8 @@ def page(key: str, arns: list[str], request: Json, *, default: int) -> Json:
 class TaskDefinitions:
     """The task definitions of one account and region."""
 
-    def __init__(self, backend: EC2ContainerServiceBackend, world: EcsWorld) -> None:
-        self._backend, self._world = backend, world
+    def __init__(self, backend: EC2ContainerServiceBackend, simulated: EcsContext) -> None:
+        self._backend, self._world = backend, simulated
         # Our own index: what DeleteTaskDefinitions removes from moto's can still be described and run by a service.
         self._models: dict[str, dict[int, TaskDefinition]] = {}
         self._requests: dict[str, Json] = {}

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import config
 from simulator.environment.platform import SimulatedService
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.quotas import QUOTAS, Quota
 
 
@@ -20,7 +20,7 @@ def account(
     settings: config.EnvironmentConfig | None = None,
     migration: bool = False,
     quotas: Sequence[Quota] = QUOTAS,
-) -> Iterator[list[World]]:
+) -> Iterator[list[SimulatedEnvironment]]:
     """Build an account with so many environments, each with its own machine, table, lock and cluster.
 
     Parameters
@@ -34,16 +34,16 @@ def account(
     """
     base = settings or config.load("dev")
     with ExitStack() as stack:
-        worlds: list[World] = []
+        worlds: list[SimulatedEnvironment] = []
         for number in range(environments):
-            world = World(
+            simulated = SimulatedEnvironment(
                 services=services(number),
                 settings=environment(base, f"e{number:03d}"),
                 migration=migration,
                 quotas=quotas,
                 beside=worlds[0] if worlds else None,
             )
-            worlds.append(stack.enter_context(world))
+            worlds.append(stack.enter_context(simulated))
         yield worlds
 
 

@@ -22,7 +22,7 @@ from lambdas.release.catalog import MIGRATION
 from lambdas.release.history import Outcome
 from simulator.environment.snapshot import Snapshot
 
-LAST_STEPS = frozenset({"Complete", "Record failure", "Release lock"})
+LAST_STEPS = frozenset({"Complete", "Record failure", "Record outcome"})
 """The states that write the record; an execution that is stopped in one may have written its own just before."""
 
 END_STATES = frozenset(Outcome) - {Outcome.STOPPED}
@@ -112,12 +112,12 @@ class Examination:
         )
 
 
-def violations(world: Snapshot, runs: Sequence[Execution]) -> tuple[str, ...]:
+def violations(snapshot: Snapshot, runs: Sequence[Execution]) -> tuple[str, ...]:
     """Return what is wrong with the world at rest; empty when the invariant holds. See :func:`examine`."""
-    return examine(world, runs).violations
+    return examine(snapshot, runs).violations
 
 
-def examine(world: Snapshot, runs: Sequence[Execution]) -> Examination:
+def examine(snapshot: Snapshot, runs: Sequence[Execution]) -> Examination:
     """Compare the world with the invariant.
 
     Parameters
@@ -127,25 +127,25 @@ def examine(world: Snapshot, runs: Sequence[Execution]) -> Examination:
     runs
         All executions, recoveries included.
     """
-    tasks = ", ".join(f"{name} {each['running']}/{each['desired']}" for name, each in world.services.items())
-    images = ", ".join(f"{name} {_digest(each['image'])}" for name, each in world.services.items())
-    live = f"{world.live}, made from {world.live_tag}" if world.live else "there is none yet"
+    tasks = ", ".join(f"{name} {each['running']}/{each['desired']}" for name, each in snapshot.services.items())
+    images = ", ".join(f"{name} {_digest(each['image'])}" for name, each in snapshot.services.items())
+    live = f"{snapshot.live}, made from {snapshot.live_tag}" if snapshot.live else "there is none yet"
     ended = sum(run.ended for run in runs)
     deployed = sum(run.status == "SUCCEEDED" and run.state == Outcome.DEPLOYED for run in runs)
-    started = f"{sum(world.migrations.values())} tasks for {len(world.migrations)} releases"
+    started = f"{sum(snapshot.migrations.values())} tasks for {len(snapshot.migrations)} releases"
     points = (
-        Point("the lock is free", f"held by {world.lock or 'nobody'}", tuple(_lock(world, runs))),
-        Point("no deployment is half done", "no journal is open", tuple(_whole(world)), about_world=True),
-        Point("every service is steady", tasks, tuple(_steady(world)), about_world=True),
-        Point("every service runs the image of its parameter", images, tuple(_pinned(world)), about_world=True),
-        Point("services and tag are those of the live release", live, tuple(_live(world)), about_world=True),
+        Point("the lock is free", f"held by {snapshot.lock or 'nobody'}", tuple(_lock(snapshot, runs))),
+        Point("no deployment is half done", "no journal is open", tuple(_whole(snapshot)), about_world=True),
+        Point("every service is steady", tasks, tuple(_steady(snapshot)), about_world=True),
+        Point("every service runs the image of its parameter", images, tuple(_pinned(snapshot)), about_world=True),
+        Point("services and tag are those of the live release", live, tuple(_live(snapshot)), about_world=True),
         Point(
             "one record for each execution, with its true outcome",
-            f"{len(world.history)} records of {ended} executions",
-            tuple(_history(world, runs)),
+            f"{len(snapshot.history)} records of {ended} executions",
+            tuple(_history(snapshot, runs)),
         ),
-        Point("what ended as deployed was running", f"{deployed} ended as deployed", tuple(_verified(world, runs))),
-        Point("at most one migration for each release", started, tuple(_migrations(world))),
+        Point("what ended as deployed was running", f"{deployed} ended as deployed", tuple(_verified(snapshot, runs))),
+        Point("at most one migration for each release", started, tuple(_migrations(snapshot))),
     )
     return Examination(
         points=points,
@@ -159,57 +159,58 @@ def outcome_of(run: Execution) -> str:
     return run.state if reached_end else str(Outcome.STOPPED)
 
 
-def _lock(world: Snapshot, runs: Sequence[Execution]) -> Iterable[str]:
+def _lock(snapshot: Snapshot, runs: Sequence[Execution]) -> Iterable[str]:
     for run in runs:
         if not run.ended:
             yield f"{run.name} has not ended: it is in {run.state or 'no state yet'}"
-    if world.lock is not None:
-        yield f"the lock is held by {world.lock}"
+    if snapshot.lock is not None:
+        yield f"the lock is held by {snapshot.lock}"
 
 
-def _whole(world: Snapshot) -> Iterable[str]:
-    if world.journal:
+def _whole(snapshot: Snapshot) -> Iterable[str]:
+    if snapshot.journal:
         yield "the lock still carries the journal of a deployment that began to write"
 
 
-def _steady(world: Snapshot) -> Iterable[str]:
-    for name, service in world.services.items():
+def _steady(snapshot: Snapshot) -> Iterable[str]:
+    for name, service in snapshot.services.items():
         if service["rolloutState"] != "COMPLETED":
             yield f"{name}: its rollout is {service['rolloutState']}, not COMPLETED"
         elif service["running"] != service["desired"]:
             yield f"{name}: {service['running']} of {service['desired']} tasks run"
 
 
-def _pinned(world: Snapshot) -> Iterable[str]:
-    for name, service in world.services.items():
-        parameter = world.images_path + name
-        pinned = world.parameters.get(parameter)
+def _pinned(snapshot: Snapshot) -> Iterable[str]:
+    for name, service in snapshot.services.items():
+        parameter = snapshot.images_path + name
+        pinned = snapshot.parameters.get(parameter)
         if pinned is not None and service["image"] != pinned:
             yield f"{name}: runs {_short(service['image'])}, and {parameter} says {_short(pinned)}"
-        if pinned is None and service["image"] != world.first_images[name]:
+        if pinned is None and service["image"] != snapshot.first_images[name]:
             yield (
                 f"{name}: runs {_short(service['image'])} without {parameter}; "
-                f"before the first release it ran {_short(world.first_images[name])}"
+                f"before the first release it ran {_short(snapshot.first_images[name])}"
             )
 
 
-def _live(world: Snapshot) -> Iterable[str]:
-    tag = world.parameters.get(world.tag_parameter)
-    if world.live is None:
+def _live(snapshot: Snapshot) -> Iterable[str]:
+    tag = snapshot.parameters.get(snapshot.tag_parameter)
+    if snapshot.live is None:
         if tag is not None:
-            yield f"{world.tag_parameter} is {tag}, and no release is live"
+            yield f"{snapshot.tag_parameter} is {tag}, and no release is live"
         return
-    for name, image in world.live_images.items():
-        runs = world.services.get(name, {}).get("image")
+    for name, image in snapshot.live_images.items():
+        runs = snapshot.services.get(name, {}).get("image")
         if name != MIGRATION and runs is not None and runs != image:
-            yield f"{name}: runs {_short(runs)}, and the live release {world.live} has {_short(image)}"
-    if tag != world.live_tag:
-        yield f"{world.tag_parameter} is {tag}, and the live release {world.live} was made from {world.live_tag}"
+            yield f"{name}: runs {_short(runs)}, and the live release {snapshot.live} has {_short(image)}"
+    if tag != snapshot.live_tag:
+        made_from = f"the live release {snapshot.live} was made from {snapshot.live_tag}"
+        yield f"{snapshot.tag_parameter} is {tag}, and {made_from}"
 
 
-def _history(world: Snapshot, runs: Sequence[Execution]) -> Iterable[str]:
+def _history(snapshot: Snapshot, runs: Sequence[Execution]) -> Iterable[str]:
     records: dict[str, list[str]] = {}
-    for record in world.history:
+    for record in snapshot.history:
         records.setdefault(str(record["execution"]), []).append(str(record["outcome"]))
     for run in runs:
         if not run.ended:
@@ -223,19 +224,19 @@ def _history(world: Snapshot, runs: Sequence[Execution]) -> Iterable[str]:
         yield f"the history has a record of {name}, which is no execution"
 
 
-def _verified(world: Snapshot, runs: Sequence[Execution]) -> Iterable[str]:
+def _verified(snapshot: Snapshot, runs: Sequence[Execution]) -> Iterable[str]:
     for run in runs:
         if run.status != "SUCCEEDED" or run.state != Outcome.DEPLOYED:
             continue
-        ran = world.ran_at_end.get(run.name, {})
+        ran = snapshot.ran_at_end.get(run.name, {})
         claimed: Mapping[str, Mapping[str, Any]] = (run.output or {}).get("services", {})
         for name, service in claimed.items():
             if service["image"] != ran.get(name):
                 yield f"{run.name} says that {name} is on {_short(service['image'])}; it ran {_short(ran.get(name))}"
 
 
-def _migrations(world: Snapshot) -> Iterable[str]:
-    for release, count in world.migrations.items():
+def _migrations(snapshot: Snapshot) -> Iterable[str]:
+    for release, count in snapshot.migrations.items():
         if count > 1:
             yield f"{count} migration tasks were started for {release}"
 

@@ -19,12 +19,12 @@ from moto.events.models import EventPattern
 
 import config
 from lambdas.aws.releases_table import ReleasesTable
-from lambdas.dependencies import Clock, Wiring
+from lambdas.dependencies import Clock, Dependencies
 from lambdas.handler import Handler
 from lambdas.release.catalog import MIGRATION
 from lambdas.release.history import DeploymentRecord
 from simulator.ecs.backend import installed, live_ecs
-from simulator.ecs.context import EcsWorld
+from simulator.ecs.context import EcsContext
 from simulator.ecs.ecr import push_image
 from simulator.ecs.images import HEALTHY, ImageBehavior, ScanResult
 from simulator.ecs.operations import EcsOperations
@@ -70,7 +70,7 @@ LOGS = LogSink()
 """One for the process: powertools keeps a logger's stream for as long as the process lives."""
 
 
-class World:
+class SimulatedEnvironment:
     """An environment with its services.
 
     Parameters
@@ -94,7 +94,7 @@ class World:
     beside
         The first environment of the account, which has been entered: this one is another in the same account, with its
         clock, its repository and its quotas.
-    wiring
+    dependencies
         Makes the gateways of a function: other ones let a test break them.
     """
 
@@ -110,19 +110,19 @@ class World:
         recovery: bool = True,
         circuit_breaker: bool = True,
         quotas: Sequence[Quota] = (),
-        beside: World | None = None,
-        wiring: Callable[[Mapping[str, str], Clock], Wiring] = Wiring,
+        beside: SimulatedEnvironment | None = None,
+        dependencies: Callable[[Mapping[str, str], Clock], Dependencies] = Dependencies,
     ) -> None:
         self.settings = settings or config.load("dev")
         self.identity = self.settings.identity
         self._beside = beside
-        self._wiring = wiring
+        self._dependencies = dependencies
         self.aws: SimulatedAws = (
             beside.aws
             if beside
             else SimulatedAws(pace=pace, pace_limit_seconds=pace_limit_seconds, seed=seed, quotas=quotas)
         )
-        self.ecs_world: EcsWorld = beside.ecs_world if beside else EcsWorld(self.aws.clock)
+        self.ecs_world: EcsContext = beside.ecs_world if beside else EcsContext(self.aws.clock)
         self.platform = Platform(
             self.aws.client, self.settings, services, migration, circuit_breaker, creates_repository=beside is None
         )
@@ -325,7 +325,7 @@ class World:
         for step in STEPS:
             environment = step.environment(self.identity, self.settings.policies)
             self.aws.functions[step.function_name(self.identity)] = Function(
-                handler=_lambda_of(step, self._wiring(environment, self.aws.clock)),
+                handler=_lambda_of(step, self._dependencies(environment, self.aws.clock)),
                 timeout_seconds=step.timeout_seconds,
                 environment=environment,
             )
@@ -369,10 +369,10 @@ class _DriverTable(ReleasesTable):
         return self._client
 
 
-def _lambda_of(step: Step, wiring: Wiring) -> Callable[[dict[str, Any], Any], object]:
+def _lambda_of(step: Step, dependencies: Dependencies) -> Callable[[dict[str, Any], Any], object]:
     module = importlib.import_module(f"lambdas.handlers.{step.handler}")
     handler: Handler = module.handler
-    return lambda event, context: handler.run(event, context, wiring, LOGS)  # type: ignore[arg-type]  # a sink is enough
+    return lambda event, context: handler.run(event, context, dependencies, LOGS)  # type: ignore[arg-type]  # a sink is enough
 
 
 def _adapted(definition: dict[str, Any], settings: config.EnvironmentConfig) -> dict[str, Any]:

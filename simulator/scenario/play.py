@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from lambdas.release.task_definition import READ_ONLY
 from simulator.engine.runs import Run
 from simulator.environment.invariant import examine
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.scenario.reader import FOLDER, PREVIOUS, Answer, Scenario, ScenarioError, Step, read_scenario
 from simulator.scenario.result import (
     ScenarioResult,
@@ -43,7 +43,7 @@ INFRASTRUCTURE_SECONDS = 1800.0
 class Viewer(Protocol):
     """Somebody who watches a scenario."""
 
-    def begin(self, scenario: Scenario, world: World) -> None:
+    def begin(self, scenario: Scenario, simulated: SimulatedEnvironment) -> None:
         """The world stands; nothing has happened yet."""
 
     def phase(self, steps: Sequence[Step]) -> None:
@@ -59,7 +59,7 @@ class Viewer(Protocol):
 class _Nobody:
     """Nobody watches."""
 
-    def begin(self, scenario: Scenario, world: World) -> None:
+    def begin(self, scenario: Scenario, simulated: SimulatedEnvironment) -> None:
         pass
 
     def phase(self, steps: Sequence[Step]) -> None:
@@ -92,7 +92,7 @@ def run_scenario(
         The file cannot be used.
     """
     scenario = source if isinstance(source, Scenario) else read_scenario(source)
-    world = World(
+    simulated = SimulatedEnvironment(
         services=scenario.services,
         migration=scenario.migration,
         settings=scenario.settings,
@@ -102,8 +102,8 @@ def run_scenario(
         recovery=scenario.recovery,
         circuit_breaker=scenario.circuit_breaker,
     )
-    with world:
-        play = Play(scenario, world, viewer)
+    with simulated:
+        play = Play(scenario, simulated, viewer)
         play.begin()
         play.go_on(scenario.steps)
         return play.result()
@@ -112,9 +112,9 @@ def run_scenario(
 class Play:
     """One run of a scenario in a world that stands: :meth:`begin`, then :meth:`go_on` as often as one likes."""
 
-    def __init__(self, scenario: Scenario, world: World, viewer: Viewer | None = None) -> None:
-        self.scenario, self.world, self.viewer = scenario, world, viewer or _Nobody()
-        self.clock = world.aws.clock
+    def __init__(self, scenario: Scenario, simulated: SimulatedEnvironment, viewer: Viewer | None = None) -> None:
+        self.scenario, self.simulated, self.viewer = scenario, simulated, viewer or _Nobody()
+        self.clock = simulated.aws.clock
         self.began_at = self.clock.now()
         self.runs: dict[str, Run] = {}
         self.answers: dict[str, Answer] = {}
@@ -122,7 +122,7 @@ class Play:
     def begin(self) -> None:
         """Push the images."""
         for image in self.scenario.images:
-            self.world.push(
+            self.simulated.push(
                 image.tag,
                 image.behavior,
                 per_service=image.per_service,
@@ -130,9 +130,9 @@ class Play:
                 index=image.index,
                 scan=image.scan,
             )
-        self.viewer.begin(self.scenario, self.world)
-        self.world.aws.subscribe(self._answer_questions)
-        self.world.aws.subscribe(self.viewer.event)
+        self.viewer.begin(self.scenario, self.simulated)
+        self.simulated.aws.subscribe(self._answer_questions)
+        self.simulated.aws.subscribe(self.viewer.event)
 
     def go_on(self, steps: Sequence[Step]) -> None:
         """Play these steps until the world is at rest."""
@@ -140,7 +140,7 @@ class Play:
             self._play(phase)
 
     def _play(self, phase: Sequence[Step]) -> None:
-        known = len(self.world.aws.runs)
+        known = len(self.simulated.aws.runs)
         self.viewer.phase(phase)
         for at, step in self._times(phase):
             self.clock.sleep(at - self.clock.now())
@@ -148,8 +148,8 @@ class Play:
                 self._deploy_infrastructure(step)
             else:
                 self._start(step)
-        self.world.settle()
-        self.viewer.rest(self.world.aws.runs[known:])
+        self.simulated.settle()
+        self.viewer.rest(self.simulated.aws.runs[known:])
 
     def _times(self, phase: Sequence[Step]) -> list[tuple[float, Step]]:
         """Say when each step of a phase begins (unix seconds), in the order in which they do."""
@@ -167,11 +167,11 @@ class Play:
 
     def _start(self, step: Step) -> None:
         for fault in step.faults:
-            self.world.aws.faults.add(fault)
+            self.simulated.aws.faults.add(fault)
         if step.answer is not None:
             self.answers[step.name] = step.answer
         try:
-            run = self.world.start(self._request(step), step.name, stop=step.stop)
+            run = self.simulated.start(self._request(step), step.name, stop=step.stop)
         except ClientError as error:
             raise ScenarioError(f"{self.scenario.file}: {step.name}: {error}; give another input") from error
         self.runs[step.name] = run
@@ -185,7 +185,7 @@ class Play:
             return {"action": "deploy", "imageTag": step.what, "requestedBy": "scenario", **step.request}
         request = {"action": "rollback", "requestedBy": "scenario", **step.request}
         if step.what != PREVIOUS:
-            records = {each["execution"]: each["release"] for each in self.world.snapshot().history}
+            records = {each["execution"]: each["release"] for each in self.simulated.snapshot().history}
             request["releaseId"] = records.get(step.what) or f"none-of-{step.what}"
         return request
 
@@ -199,8 +199,8 @@ class Play:
         self.clock.call_at(at, lambda: self._reply(run, answer), name=f"answer to {run.name}")
 
     def _reply(self, run: Run, answer: Answer) -> None:
-        client = self.world.aws.client("stepfunctions")
-        token = self.world.table.approval_token(run.arn)
+        client = self.simulated.aws.client("stepfunctions")
+        token = self.simulated.table.approval_token(run.arn)
         if answer.approves:
             client.send_task_success(taskToken=token, output='{"approvedBy": "person:scenario"}')
         else:
@@ -208,8 +208,8 @@ class Play:
 
     def _deploy_infrastructure(self, step: Step) -> None:
         """Do what ``cdk deploy`` does to a service, or what somebody does past Stepship (``image``)."""
-        what, ecs = step.what, self.world.aws.client("ecs")
-        cluster = self.world.platform.cluster
+        what, ecs = step.what, self.simulated.aws.client("ecs")
+        cluster = self.simulated.platform.cluster
         name = f"{cluster}-{what['service']}"
         service = ecs.describe_services(cluster=cluster, services=[name])["services"][0]
         update: dict[str, Any] = {}
@@ -223,14 +223,14 @@ class Play:
 
     def _register(self, arn: str, what: Mapping[str, Any]) -> str:
         """Register the next revision; its image is that of the SSM parameter, as the service stacks read it."""
-        ecs, found = self.world.aws.client("ecs"), self.world.parameters()
+        ecs, found = self.simulated.aws.client("ecs"), self.simulated.parameters()
         answer = ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"])
         copied = {key: value for key, value in answer["taskDefinition"].items() if key not in READ_ONLY}
-        pinned = found.get(self.world.identity.images_path + what["service"])
+        pinned = found.get(self.simulated.identity.images_path + what["service"])
         if "image" in what:
             pinned = self._image(what["image"])
         for container in copied["containerDefinitions"]:
-            if container["name"] == self.world.platform.container(what["service"]) and pinned:
+            if container["name"] == self.simulated.platform.container(what["service"]) and pinned:
                 container["image"] = pinned
         if "memory" in what:
             copied["memory"] = str(what["memory"])
@@ -238,14 +238,14 @@ class Play:
         return str(registered["taskDefinition"]["taskDefinitionArn"])
 
     def _image(self, tag: str) -> str:
-        repository = self.world.platform.repository
-        found = self.world.aws.client("ecr").describe_repositories(repositoryNames=[repository])["repositories"][0]
-        digest = next(digest for digest, name in self.world.tags.items() if name == tag)
+        repository = self.simulated.platform.repository
+        found = self.simulated.aws.client("ecr").describe_repositories(repositoryNames=[repository])["repositories"][0]
+        digest = next(digest for digest, name in self.simulated.tags.items() if name == tag)
         return f"{found['repositoryUri']}@{digest}"
 
     def _wait_until_steady(self, step: Step) -> None:
         until = self.clock.now() + INFRASTRUCTURE_SECONDS
-        while any(each["rolloutState"] != "COMPLETED" for each in self.world.snapshot().services.values()):
+        while any(each["rolloutState"] != "COMPLETED" for each in self.simulated.snapshot().services.values()):
             if self.clock.now() > until:
                 raise ScenarioError(
                     f"{self.scenario.file}: {step.name} leaves a service that never gets steady; "
@@ -255,39 +255,39 @@ class Play:
 
     def result(self) -> ScenarioResult:
         """Look at the world at rest, and compare it with what the scenario expects."""
-        world, runs = self.world.snapshot(), tuple(self.world.aws.runs)
-        examination = examine(world, runs)
+        simulated, runs = self.simulated.snapshot(), tuple(self.simulated.aws.runs)
+        examination = examine(simulated, runs)
         mismatches = [
             mismatch
             for step in self.scenario.steps
             if step.name in self.runs
             for mismatch in deployment_mismatches(step.expect, self.runs[step.name])
         ]
-        mismatches += [f"a fault never hit: {fault}" for fault in self.world.aws.faults.pending]
-        tags = {name: self.world.tag_of(service["image"]) for name, service in world.services.items()}
+        mismatches += [f"a fault never hit: {fault}" for fault in self.simulated.aws.faults.pending]
+        tags = {name: self.simulated.tag_of(service["image"]) for name, service in simulated.services.items()}
         mismatches += world_mismatches(
-            self.scenario.expect, world, examination, tags, dict(self._memory(world.services))
+            self.scenario.expect, simulated, examination, tags, dict(self._memory(simulated.services))
         )
-        calls = self.world.aws.calls
+        calls = self.simulated.aws.calls
         return ScenarioResult(
             document={
                 "description": self.scenario.description,
                 "deployments": [deployment_document(run, calls) for run in runs],
-                "world": world_document(world),
+                "world": world_document(simulated),
                 "violations": list(examination.violations),
                 "personNeeded": [*examination.person_needed, *examination.excused],
                 "mismatches": mismatches,
                 "virtualSeconds": round(self.clock.now() - self.began_at, 3),
             },
             runs=runs,
-            world=world,
+            simulated=simulated,
             examination=examination,
-            records=self.world.records(),
+            records=self.simulated.records(),
             mismatches=tuple(mismatches),
         )
 
     def _memory(self, services: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, int]]:
-        ecs = self.world.aws.client("ecs")
+        ecs = self.simulated.aws.client("ecs")
         for name, service in services.items():
             found = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
             yield name, int(re.sub(r"\D", "", found["memory"]))

@@ -36,7 +36,7 @@ class ScenarioResult:
 
     document: Mapping[str, Any]
     runs: tuple[Run, ...]
-    world: Snapshot
+    simulated: Snapshot
     examination: Examination
     records: Mapping[str, DeploymentRecord]
     mismatches: tuple[str, ...]
@@ -74,13 +74,13 @@ def deployment_document(run: Run, calls: CallLog) -> dict[str, Any]:
     }
 
 
-def world_document(world: Snapshot) -> dict[str, Any]:
+def world_document(simulated: Snapshot) -> dict[str, Any]:
     """Describe the world at the end."""
     return {
-        "services": {name: dict(service) for name, service in world.services.items()},
-        "parameters": dict(world.parameters),
-        "lock": world.lock,
-        "history": [encode(dict(record)) for record in world.history],
+        "services": {name: dict(service) for name, service in simulated.services.items()},
+        "parameters": dict(simulated.parameters),
+        "lock": simulated.lock,
+        "history": [encode(dict(record)) for record in simulated.history],
     }
 
 
@@ -119,7 +119,7 @@ def deployment_mismatches(expect: Mapping[str, Any], run: Run) -> Iterable[str]:
 
 def world_mismatches(
     expect: Mapping[str, Any],
-    world: Snapshot,
+    simulated: Snapshot,
     examination: Examination,
     tags: Mapping[str, str],
     memory: Mapping[str, int],
@@ -140,10 +140,10 @@ def world_mismatches(
         for name, value in expected.items():
             if found.get(name) != value:
                 yield f"{name}: {what} is {found.get(name)}, not {value}"
-    tag = world.parameters.get(world.tag_parameter)
+    tag = simulated.parameters.get(simulated.tag_parameter)
     if "tag" in expect and tag != expect["tag"]:
-        yield f"{world.tag_parameter} is {tag}, not {expect['tag']}"
-    outcomes = [str(record["outcome"]) for record in world.history]
+        yield f"{simulated.tag_parameter} is {tag}, not {expect['tag']}"
+    outcomes = [str(record["outcome"]) for record in simulated.history]
     if "history" in expect and outcomes != expect["history"]:
         yield f"the history is {', '.join(outcomes)}, not {', '.join(expect['history'])}"
     yield from _violation_mismatches(expect.get("violations", ()), examination.violations)

@@ -16,7 +16,7 @@ from stacks.environment_stack import EnvironmentStack
 from statemachine.iam import Grant
 
 TIMEOUT = cdk.Duration.seconds(15)
-"""Longer than their calls may take together (workload/functions/wiring.py), shorter than the API's 30 s."""
+"""Longer than their calls may take together (workload/functions/dependencies.py), shorter than the API's 30 s."""
 
 
 class LambdaStack(EnvironmentStack):

@@ -37,7 +37,7 @@ class SearchServiceStack(EnvironmentStack):
     (minimum healthy 0 %, maximum 100 %): a deploy, or a task that fails, means some seconds to minutes without
     search. Writes wait in their queue meanwhile, and queries are answered with 503.
 
-    It takes no part in code deployments and publishes no registry parameter: what runs is somebody else's release.
+    It takes no part in code deployments and publishes no catalog parameter: what runs is somebody else's release.
     An upgrade is another ``[search] image`` in the config and an infrastructure deploy.
 
     Parameters

@@ -75,5 +75,5 @@ class DeploymentCoordinatorStack(EnvironmentStack):
                 f"Service-{name}",
                 parameter_name=f"{settings.identity.services_path}{name}",
                 description=f"Registers {name} for deployments",
-                string_value=json.dumps(service.registry_entry(), sort_keys=True),
+                string_value=json.dumps(service.catalog_entry(), sort_keys=True),
             )

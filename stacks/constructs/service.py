@@ -23,7 +23,7 @@ COOLDOWN = cdk.Duration.seconds(60)
 
 
 class Service(Construct):
-    """A Fargate service, its task definitions, its autoscaling and its registry parameter.
+    """A Fargate service, its task definitions, its autoscaling and its catalog parameter.
 
     Parameters
     ----------

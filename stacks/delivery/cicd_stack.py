@@ -26,7 +26,7 @@ from stacks.delivery.pipeline_plan import SCANS, PipelineStage, plan
 from stacks.deployer_grants import BOOTSTRAP_ROLES, assume_cdk_roles, hold_lock
 from stacks.environment_stack import EnvironmentStack
 from statemachine.iam import Grant
-from statemachine.permissions import World
+from statemachine.permissions import Resources
 from statemachine.steps import machine_name
 
 ASSEMBLY = "Assembly"
@@ -117,7 +117,7 @@ class CicdStack(EnvironmentStack):
     def _code_grants(self) -> list[Grant]:
         return [
             Grant(("states:StartExecution", "states:DescribeStateMachine"), (self._machine_arn,)),
-            World(self, self.settings).read_executions(),
+            Resources(self, self.settings).read_executions(),
         ]
 
     # Stages.

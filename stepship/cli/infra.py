@@ -91,12 +91,12 @@ def infra_deploy(
 
     Exit code: 0 when every stack is as it should be, 2 wrong usage, 130 after Ctrl-C, 1 anything else.
     """
-    from stepship.commands.infra_deploy import InfraWish, deploy  # noqa: PLC0415 (--help does not wait for it)
+    from stepship.commands.infra_deploy import InfraRequest, deploy  # noqa: PLC0415 (--help does not wait for it)
     from stepship.infra.tools import app_options  # noqa: PLC0415 (the same)
 
     def run(session: Session) -> int:
         options = app_options(cdk_context or (), assembly)
-        return deploy(session, InfraWish(stage, options, tuple(recreate or ()), tuple(skip or ()), concurrency))
+        return deploy(session, InfraRequest(stage, options, tuple(recreate or ()), tuple(skip or ()), concurrency))
 
     run_command(context, environment, application, as_json, run)
 

@@ -89,9 +89,9 @@ def deploy(
 
     Exit code: 0 deployed or nothing to do, 2 rejected, 3 rolled back, 4 rollback failed, 5 superseded, 1 anything else.
     """
-    from stepship.commands.deploy import DeployWish, Following, deploy  # noqa: PLC0415 (--help does not wait for it)
+    from stepship.commands.deploy import DeployRequest, Following, deploy  # noqa: PLC0415 (--help does not wait for it)
 
-    wish = DeployWish(tag, digest, services or (), not no_migration, force, reason, requested_by, override_freeze)
+    wish = DeployRequest(tag, digest, services or (), not no_migration, force, reason, requested_by, override_freeze)
     following = Following(run_id, not no_wait, seconds(timeout))
     run_command(context, environment, application, as_json, lambda session: deploy(session, wish, following))
 
@@ -202,10 +202,10 @@ def plan(
 
     Exit code: 0 when it could go ahead or there is nothing to do, 2 when it would be rejected, 1 anything else.
     """
-    from stepship.commands.deploy import DeployWish  # noqa: PLC0415 (--help does not wait for it)
+    from stepship.commands.deploy import DeployRequest  # noqa: PLC0415 (--help does not wait for it)
     from stepship.commands.plan import plan  # noqa: PLC0415 (the same)
 
-    wish = DeployWish(tag, digest, services or (), not no_migration, force)
+    wish = DeployRequest(tag, digest, services or (), not no_migration, force)
     run_command(context, environment, application, as_json, lambda session: plan(session, wish, show_all=everything))
 
 

@@ -39,7 +39,7 @@ class Following:
 
 
 @dataclass(frozen=True)
-class DeployWish:
+class DeployRequest:
     """What to deploy; the fields are those of the execution input."""
 
     tag: str | None
@@ -66,7 +66,7 @@ class DeployWish:
         }
 
 
-def deploy(session: Session, wish: DeployWish, following: Following) -> int:
+def deploy(session: Session, wish: DeployRequest, following: Following) -> int:
     """Deploy; returns the exit code."""
     if not wish.tag and not wish.digest:
         raise wrong_usage("give the TAG to deploy, or --digest")

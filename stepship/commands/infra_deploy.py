@@ -33,7 +33,7 @@ EXAMPLE_OWNER = "your--organisation"
 
 
 @dataclass(frozen=True)
-class InfraWish:
+class InfraRequest:
     """What was asked for.
 
     Attributes
@@ -66,7 +66,7 @@ class InfraWish:
         return [word for option, value in given if value for word in (option, value)]
 
 
-def deploy(session: Session, wish: InfraWish, tools: Tools | None = None) -> int:
+def deploy(session: Session, wish: InfraRequest, tools: Tools | None = None) -> int:
     """Deploy; returns 0 when every stack is as it should be, 130 when it was interrupted, else 1.
 
     Raises
@@ -111,7 +111,7 @@ class Deployer(StackWork):
         return Outcome.NO_CHANGE if any(NO_CHANGES in line for line in hear.lines) else Outcome.DEPLOYED
 
 
-def _allowed(found: Layout, wish: InfraWish) -> Allowed:
+def _allowed(found: Layout, wish: InfraRequest) -> Allowed:
     parts = {step.part for step in found.steps}
     for option, given in (("--recreate", wish.recreate), ("--skip", [each.partition("/")[0] for each in wish.skip])):
         if unknown := sorted(set(given) - parts):
@@ -121,7 +121,7 @@ def _allowed(found: Layout, wish: InfraWish) -> Allowed:
     return Allowed(found.settings.is_production, frozenset(wish.recreate), wish.skip)
 
 
-def _check_repository(session: Session, found: Layout, stages: Sequence[StackStage], wish: InfraWish) -> None:
+def _check_repository(session: Session, found: Layout, stages: Sequence[StackStage], wish: InfraRequest) -> None:
     """Check that a pipeline that would be deployed has a repository to fetch."""
     repository = found.settings.pipeline.repository
     sections = {parts()[step.part].section for stage in stages for step in stage.steps}
@@ -152,7 +152,7 @@ def _stands(step: Step, cloudformation: CloudFormation) -> bool:
     return facts is not None and verdict(facts.status, step.part, production=False).remedy != Remedy.DELETE
 
 
-def _tell(session: Session, wish: InfraWish, found: Layout, rollout: Rollout, tools: Tools) -> int:
+def _tell(session: Session, wish: InfraRequest, found: Layout, rollout: Rollout, tools: Tools) -> int:
     results, output, stages = rollout.results, session.output, found.only(wish.stage)
     off: tuple[Step, ...] = ()
     done = [each for each in results.values() if each.outcome in (Outcome.DEPLOYED, Outcome.NO_CHANGE)]

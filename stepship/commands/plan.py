@@ -9,7 +9,7 @@ from rich.text import Text
 
 from lambdas.release.history import Outcome
 from lambdas.release.preflight import Result
-from stepship.commands.deploy import DeployWish
+from stepship.commands.deploy import DeployRequest
 from stepship.environment.tags import Tags, read_tags
 from stepship.errors import wrong_usage
 from stepship.executions.names import names
@@ -29,7 +29,7 @@ STYLES = {Result.NG: "bold red", Result.SKIP: "yellow", Result.OK: "green"}
 ORDER = (Result.NG, Result.SKIP, Result.OK)
 
 
-def plan(session: Session, wish: DeployWish, *, show_all: bool) -> int:
+def plan(session: Session, wish: DeployRequest, *, show_all: bool) -> int:
     """Start a dry run and show its plan; returns the exit code.
 
     Parameters

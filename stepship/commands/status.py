@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from lambdas.release.catalog import parse_registry
+from lambdas.release.catalog import parse_catalog
 from lambdas.release.codec import encode
 from lambdas.release.gates import Freeze, StoppedLine
 from lambdas.release.history import Release, timestamp
@@ -57,7 +57,7 @@ def status(session: Session) -> int:
 def read_status(session: Session) -> Status:
     """Read everything; nothing is written."""
     identity, now = session.target.identity, session.host.now()
-    registered = parse_registry(session.parameters.below(identity.services_path)).services
+    registered = parse_catalog(session.parameters.below(identity.services_path)).services
     facts = session.ecs.services(registered)
     definitions = {name: session.ecs.task_definition(each.task_definition) for name, each in facts.items()}
     values = session.parameters.get(

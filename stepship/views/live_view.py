@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simulator.engine.runs import Run
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.scenario.play import Scenario, ScenarioResult, Step
 from statemachine.events import Event, EventKind
 from stepship.views.progress import END_STATES, Progress
@@ -40,7 +40,7 @@ class LiveView:
         self._deadline_at = time.monotonic() + deadline_seconds
         self._began_at = time.monotonic()
         self._progress: dict[str, Progress] = {}
-        self._world: World | None = None
+        self._world: SimulatedEnvironment | None = None
         self._live: Live | None = None
         self._number, self._steps = 0, 0
         self._names = 0
@@ -48,9 +48,9 @@ class LiveView:
 
     # --- a scenario's viewer
 
-    def begin(self, scenario: Scenario, world: World) -> None:
+    def begin(self, scenario: Scenario, simulated: SimulatedEnvironment) -> None:
         """Take note of the world."""
-        self._world, self._steps = world, len(scenario.steps)
+        self._world, self._steps = simulated, len(scenario.steps)
 
     def phase(self, steps: Sequence[Step]) -> None:
         """Say what begins."""

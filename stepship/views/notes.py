@@ -151,7 +151,7 @@ _READERS: dict[str, Callable[[Json], str]] = {
     "Roll back": _roll_back,
     "Check rollback": _check_rollback,
     "Record failure": _record_failure,
-    "Release lock": _release_lock,
+    "Record outcome": _release_lock,
 }
 
 _VERDICTS = {

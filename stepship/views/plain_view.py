@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from simulator.engine.runs import Run
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.scenario.play import Scenario, ScenarioResult, Step
 from statemachine.events import Event, EventKind
 from stepship.views.durations import clock
@@ -28,12 +28,12 @@ class PlainView:
         self._write = write
         self._began_at = time.monotonic()
         self._progress: dict[str, Progress] = {}
-        self._world: World | None = None
+        self._world: SimulatedEnvironment | None = None
         self._number, self._steps = 0, 0
 
-    def begin(self, scenario: Scenario, world: World) -> None:
+    def begin(self, scenario: Scenario, simulated: SimulatedEnvironment) -> None:
         """Take note of the world."""
-        self._world, self._steps = world, len(scenario.steps)
+        self._world, self._steps = simulated, len(scenario.steps)
 
     def phase(self, steps: Sequence[Step]) -> None:
         """Say what begins."""

@@ -10,7 +10,7 @@ from typing import Any
 from lambdas.release.history import DeploymentRecord, Outcome, parse_timestamp
 from simulator.engine.runs import Run
 from simulator.environment.invariant import outcome_of
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.scenario.reader import Step
 from simulator.scenario.result import report_of
 from stepship.views.durations import duration
@@ -44,14 +44,14 @@ class ServiceLine:
     state: str
 
 
-def service_lines(world: World) -> list[ServiceLine]:
+def service_lines(simulated: SimulatedEnvironment) -> list[ServiceLine]:
     """Look at the services without an AWS call, in the order in which the world names them."""
-    seen, prefix = world.live.snapshot(world.platform.cluster), f"{world.platform.cluster}-"
+    seen, prefix = simulated.live.snapshot(simulated.platform.cluster), f"{simulated.platform.cluster}-"
     lines = []
-    for service in world.platform.services:
+    for service in simulated.platform.services:
         each = seen[prefix + service.name]
         versions = tuple(
-            (_tag(world, service.name, arn), arn.rpartition(":")[2], running, desired)
+            (_tag(simulated, service.name, arn), arn.rpartition(":")[2], running, desired)
             for status, arn, running, desired in reversed(each.deployments)
             if status == "PRIMARY" or running or desired
         )
@@ -106,10 +106,10 @@ def totals(executions: int, calls: int, virtual_seconds: float, real_seconds: fl
     )
 
 
-def _tag(world: World, service: str, arn: str) -> str:
-    definition = world.live.task_definitions.describe(arn)
-    name = world.platform.container(service)
-    return world.tag_of(next(each["image"] for each in definition["containerDefinitions"] if each["name"] == name))
+def _tag(simulated: SimulatedEnvironment, service: str, arn: str) -> str:
+    definition = simulated.live.task_definitions.describe(arn)
+    name = simulated.platform.container(service)
+    return simulated.tag_of(next(each["image"] for each in definition["containerDefinitions"] if each["name"] == name))
 
 
 def _recovered(run: Run, runs: Sequence[Run]) -> Iterator[str]:

@@ -340,7 +340,7 @@ def test_every_rule_has_an_example_that_it_allows() -> None:
 def test_own_services_are_read(tmp_path: Path) -> None:
     assert problems(tmp_path, DEV + SERVICES) == []
     services = config.load("dev", tmp_path).services
-    assert services["api"].registry_entry() == {
+    assert services["api"].catalog_entry() == {
         "cluster": "v3-backend-dev",
         "service": "v3-backend-dev-api",
         "family": "v3-backend-dev-api",
@@ -348,7 +348,7 @@ def test_own_services_are_read(tmp_path: Path) -> None:
         "repository": "v3-backend",
         "wave": 1,
     }
-    assert services["migration"].registry_entry()["kind"] == "migration"
+    assert services["migration"].catalog_entry()["kind"] == "migration"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 
 import config
 from simulator.ecs.images import ImageBehavior
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from stepship.executions.outcomes import EXIT_CODES
 from tests.stepship.conftest import Desk
 
@@ -23,24 +23,24 @@ BLOCK = re.compile(r"(?:<!-- world: (\w+) -->\n)?```console\n(.*?)```\n", re.DOT
 CRASH = ImageBehavior(outcome="crash", exit_code=1, logs=("starting worker v3", "KeyError: 'QUEUE_URL'"))
 
 
-def usual() -> World:
-    return World()
+def usual() -> SimulatedEnvironment:
+    return SimulatedEnvironment()
 
 
-def asking() -> World:
+def asking() -> SimulatedEnvironment:
     settings = config.load("dev")
-    return World(settings=replace(settings, approval=replace(settings.approval, required=True)))
+    return SimulatedEnvironment(settings=replace(settings, approval=replace(settings.approval, required=True)))
 
 
-def prepare(world: World, kind: str) -> None:
+def prepare(simulated: SimulatedEnvironment, kind: str) -> None:
     for tag in ("v1", "v2", "v4", "v5"):
-        world.push(tag)
-    world.push("v3", per_service={"worker": CRASH})
+        simulated.push(tag)
+    simulated.push("v3", per_service={"worker": CRASH})
     if kind == "usual":
-        world.run({"imageTag": "v1", "requestedBy": "github:octocat", "reason": "release 40"}, "gh-dev-41")
+        simulated.run({"imageTag": "v1", "requestedBy": "github:octocat", "reason": "release 40"}, "gh-dev-41")
         return
-    world.start({"imageTag": "v1", "requestedBy": "github:octocat", "reason": "release 40"}, "gh-dev-41")
-    world.aws.clock.sleep(90)
+    simulated.start({"imageTag": "v1", "requestedBy": "github:octocat", "reason": "release 40"}, "gh-dev-41")
+    simulated.aws.clock.sleep(90)
 
 
 def played(text: str) -> Iterator[tuple[str, str]]:
@@ -52,9 +52,9 @@ def played(text: str) -> Iterator[tuple[str, str]]:
             if wanted != kind:
                 stack.close()
                 kind = wanted
-                world = stack.enter_context(usual() if kind == "usual" else asking())
-                prepare(world, kind)
-                desk = Desk(world)
+                simulated = stack.enter_context(usual() if kind == "usual" else asking())
+                prepare(simulated, kind)
+                desk = Desk(simulated)
             lines = []
             for command in re.findall(r"^\$ (.*)$", block[2], re.MULTILINE):
                 typed = desk.type(*shlex.split(command)[1:])

@@ -92,6 +92,6 @@ def cloud(emulator: Emulator, now_and_later: tuple[Path, Path]) -> Cloud:
 
 
 @pytest.fixture(scope="session")
-def world(cloud: Cloud) -> Observer:
+def observer(cloud: Cloud) -> Observer:
     """Who looks at the environment."""
     return Observer(cloud)

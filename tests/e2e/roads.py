@@ -46,7 +46,7 @@ class Roads:
     """
 
     cloud: Cloud
-    world: Observer
+    observer: Observer
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     # The ways. Each returns the description of the execution that is looked at.
@@ -66,10 +66,14 @@ class Roads:
         """
         execution = self.cloud.start(imageTag=self._push(None))
         self._answer_until(execution, lambda: "Bake" in self.cloud.path(execution))
-        ecs, name, cluster = self.cloud.client("ecs"), self.world.names.service("scheduler"), self.world.names.cluster
+        ecs, name, cluster = (
+            self.cloud.client("ecs"),
+            self.observer.names.service("scheduler"),
+            self.observer.names.cluster,
+        )
         (task, *_) = ecs.list_tasks(cluster=cluster, serviceName=name)["taskArns"]
         ecs.stop_task(cluster=cluster, task=task)
-        self._deploy_more_memory("scheduler", self.world.services()["scheduler"]["taskDefinition"])
+        self._deploy_more_memory("scheduler", self.observer.services()["scheduler"]["taskDefinition"])
         return self.finish(execution)
 
     def migration_fails(self) -> Json:
@@ -117,7 +121,7 @@ class Roads:
 
     def crash_beside_infrastructure(self) -> Json:
         """Somebody changes a service's memory while a deployment rolls out; the way back keeps that."""
-        before = self.world.services()["api"]["taskDefinition"]
+        before = self.observer.services()["api"]["taskDefinition"]
         execution = self.cloud.start(imageTag=self._push({"worker": {"exit_code": 1}}))
         self._answer_until(execution, lambda: "Check rollout" in self.cloud.path(execution))
         self._deploy_more_memory("api", before)
@@ -132,7 +136,7 @@ class Roads:
 
     def repair(self) -> None:
         """Free the lock that an execution could not free, and put back what it could not put back."""
-        lock = self.world.table.read_lock()
+        lock = self.observer.table.read_lock()
         if lock.holder:
             self.let_the_lease_end()
         if lock.journal:
@@ -142,7 +146,7 @@ class Roads:
     def let_the_lease_end(self) -> None:
         """End the lease of the lock's holder now: the functions' clock is real, and the lease a minute."""
         self.cloud.client("dynamodb").update_item(
-            TableName=self.world.table.table,
+            TableName=self.observer.table.table,
             Key=LOCK_KEY,
             UpdateExpression="SET leaseExpiresAt = :now",
             ExpressionAttributeValues={":now": {"N": "0"}},
@@ -193,12 +197,12 @@ class Roads:
 
     def _deploy_more_memory(self, service: str, task_definition: str) -> None:
         """Do as ``cdk deploy`` does: a revision with the same image and another size, and the service on it."""
-        ecs, name = self.cloud.client("ecs"), self.world.names.service(service)
-        before = self.world.task_definition(task_definition)
+        ecs, name = self.cloud.client("ecs"), self.observer.names.service(service)
+        before = self.observer.task_definition(task_definition)
         accepted = ecs.meta.service_model.operation_model("RegisterTaskDefinition").input_shape.members
         more = {**{key: each for key, each in before.items() if key in accepted}, "memory": MORE_MEMORY}
         registered = ecs.register_task_definition(**more)["taskDefinition"]["taskDefinitionArn"]
-        ecs.update_service(cluster=self.world.names.cluster, service=name, taskDefinition=registered)
+        ecs.update_service(cluster=self.observer.names.cluster, service=name, taskDefinition=registered)
 
     def _deploy(self, behavior: Behavior | None, **request: Any) -> Json:
         return self.finish(self.cloud.start(imageTag=self._push(behavior), **request))
@@ -230,7 +234,7 @@ class Roads:
 
         def look() -> bool | None:
             nonlocal answered
-            token = None if answered else self.world.table.approval_token(execution)
+            token = None if answered else self.observer.table.approval_token(execution)
             if token:
                 answered = True
                 self._approve(token)
@@ -240,7 +244,7 @@ class Roads:
 
     def _asks(self, execution: str) -> bool | None:
         """Whether the execution waits for an answer; False when it ended before, None when it is on its way."""
-        if self.world.table.approval_token(execution):
+        if self.observer.table.approval_token(execution):
             return True
         return None if self.cloud.describe(execution)["status"] == "RUNNING" else False
 

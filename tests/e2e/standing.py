@@ -49,9 +49,9 @@ def ask(
         connection.close()
 
 
-def the_services_run(cloud: Cloud, world: Observer) -> None:
+def the_services_run(cloud: Cloud, observer: Observer) -> None:
     """The services run."""
-    ecs, names = cloud.client("ecs"), world.names
+    ecs, names = cloud.client("ecs"), observer.names
     services = [names.service(name) for name in (*SERVICES, "search")]
 
     def steady() -> list[Json] | None:
@@ -62,10 +62,10 @@ def the_services_run(cloud: Cloud, world: Observer) -> None:
     assert {each["serviceName"] for each in found} == set(services)
 
 
-def the_search_server_has_its_files_and_its_key(cloud: Cloud, world: Observer) -> None:
+def the_search_server_has_its_files_and_its_key(cloud: Cloud, observer: Observer) -> None:
     """The search server has its files and its key."""
-    names = world.names
-    task = world.task_definition(names.service("search"))
+    names = observer.names
+    task = observer.task_definition(names.service("search"))
     (container,), (volume,) = task["containerDefinitions"], task["volumes"]
     assert container["image"] == cloud.settings.search.image == parameter(cloud, names.search_image)
     (mounted,) = container["mountPoints"]
@@ -87,33 +87,33 @@ def the_search_server_has_its_files_and_its_key(cloud: Cloud, world: Observer) -
     assert (secret["Name"], len(secret["SecretString"])) == (names.search_key, 48)
 
 
-def the_database_lets_its_migration_in(cloud: Cloud, world: Observer) -> None:
+def the_database_lets_its_migration_in(cloud: Cloud, observer: Observer) -> None:
     """The database lets its migration in."""
-    names = world.names
+    names = observer.names
     (cluster,) = cloud.client("rds").describe_db_clusters(DBClusterIdentifier=names.cluster)["DBClusters"]
     assert cluster["StorageEncrypted"] is True
     assert (cluster["Status"], len(cluster["DBClusterMembers"])) == ("available", 1 + cloud.settings.aurora.readers)
     assert cluster["MasterUserSecret"]["SecretArn"] == parameter(cloud, names.database_secret_arn)
-    (container,) = world.task_definition(names.service("migration"))["containerDefinitions"]
+    (container,) = observer.task_definition(names.service("migration"))["containerDefinitions"]
     told = {each["name"]: each["value"] for each in container["environment"]}
     assert (told["DATABASE_HOST"], told["DATABASE_NAME"]) == (cluster["Endpoint"], names.database_name)
     secrets = {each["name"]: each["valueFrom"] for each in container["secrets"]}
     assert secrets["DATABASE_PASSWORD"].startswith(cluster["MasterUserSecret"]["SecretArn"])
 
 
-def the_table_is_paid_by_the_request_and_can_be_restored(cloud: Cloud, world: Observer) -> None:
+def the_table_is_paid_by_the_request_and_can_be_restored(cloud: Cloud, observer: Observer) -> None:
     """The table is paid by the request and can be restored."""
-    dynamodb, name = cloud.client("dynamodb"), world.names.application_table
+    dynamodb, name = cloud.client("dynamodb"), observer.names.application_table
     table = dynamodb.describe_table(TableName=name)["Table"]
-    assert table["TableArn"] == parameter(cloud, world.names.application_table_arn)
+    assert table["TableArn"] == parameter(cloud, observer.names.application_table_arn)
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
 
 
-def the_functions_answer_behind_the_http_api(cloud: Cloud, world: Observer) -> None:
+def the_functions_answer_behind_the_http_api(cloud: Cloud, observer: Observer) -> None:
     """The functions answer behind the http api."""
-    at = {"Host": urlsplit(parameter(cloud, world.names.http_api_url)).netloc}
+    at = {"Host": urlsplit(parameter(cloud, observer.names.http_api_url)).netloc}
     routes = cloud.client("apigatewayv2").get_routes(ApiId=at["Host"].partition(".")[0])["Items"]
     assert {each["RouteKey"] for each in routes} == {"GET /items/{id}", "PUT /items/{id}", "GET /search"}
     place = {"name": "Chez Max", "kind": "restaurant", "popularity": 7}
@@ -129,10 +129,10 @@ def the_functions_answer_behind_the_http_api(cloud: Cloud, world: Observer) -> N
     assert (status, json.loads(text)["error"]) == (400, "BadQuery")
 
 
-def a_written_item_is_on_its_way_to_the_search(cloud: Cloud, world: Observer) -> None:
+def a_written_item_is_on_its_way_to_the_search(cloud: Cloud, observer: Observer) -> None:
     """A written item is on its way to the search."""
     sqs = cloud.client("sqs")
-    queue = sqs.get_queue_url(QueueName=world.names.search_queue)["QueueUrl"]
+    queue = sqs.get_queue_url(QueueName=observer.names.search_queue)["QueueUrl"]
     counts = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
     assert int(counts["ApproximateNumberOfMessages"]) + int(counts["ApproximateNumberOfMessagesNotVisible"]) == 1
     (mapping,) = cloud.client("lambda").list_event_source_mappings(EventSourceArn=counts["QueueArn"])[
@@ -141,14 +141,14 @@ def a_written_item_is_on_its_way_to_the_search(cloud: Cloud, world: Observer) ->
     assert mapping["State"] == "Enabled"
 
 
-def the_page_is_served_from_its_bucket(cloud: Cloud, world: Observer) -> None:
+def the_page_is_served_from_its_bucket(cloud: Cloud, observer: Observer) -> None:
     """The page is served from its bucket."""
-    s3, bucket = cloud.client("s3"), parameter(cloud, world.names.site_bucket)
+    s3, bucket = cloud.client("s3"), parameter(cloud, observer.names.site_bucket)
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
     page = (ROOT / "frontend" / "site" / "index.html").read_bytes()
     s3.put_object(Bucket=bucket, Key="index.html", Body=page, ContentType="text/html")
-    host = str(urlsplit(parameter(cloud, world.names.site_url)).hostname)
+    host = str(urlsplit(parameter(cloud, observer.names.site_url)).hostname)
 
     secure = {"Host": host, "X-Forwarded-Proto": "https"}
 

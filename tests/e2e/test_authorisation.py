@@ -126,9 +126,9 @@ TAKEN = (
         also=("deploy_wave", "dynamodb:UpdateItem"),
     ),
     Taken("record_failure", "events:PutEvents", Roads.migration_fails, Shows.LOGGED),
-    Taken("release_lock", "dynamodb:PutItem", Roads.dry_run),
-    Taken("release_lock", "states:DescribeExecution", Roads.look_after_an_ended_one),
-    Taken("release_lock", "events:PutEvents", Roads.dry_run, Shows.LOGGED),
+    Taken("record_outcome", "dynamodb:PutItem", Roads.dry_run),
+    Taken("record_outcome", "states:DescribeExecution", Roads.look_after_an_ended_one),
+    Taken("record_outcome", "events:PutEvents", Roads.dry_run, Shows.LOGGED),
 )
 
 CHOSEN = [each for each in TAKEN if each.sample or os.environ.get("STEPSHIP_E2E_STATEMENTS") == "all"]
@@ -136,10 +136,10 @@ CHOSEN = [each for each in TAKEN if each.sample or os.environ.get("STEPSHIP_E2E_
 
 @pytest.fixture(scope="module")
 def roads(
-    emulator: Emulator, cloud: Cloud, world: Observer, workplace: Path, now_and_later: tuple[Path, Path]
+    emulator: Emulator, cloud: Cloud, observer: Observer, workplace: Path, now_and_later: tuple[Path, Path]
 ) -> Iterator[Roads]:
     """The account of the story's end, with IAM enforced."""
-    roads = Roads(cloud, world)
+    roads = Roads(cloud, observer)
     if not cloud.client("stepfunctions").list_state_machines()["stateMachines"]:
         synthesise(cloud, now_and_later[1], workplace / "alone")
         cloud.aws("iam", "create-service-linked-role", "--aws-service-name", "ecs.amazonaws.com")
@@ -160,7 +160,7 @@ def refusals(emulator: Emulator) -> Callable[[], list[Refusal]]:
 
 def outcome(ended: Json) -> str:
     """Return how an execution has ended, and which last step it could not do."""
-    undone = {"Failure not recorded", "Lock not released"} & set(ended["path"])
+    undone = {"Failure not recorded", "Outcome not recorded"} & set(ended["path"])
     end = str(ended["output"]["outcome"] if ended["status"] == "SUCCEEDED" else ended.get("error"))
     return ": ".join((end, *undone))
 

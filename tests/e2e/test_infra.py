@@ -57,7 +57,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory, settings: Path) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def world(cloud: Cloud) -> Observer:
+def observer(cloud: Cloud) -> Observer:
     """Who looks at the environment."""
     return Observer(cloud)
 
@@ -95,8 +95,8 @@ def made(cloud: Cloud) -> dict[str, str]:
     return {each["StackName"]: each["StackStatus"] for each in stacks}
 
 
-def holder(world: Observer) -> str:
-    found = world.table.read_lock().holder
+def holder(observer: Observer) -> str:
+    found = observer.table.read_lock().holder
     return found.execution if found else ""
 
 
@@ -124,10 +124,10 @@ def test_the_readme_says_what_is_left_out_and_why() -> None:
 
 
 def test_a_deploy_that_is_killed_in_the_middle_is_resumed(
-    cloud: Cloud, world: Observer, assembly: Path, settings: Path
+    cloud: Cloud, observer: Observer, assembly: Path, settings: Path
 ) -> None:
     words = deploy("bootstrap", assembly, settings, "--concurrency", "1")
-    bootstrap, coordinator = world.names.stack("bootstrap"), world.names.stack("deployment-coordinator")
+    bootstrap, coordinator = observer.names.stack("bootstrap"), observer.names.stack("deployment-coordinator")
     with cloud.running(*cloud.stepship_command(*words)) as process:
         wait_until(lambda: made(cloud).get(bootstrap), "the first stack is on its way")
         os.kill(process.pid, signal.SIGKILL)
@@ -140,7 +140,7 @@ def test_a_deploy_that_is_killed_in_the_middle_is_resumed(
     assert outcomes(told)["deployment-coordinator"] == "deployed"
     assert {made(cloud)[bootstrap], made(cloud)[coordinator]} <= {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
     # The lock was taken as soon as its table stood, and given back.
-    lock = world.table.read_lock()
+    lock = observer.table.read_lock()
     assert (lock.token, lock.holder) == (1, None)
 
 
@@ -159,23 +159,23 @@ def test_a_plan_tells_what_is_as_it_should_be_and_what_is_new(cloud: Cloud, asse
     assert all("[+] AWS::" in each["diff"] for each in told["infrastructure"]["stages"][0]["stacks"])
 
 
-def test_code_waits_for_infrastructure(cloud: Cloud, world: Observer, assembly: Path, settings: Path) -> None:
+def test_code_waits_for_infrastructure(cloud: Cloud, observer: Observer, assembly: Path, settings: Path) -> None:
     with cloud.running(*cloud.stepship_command(*deploy("infrastructure", assembly, settings))) as process:
-        wait_until(lambda: holder(world).startswith(PREFIX) or None, "infrastructure has the lock")
+        wait_until(lambda: holder(observer).startswith(PREFIX) or None, "infrastructure has the lock")
         execution = cloud.start(action="rollback")
         cloud.await_state(execution, "Wait for lock")
-        assert holder(world).startswith(PREFIX)
+        assert holder(observer).startswith(PREFIX)
         output, errors = process.communicate(timeout=120)
 
     assert process.returncode == 0, f"{output}{errors}"
     ended = cloud.finish(execution)
     # It got the lock, and then there was nothing to roll back: the stage with the services is not there.
     assert (ended["status"], ended["cause"]["step"], ended["cause"]["errorType"]) == ("FAILED", "Plan", "NoServices")
-    assert holder(world) == ""
+    assert holder(observer) == ""
 
 
 def test_infrastructure_waits_for_an_execution_that_has_the_lock(
-    cloud: Cloud, world: Observer, assembly: Path, settings: Path
+    cloud: Cloud, observer: Observer, assembly: Path, settings: Path
 ) -> None:
     # An execution that takes its time, of a machine that does nothing else.
     roles = cloud.client("iam").list_roles()["Roles"]
@@ -189,22 +189,24 @@ def test_infrastructure_waits_for_an_execution_that_has_the_lock(
     execution = cloud.client("stepfunctions").start_execution(stateMachineArn=machine["stateMachineArn"])[
         "executionArn"
     ]
-    lock = world.table.read_lock()
-    world.table.swap_lock(lock, replace(lock, token=lock.token + 1, holder=Claim(execution, Kind.DEPLOY, time.time())))
+    lock = observer.table.read_lock()
+    observer.table.swap_lock(
+        lock, replace(lock, token=lock.token + 1, holder=Claim(execution, Kind.DEPLOY, time.time()))
+    )
 
     told = cloud.stepship(*deploy("bootstrap", assembly, settings))
 
     assert cloud.describe(execution)["status"] == "SUCCEEDED"
     assert set(outcomes(told).values()) == {"noChange"}
-    after = world.table.read_lock()
+    after = observer.table.read_lock()
     # The next execution writes the record of the one that had the lock and wrote none.
     assert (after.holder, after.token, after.dead_holders) == (None, lock.token + 2, (execution,))
 
 
 def test_a_stack_that_fails_is_explained_and_made_anew(
-    cloud: Cloud, world: Observer, assembly: Path, settings: Path
+    cloud: Cloud, observer: Observer, assembly: Path, settings: Path
 ) -> None:
-    ssm, name = cloud.client("ssm"), world.names.application_table_arn
+    ssm, name = cloud.client("ssm"), observer.names.application_table_arn
     ssm.put_parameter(Name=name, Value="somebody's", Type="String")
     words = deploy("data", assembly, settings)
 
@@ -214,22 +216,24 @@ def test_a_stack_that_fails_is_explained_and_made_anew(
     assert (outcomes(told)["dynamodb"], outcomes(told)["aurora"]) == ("failed", "deployed")
     assert "AWS::SSM::Parameter" in (reason := each_stack(told)["dynamodb"]["reason"])
     assert "ParameterAlreadyExists" in reason
-    assert made(cloud)[world.names.stack("dynamodb")] == "ROLLBACK_COMPLETE"
-    assert holder(world) == ""
+    assert made(cloud)[observer.names.stack("dynamodb")] == "ROLLBACK_COMPLETE"
+    assert holder(observer) == ""
 
     ssm.delete_parameter(Name=name)
     told = cloud.stepship(*words)
 
     assert (outcomes(told)["dynamodb"], outcomes(told)["aurora"]) == ("deployed", "noChange")
-    assert made(cloud)[world.names.stack("dynamodb")] == "CREATE_COMPLETE"
+    assert made(cloud)[observer.names.stack("dynamodb")] == "CREATE_COMPLETE"
     assert ssm.get_parameter(Name=name)["Parameter"]["Value"].startswith("arn:aws:dynamodb:")
 
 
-def test_ctrl_c_lets_the_stacks_under_way_finish(cloud: Cloud, world: Observer, assembly: Path, settings: Path) -> None:
+def test_ctrl_c_lets_the_stacks_under_way_finish(
+    cloud: Cloud, observer: Observer, assembly: Path, settings: Path
+) -> None:
     stage = next(each for each in chosen(cloud.settings) if each.name == "application")
 
     def under_way() -> set[str] | None:
-        found = {part.name for part in stage.stacks if world.names.stack(part.name) in made(cloud)}
+        found = {part.name for part in stage.stacks if observer.names.stack(part.name) in made(cloud)}
         return found if len(found) > 1 else None
 
     words = deploy("application", assembly, settings)
@@ -242,13 +246,13 @@ def test_ctrl_c_lets_the_stacks_under_way_finish(cloud: Cloud, world: Observer, 
     told = outcomes(json.loads(output))
     assert {told[part] for part in begun} == {"deployed"}
     assert told["api-gateway"] == "notStarted"
-    assert {made(cloud)[world.names.stack(part)] for part in begun} == {"CREATE_COMPLETE"}
-    assert holder(world) == ""
+    assert {made(cloud)[observer.names.stack(part)] for part in begun} == {"CREATE_COMPLETE"}
+    assert holder(observer) == ""
 
 
-def test_all_stages_go_on_where_they_stopped(cloud: Cloud, world: Observer, assembly: Path, settings: Path) -> None:
+def test_all_stages_go_on_where_they_stopped(cloud: Cloud, observer: Observer, assembly: Path, settings: Path) -> None:
     # Somebody has made a change set and never executed it: an empty shell stands in the way.
-    shell = world.names.stack("frontend")
+    shell = observer.names.stack("frontend")
     cloud.client("cloudformation").create_change_set(
         StackName=shell,
         ChangeSetName="never-executed",
@@ -273,8 +277,8 @@ def test_all_stages_go_on_where_they_stopped(cloud: Cloud, world: Observer, asse
 
 
 @pytest.mark.parametrize("holds", HOLDS, ids=lambda holds: holds.__name__.replace("_", " "))
-def test_it_works(cloud: Cloud, world: Observer, holds: Holds) -> None:
-    holds(cloud, world)
+def test_it_works(cloud: Cloud, observer: Observer, holds: Holds) -> None:
+    holds(cloud, observer)
 
 
 def test_nothing_is_left_to_deploy(cloud: Cloud, assembly: Path, settings: Path) -> None:
@@ -282,28 +286,28 @@ def test_nothing_is_left_to_deploy(cloud: Cloud, assembly: Path, settings: Path)
     assert {part: each["diff"] for part, each in each_stack(told).items() if each["changes"]} == {}
 
 
-def test_code_is_deployed_beside_all_parts(cloud: Cloud, world: Observer) -> None:
-    search, migration = (world.names.service(name) for name in ("search", MIGRATION))
-    before = world.task_definition(search)
+def test_code_is_deployed_beside_all_parts(cloud: Cloud, observer: Observer) -> None:
+    search, migration = (observer.names.service(name) for name in ("search", MIGRATION))
+    before = observer.task_definition(search)
     digest = cloud.push("v1")
 
     ended = cloud.deploy(imageTag="v1")
 
     assert ended["status"] == "SUCCEEDED", ended
-    world.note(ended)
-    assert world.violations() == ()
+    observer.note(ended)
+    assert observer.violations() == ()
     # The task that migrates the database ran with the release; the search server is none of its services.
-    ran = world.task_definition(migration)["containerDefinitions"][0]
+    ran = observer.task_definition(migration)["containerDefinitions"][0]
     assert ran["image"].endswith(f"@{digest}")
     assert "DATABASE_HOST" in {each["name"] for each in ran["environment"]}
     assert "Run migration" in cloud.path(ended["executionArn"])
-    assert world.task_definition(search) == before
+    assert observer.task_definition(search) == before
 
 
-def test_actions_of_a_pipeline_deploy_side_by_side(cloud: Cloud, world: Observer, assembly: Path) -> None:
+def test_actions_of_a_pipeline_deploy_side_by_side(cloud: Cloud, observer: Observer, assembly: Path) -> None:
     command = [str(ROOT / ".venv" / "bin" / "python"), "-m", "pipelines.deploy_stack", "--env", ENVIRONMENT]
     command += ["--run", "7", "--assembly", str(assembly), "--part"]
-    images = {name: each["image"] for name, each in world.services().items()}
+    images = {name: each["image"] for name, each in observer.services().items()}
 
     with cloud.running(*command, "api-service") as one, cloud.running(*command, "worker-service") as other:
         for process in (one, other):
@@ -311,11 +315,11 @@ def test_actions_of_a_pipeline_deploy_side_by_side(cloud: Cloud, world: Observer
             assert process.returncode == 0, f"{output}{errors}"
 
     # Infrastructure carries the image that code has deployed.
-    assert {name: each["image"] for name, each in world.services().items()} == images
-    assert holder(world) == f"{PREFIX}pipeline@7"
+    assert {name: each["image"] for name, each in observer.services().items()} == images
+    assert holder(observer) == f"{PREFIX}pipeline@7"
     # Nobody gives it back; it ends by itself in a minute, which nobody has to wait for here.
-    lock = world.table.read_lock()
-    assert world.table.swap_lock(lock, freed(lock))
+    lock = observer.table.read_lock()
+    assert observer.table.swap_lock(lock, freed(lock))
 
 
 def test_all_of_it_is_destroyed_with_what_was_switched_off_since(cloud: Cloud, workplace: Path, assembly: Path) -> None:

@@ -20,10 +20,10 @@ REJECTED, ROLLED_BACK, SUPERSEDED, ANYTHING_ELSE = 2, 3, 5, 1
 LAST_LINE = "KeyError: 'QUEUE_URL'"
 
 
-def settled(world: Observer, ended: Json) -> None:
+def settled(observer: Observer, ended: Json) -> None:
     """Compare the world with the invariant, now that this execution has ended."""
-    world.note(ended)
-    assert world.violations() == ()
+    observer.note(ended)
+    assert observer.violations() == ()
 
 
 def outcome(ended: Json) -> str:
@@ -36,11 +36,11 @@ def uri(cloud: Cloud, digest: str) -> str:
     return f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{cloud.repository}@{digest}"
 
 
-def everything_runs(world: Observer, tag: str, image: str) -> None:
+def everything_runs(observer: Observer, tag: str, image: str) -> None:
     """Check services and parameters against one image."""
-    services, parameters = world.look()
+    services, parameters = observer.look()
     assert {name: each["image"] for name, each in services.items()} == dict.fromkeys(SERVICES, image)
-    identity = world.cloud.settings.identity
+    identity = observer.cloud.settings.identity
     assert parameters == {
         identity.tag_parameter: tag,
         **{f"{identity.images_path}{name}": image for name in WORKLOADS},
@@ -61,20 +61,20 @@ def test_cdk_bootstraps_the_account(cloud: Cloud, workplace: Path, now_and_later
     cloud.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}", "--app", str(workplace / "now"))
 
 
-def test_cdk_deploys_all_stacks_and_placeholders_run(cloud: Cloud, world: Observer, workplace: Path) -> None:
+def test_cdk_deploys_all_stacks_and_placeholders_run(cloud: Cloud, observer: Observer, workplace: Path) -> None:
     deploy_stacks(cloud, workplace / "now", "--all")
 
     stacks = cloud.client("cloudformation").describe_stacks()["Stacks"]
     made = {each["StackName"] for each in stacks if each["StackStatus"] == "CREATE_COMPLETE"}
-    assert made == {"CDKToolkit", *(world.names.stack(part) for part in STACKS)}
-    everything_runs(world, "none", PLACEHOLDER)
-    assert all("-placeholder:" in each["taskDefinition"] for each in world.services().values())
+    assert made == {"CDKToolkit", *(observer.names.stack(part) for part in STACKS)}
+    everything_runs(observer, "none", PLACEHOLDER)
+    assert all("-placeholder:" in each["taskDefinition"] for each in observer.services().values())
 
 
 # Code.
 
 
-def test_the_first_code_deploy_replaces_the_placeholders(cloud: Cloud, world: Observer) -> None:
+def test_the_first_code_deploy_replaces_the_placeholders(cloud: Cloud, observer: Observer) -> None:
     digest = cloud.push("v1")
 
     request = json.dumps({"imageTag": "v1", "requestedBy": "aws-cli"})
@@ -84,30 +84,30 @@ def test_the_first_code_deploy_replaces_the_placeholders(cloud: Cloud, world: Ob
     ended = cloud.finish(started["executionArn"])
 
     assert outcome(ended) == "Deployed"
-    everything_runs(world, "v1", uri(cloud, digest))
-    definitions = [each["taskDefinition"] for each in world.services().values()]
+    everything_runs(observer, "v1", uri(cloud, digest))
+    definitions = [each["taskDefinition"] for each in observer.services().values()]
     assert not any("-placeholder:" in each for each in definitions)
-    record = world.record(ended["executionArn"])
+    record = observer.record(ended["executionArn"])
     assert (record.outcome, record.requested_by, record.image_tag) == ("Deployed", "aws-cli", "v1")
-    settled(world, ended)
+    settled(observer, ended)
 
 
-def test_a_good_deploy_migrates_and_moves_all_services(cloud: Cloud, world: Observer) -> None:
+def test_a_good_deploy_migrates_and_moves_all_services(cloud: Cloud, observer: Observer) -> None:
     digest = cloud.push("v2")
 
     ended = cloud.deploy(imageTag="v2", reason="a good one")
 
     assert outcome(ended) == "Deployed"
-    everything_runs(world, "v2", uri(cloud, digest))
+    everything_runs(observer, "v2", uri(cloud, digest))
     path = cloud.path(ended["executionArn"])
     assert path.index("Update image tag") < path.index("Run migration") < path.index("Deploy wave")
-    settled(world, ended)
+    settled(observer, ended)
 
 
-def test_a_new_revision_is_the_old_one_with_one_image_changed(world: Observer) -> None:
+def test_a_new_revision_is_the_old_one_with_one_image_changed(observer: Observer) -> None:
     for name in SERVICES:
-        family = world.names.service(name)
-        old, new = (world.task_definition(f"{family}:{revision}") for revision in (2, 3))
+        family = observer.names.service(name)
+        old, new = (observer.task_definition(f"{family}:{revision}") for revision in (2, 3))
         for each in (old, new):
             for field in ("taskDefinitionArn", "revision", "registeredAt"):
                 del each[field]
@@ -116,8 +116,8 @@ def test_a_new_revision_is_the_old_one_with_one_image_changed(world: Observer) -
         assert old["runtimePlatform"] == {"cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX"}
 
 
-def test_an_image_that_crashes_is_rolled_back_and_explained(cloud: Cloud, world: Observer) -> None:
-    before = world.look()
+def test_an_image_that_crashes_is_rolled_back_and_explained(cloud: Cloud, observer: Observer) -> None:
+    before = observer.look()
     crash = {"worker": {"exit_code": 1, "logs": ["starting worker v3", LAST_LINE]}}
     cloud.push("v3", crash)
 
@@ -132,12 +132,12 @@ def test_an_image_that_crashes_is_rolled_back_and_explained(cloud: Cloud, world:
     assert LAST_LINE in text
     # The API was on the new image already when the worker failed, and is back all the same.
     assert cloud.path(ended["executionArn"]).count("Roll back") == 2
-    assert world.look() == before
-    settled(world, ended)
+    assert observer.look() == before
+    settled(observer, ended)
 
 
-def test_a_failing_migration_moves_no_service(cloud: Cloud, world: Observer) -> None:
-    before = world.look()
+def test_a_failing_migration_moves_no_service(cloud: Cloud, observer: Observer) -> None:
+    before = observer.look()
     cloud.push("v4", {"migrate": {"exit_code": 3, "logs": ["relation already exists"]}})
 
     told = cloud.stepship("deploy", "v4", "--reason", "a new column", expect=ROLLED_BACK)
@@ -148,25 +148,25 @@ def test_a_failing_migration_moves_no_service(cloud: Cloud, world: Observer) -> 
     assert "exited with 3" in ended["cause"]["message"]
     assert "relation already exists" in json.dumps(ended["cause"]["explanation"])
     assert "Deploy wave" not in cloud.path(ended["executionArn"])
-    assert world.look() == before
-    settled(world, ended)
+    assert observer.look() == before
+    settled(observer, ended)
 
 
-def test_a_missing_tag_is_rejected_before_anything_is_written(cloud: Cloud, world: Observer) -> None:
-    before = world.look()
+def test_a_missing_tag_is_rejected_before_anything_is_written(cloud: Cloud, observer: Observer) -> None:
+    before = observer.look()
 
     told = cloud.stepship("deploy", "never-pushed", expect=REJECTED)
     ended = cloud.finish(told["execution"])
 
     assert (ended["status"], ended["error"]) == ("FAILED", "Rejected")
     assert (ended["cause"]["step"], ended["cause"]["errorType"]) == ("Verify image", "ImageNotFound")
-    assert cloud.path(ended["executionArn"]) == ["Verify image", "Release lock", "How did it end?", "Rejected"]
-    assert world.look() == before
-    settled(world, ended)
+    assert cloud.path(ended["executionArn"]) == ["Verify image", "Record outcome", "Outcome?", "Rejected"]
+    assert observer.look() == before
+    settled(observer, ended)
 
 
-def test_a_dry_run_writes_nothing(cloud: Cloud, world: Observer) -> None:
-    before = world.look()
+def test_a_dry_run_writes_nothing(cloud: Cloud, observer: Observer) -> None:
+    before = observer.look()
     cloud.push("v5")
 
     told = cloud.stepship("plan", "v5")
@@ -174,11 +174,11 @@ def test_a_dry_run_writes_nothing(cloud: Cloud, world: Observer) -> None:
 
     assert outcome(ended) == "Planned"
     assert set(told["plan"]["services"]) == set(SERVICES)
-    assert world.look() == before
-    settled(world, ended)
+    assert observer.look() == before
+    settled(observer, ended)
 
 
-def test_a_push_to_ecr_starts_the_machine_by_itself(cloud: Cloud, world: Observer) -> None:
+def test_a_push_to_ecr_starts_the_machine_by_itself(cloud: Cloud, observer: Observer) -> None:
     known = {each["executionArn"] for each in cloud.executions()}
 
     digest = cloud.push(PUSHED)
@@ -192,12 +192,12 @@ def test_a_push_to_ecr_starts_the_machine_by_itself(cloud: Cloud, world: Observe
         "reason": "image pushed",
     }
     assert outcome(ended) == "Deployed"
-    everything_runs(world, PUSHED, uri(cloud, digest))
-    settled(world, ended)
+    everything_runs(observer, PUSHED, uri(cloud, digest))
+    settled(observer, ended)
 
 
-def test_the_same_input_started_again_from_the_console_does_nothing(cloud: Cloud, world: Observer) -> None:
-    before = world.look()
+def test_the_same_input_started_again_from_the_console_does_nothing(cloud: Cloud, observer: Observer) -> None:
+    before = observer.look()
     last = cloud.executions()[0]["executionArn"]
 
     # "New execution" in the console starts with the input of the one that is looked at, under a new name.
@@ -208,11 +208,11 @@ def test_the_same_input_started_again_from_the_console_does_nothing(cloud: Cloud
     ended = cloud.finish(again["executionArn"])
 
     assert outcome(ended) == "NothingToDo"
-    assert world.look() == before
-    settled(world, ended)
+    assert observer.look() == before
+    settled(observer, ended)
 
 
-def test_of_three_at_once_the_newest_waits_and_the_one_between_is_superseded(cloud: Cloud, world: Observer) -> None:
+def test_of_three_at_once_the_newest_waits_and_the_one_between_is_superseded(cloud: Cloud, observer: Observer) -> None:
     # Its migration takes long enough for the others to come.
     cloud.push("v6", {"migrate": {"seconds": 6}})
     cloud.push("v7")
@@ -231,16 +231,16 @@ def test_of_three_at_once_the_newest_waits_and_the_one_between_is_superseded(clo
     ended = cloud.finish(third)
     assert outcome(ended) == "Deployed"
     assert "Wait for lock" in cloud.path(third)
-    everything_runs(world, "v8", uri(cloud, digest))
-    settled(world, ended)
+    everything_runs(observer, "v8", uri(cloud, digest))
+    settled(observer, ended)
 
 
-def test_an_execution_that_is_stopped_in_the_middle_is_put_back_by_the_rule(cloud: Cloud, world: Observer) -> None:
-    before = world.look()
+def test_an_execution_that_is_stopped_in_the_middle_is_put_back_by_the_rule(cloud: Cloud, observer: Observer) -> None:
+    before = observer.look()
     cloud.push("v9")
     execution = cloud.start(imageTag="v9")
     cloud.await_state(execution, "Check rollout")
-    assert world.look() != before
+    assert observer.look() != before
 
     told = cloud.stepship("stop", execution, "--yes", "--reason", "the wrong tag")
 
@@ -248,79 +248,79 @@ def test_an_execution_that_is_stopped_in_the_middle_is_put_back_by_the_rule(clou
     recovery = cloud.finish(told["recovery"]["execution"])
     assert json.loads(recovery["input"])["takeover"] == execution
     assert outcome(recovery) == "Deployed"
-    assert world.record(execution).outcome == "Stopped"
-    assert world.look() == before
-    settled(world, recovery)
+    assert observer.record(execution).outcome == "Stopped"
+    assert observer.look() == before
+    settled(observer, recovery)
 
 
-def test_a_rollback_returns_to_a_named_release(cloud: Cloud, world: Observer) -> None:
-    (wanted,) = [each for each in world.table.history(100) if each.image_tag == "v2" and each.outcome == "Deployed"]
-    release = world.table.release(str(wanted.release_id))
+def test_a_rollback_returns_to_a_named_release(cloud: Cloud, observer: Observer) -> None:
+    (wanted,) = [each for each in observer.table.history(100) if each.image_tag == "v2" and each.outcome == "Deployed"]
+    release = observer.table.release(str(wanted.release_id))
     assert release is not None
 
     told = cloud.stepship("rollback", release.release_id, "--reason", "v2 was better")
     ended = cloud.finish(told["execution"])
 
     assert outcome(ended) == "Deployed"
-    services = world.services()
+    services = observer.services()
     assert {name: each["taskDefinition"] for name, each in services.items()} == release.services
-    assert world.tag() == "v2"
+    assert observer.tag() == "v2"
     assert "Run migration" not in cloud.path(ended["executionArn"])
-    settled(world, ended)
+    settled(observer, ended)
 
 
 # Both.
 
 
 def test_an_infrastructure_change_keeps_the_code(
-    cloud: Cloud, world: Observer, workplace: Path, now_and_later: tuple[Path, Path]
+    cloud: Cloud, observer: Observer, workplace: Path, now_and_later: tuple[Path, Path]
 ) -> None:
-    before, parameters = world.look()
+    before, parameters = observer.look()
 
     synthesise(cloud, now_and_later[1], workplace / "later")
     deploy_stacks(cloud, workplace / "later", "--all")
-    after = wait_until(lambda: steady(world), "the services are steady after the infrastructure change")
+    after = wait_until(lambda: steady(observer), "the services are steady after the infrastructure change")
 
     assert {name: each["image"] for name, each in after.items()} == {
         name: each["image"] for name, each in before.items()
     }
-    assert world.parameters() == parameters
+    assert observer.parameters() == parameters
     assert after["api"]["taskDefinition"] != before["api"]["taskDefinition"]
-    assert world.task_definition(after["api"]["taskDefinition"])["memory"] == "1024"
-    assert world.violations() == ()
+    assert observer.task_definition(after["api"]["taskDefinition"])["memory"] == "1024"
+    assert observer.violations() == ()
 
 
-def test_a_code_deploy_keeps_the_infrastructure_and_waits_for_approval(cloud: Cloud, world: Observer) -> None:
-    before = world.look()
+def test_a_code_deploy_keeps_the_infrastructure_and_waits_for_approval(cloud: Cloud, observer: Observer) -> None:
+    before = observer.look()
     digest = cloud.push("v10")
     execution = cloud.start(imageTag="v10")
 
-    wait_until(lambda: world.table.approval_token(execution), f"{execution} asks")
-    assert world.look() == before
+    wait_until(lambda: observer.table.approval_token(execution), f"{execution} asks")
+    assert observer.look() == before
     cloud.stepship("approve", execution, "--yes", "--reason", "looks good")
     cloud.stepship("watch", execution)
     ended = cloud.finish(execution)
 
     assert outcome(ended) == "Deployed"
-    everything_runs(world, "v10", uri(cloud, digest))
-    assert world.task_definition(world.services()["api"]["taskDefinition"])["memory"] == "1024"
-    settled(world, ended)
+    everything_runs(observer, "v10", uri(cloud, digest))
+    assert observer.task_definition(observer.services()["api"]["taskDefinition"])["memory"] == "1024"
+    settled(observer, ended)
 
 
-def test_a_rejection_ends_before_anything_is_written(cloud: Cloud, world: Observer) -> None:
-    before = world.look()
+def test_a_rejection_ends_before_anything_is_written(cloud: Cloud, observer: Observer) -> None:
+    before = observer.look()
     cloud.push("v11")
     execution = cloud.start(imageTag="v11")
 
-    wait_until(lambda: world.table.approval_token(execution), f"{execution} asks")
+    wait_until(lambda: observer.table.approval_token(execution), f"{execution} asks")
     cloud.stepship("reject", execution, "--yes", "--reason", "not on a Friday")
     cloud.stepship("watch", execution, expect=REJECTED)
     ended = cloud.finish(execution)
 
     assert (ended["status"], ended["error"]) == ("FAILED", "Rejected")
     assert "not on a Friday" in ended["cause"]["message"]
-    assert world.look() == before
-    settled(world, ended)
+    assert observer.look() == before
+    settled(observer, ended)
 
 
 # What a person asks.
@@ -339,7 +339,7 @@ def test_stepship_explains_the_crash(cloud: Cloud) -> None:
     assert LAST_LINE in said
 
 
-def test_stepship_tells_what_runs_and_what_was(cloud: Cloud, world: Observer) -> None:
+def test_stepship_tells_what_runs_and_what_was(cloud: Cloud, observer: Observer) -> None:
     status = cloud.stepship("status")
     history = cloud.stepship("history")
 
@@ -356,8 +356,8 @@ def test_stepship_says_by_its_exit_code_that_there_is_nothing_to_do(cloud: Cloud
     cloud.stepship("stop", "--yes", expect=ANYTHING_ELSE)
 
 
-def test_a_stopped_line_refuses_deploys_until_it_is_started_again(cloud: Cloud, world: Observer) -> None:
-    before = world.look()
+def test_a_stopped_line_refuses_deploys_until_it_is_started_again(cloud: Cloud, observer: Observer) -> None:
+    before = observer.look()
 
     cloud.stepship("line", "stop", "the database is being moved")
     refused = cloud.stepship("deploy", "v5", expect=REJECTED)
@@ -365,12 +365,12 @@ def test_a_stopped_line_refuses_deploys_until_it_is_started_again(cloud: Cloud, 
 
     assert "the database is being moved" in json.dumps(refused["report"])
     cloud.stepship("plan", "v5")
-    assert world.look() == before
-    assert world.violations() == ()
+    assert observer.look() == before
+    assert observer.violations() == ()
 
 
-def steady(world: Observer) -> dict[str, Json] | None:
-    services = world.services()
+def steady(observer: Observer) -> dict[str, Json] | None:
+    services = observer.services()
     done = all(each["rolloutState"] == "COMPLETED" and each["running"] == each["desired"] for each in services.values())
     return services if done else None
 

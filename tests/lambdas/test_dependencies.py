@@ -9,7 +9,7 @@ import pytest
 
 import config
 from lambdas.aws.gateway import Gateway
-from lambdas.dependencies import SystemClock, Wiring, wiring_of_this_function
+from lambdas.dependencies import Dependencies, SystemClock, dependencies_of_this_function
 from lambdas.release.policies import Identity, LockPolicy, RolloutPolicy
 from statemachine.steps import ACQUIRE_LOCK, STEPS, Step
 
@@ -19,15 +19,15 @@ ENVIRON = ACQUIRE_LOCK.environment(SETTINGS.identity, SETTINGS.policies)
 
 
 @pytest.fixture
-def wiring() -> Wiring:
-    return Wiring(ENVIRON, SystemClock())
+def dependencies() -> Dependencies:
+    return Dependencies(ENVIRON, SystemClock())
 
 
 @pytest.mark.parametrize("name", GATEWAYS)
-def test_a_gateway_is_made_once(wiring: Wiring, name: str) -> None:
-    gateway = getattr(wiring, name)
+def test_a_gateway_is_made_once(dependencies: Dependencies, name: str) -> None:
+    gateway = getattr(dependencies, name)
     assert isinstance(gateway, Gateway)
-    assert getattr(wiring, name) is gateway
+    assert getattr(dependencies, name) is gateway
 
 
 def test_every_gateway_is_wired() -> None:
@@ -45,38 +45,38 @@ def test_every_gateway_is_wired() -> None:
     )
 
     ours = {kind for kind in Gateway.__subclasses__() if kind.__module__.startswith("lambdas.")}
-    wiring = Wiring(ENVIRON, SystemClock())
-    assert {type(getattr(wiring, name)) for name in GATEWAYS} == ours
+    dependencies = Dependencies(ENVIRON, SystemClock())
+    assert {type(getattr(dependencies, name)) for name in GATEWAYS} == ours
 
 
-def test_the_table_is_the_one_of_the_environment(wiring: Wiring) -> None:
-    assert wiring.identity == Identity("v3-backend", "dev", "v3-backend-dev-releases")
-    assert wiring.releases.table == "v3-backend-dev-releases"
+def test_the_table_is_the_one_of_the_environment(dependencies: Dependencies) -> None:
+    assert dependencies.identity == Identity("v3-backend", "dev", "v3-backend-dev-releases")
+    assert dependencies.releases.table == "v3-backend-dev-releases"
 
 
-def test_a_function_has_the_policies_that_it_was_deployed_with_and_no_others(wiring: Wiring) -> None:
-    assert wiring.policy(LockPolicy) == SETTINGS.policies[LockPolicy]
+def test_a_function_has_the_policies_that_it_was_deployed_with_and_no_others(dependencies: Dependencies) -> None:
+    assert dependencies.policy(LockPolicy) == SETTINGS.policies[LockPolicy]
     with pytest.raises(KeyError, match="STEPSHIP_ROLLOUT"):
-        wiring.policy(RolloutPolicy)
+        dependencies.policy(RolloutPolicy)
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.slug)
 def test_every_step_is_given_the_policies_that_it_names(step: Step) -> None:
-    made = Wiring(step.environment(SETTINGS.identity, SETTINGS.policies), SystemClock())
+    made = Dependencies(step.environment(SETTINGS.identity, SETTINGS.policies), SystemClock())
     assert [made.policy(kind) for kind in step.policies] == [SETTINGS.policies[kind] for kind in step.policies]
 
 
-def test_wiring_cannot_be_rewired(wiring: Wiring) -> None:
+def test_dependencies_cannot_be_replaced(dependencies: Dependencies) -> None:
     with pytest.raises(FrozenInstanceError):
-        wiring.clock = SystemClock()  # type: ignore[misc]
+        dependencies.clock = SystemClock()  # type: ignore[misc]
 
 
 def test_the_clock_of_the_machine_tells_unix_seconds() -> None:
     assert SystemClock().now() == pytest.approx(time.time(), abs=5)
 
 
-def test_a_process_has_one_wiring() -> None:
-    assert wiring_of_this_function() is wiring_of_this_function()
+def test_a_process_has_one_set_of_dependencies() -> None:
+    assert dependencies_of_this_function() is dependencies_of_this_function()
 
 
 def test_importing_a_handler_does_not_load_boto3() -> None:

@@ -9,7 +9,7 @@ import pytest
 from aws_lambda_powertools import Logger
 
 import config
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation, Json, parse_invocation
 from lambdas.release.errors import LeaseLost, StepshipError, leaves
 from lambdas.release.failure import STEP_PREFIX
@@ -56,7 +56,7 @@ def ran(step: Any, state: Any = None) -> tuple[Json, list[Json]]:
     environ = {"POWERTOOLS_SERVICE_NAME": f"test-{len(SERVICES)}"}
     SERVICES.append(environ)  # powertools keeps the stream of a service's first logger
     try:
-        result = Handler(step).run(event(state), Context(), Wiring(environ, SetClock()), stream)
+        result = Handler(step).run(event(state), Context(), Dependencies(environ, SetClock()), stream)
     except Exception as error:  # noqa: BLE001 (that is what some tests look at)
         result = {"error": error}
     return result, [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -86,7 +86,7 @@ def test_a_report_is_the_last_word_and_stays_as_it_is() -> None:
 
 
 def test_every_line_says_which_execution_step_and_release_it_is_about() -> None:
-    def step(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+    def step(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
         logger.info("working", service_name="api")
         return {"status": "done"}
 
@@ -162,15 +162,15 @@ class Table:
 
 
 def test_a_lease_is_renewed_beyond_the_end_of_the_function() -> None:
-    table, wiring = Table(), Wiring({}, SetClock())
-    wiring.__dict__["releases"] = table  # where a cached property keeps its value
+    table, dependencies = Table(), Dependencies({}, SetClock())
+    dependencies.__dict__["releases"] = table  # where a cached property keeps its value
     call = parse_invocation(event({"lock": {"token": 1}}), Context())
-    call.renew_lease(wiring, "journal")
+    call.renew_lease(dependencies, "journal")
     assert table.renewed == [(ARN, 1, 1767603630.5 + 59.5 + 5, 1767603620.5, "journal")]
 
 
 def test_a_lost_lease_is_not_swallowed() -> None:
-    wiring = Wiring({}, SetClock())
-    wiring.__dict__["releases"] = Table()
+    dependencies = Dependencies({}, SetClock())
+    dependencies.__dict__["releases"] = Table()
     with pytest.raises(LeaseLost):
-        parse_invocation(event({"lock": {"token": 2}}), Context()).renew_lease(wiring)
+        parse_invocation(event({"lock": {"token": 2}}), Context()).renew_lease(dependencies)

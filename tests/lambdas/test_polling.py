@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from lambdas.handler import Invocation
-from lambdas.polling import look_until
+from lambdas.polling import poll_until
 from lambdas.release.errors import Throttled
 from lambdas.release.policies import HOLD_SECONDS
 from statemachine.steps import CHECK_ROLLBACK, CHECK_ROLLOUT, Step
@@ -40,7 +40,7 @@ def looks(clock: Passing, answers: Sequence[str], took: Sequence[float] = ()) ->
 
 
 def held(clock: Passing, look: Callable[[], str], every: float = 1, hold: float = 30) -> str:
-    return look_until(look, lambda seen: seen != "wait", every_seconds=every, hold_seconds=hold, clock=clock)
+    return poll_until(look, lambda seen: seen != "wait", every_seconds=every, hold_seconds=hold, clock=clock)
 
 
 def test_what_the_first_look_decides_is_not_looked_at_again() -> None:

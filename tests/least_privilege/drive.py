@@ -8,7 +8,7 @@ import config
 from lambdas.aws.gateway import ATTEMPTS
 from simulator.ecs.images import ImageBehavior, ScanResult
 from simulator.engine.runs import StopAt
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.api_call import CallAction
 from simulator.faults.faults import CallFault, FunctionAction, FunctionFault
 from tests.least_privilege.witness import Witness
@@ -18,14 +18,14 @@ def drive_every_road() -> Witness:
     """Deploy, fail, stop, roll back and approve; returns who has noted what IAM would have been asked."""
     witness = Witness()
     for settings in (config.load("dev"), _with_approval_and_alarm()):
-        with World(settings=settings) as world:
-            world.aws.client("cloudwatch").put_metric_alarm(
+        with SimulatedEnvironment(settings=settings) as simulated:
+            simulated.aws.client("cloudwatch").put_metric_alarm(
                 AlarmName="errors", MetricName="e", Namespace="n", Period=60, EvaluationPeriods=1, Threshold=1,
                 ComparisonOperator="GreaterThanThreshold", Statistic="Sum",
             )  # fmt: skip
-            _keep_a_secret_in_parameter_store(world)
-            _drive(world, approve=settings.approval.required)
-            witness.note(world)
+            _keep_a_secret_in_parameter_store(simulated)
+            _drive(simulated, approve=settings.approval.required)
+            witness.note(simulated)
     return witness
 
 
@@ -38,19 +38,19 @@ def _with_approval_and_alarm() -> config.EnvironmentConfig:
     )
 
 
-def _keep_a_secret_in_parameter_store(world: World) -> None:
+def _keep_a_secret_in_parameter_store(simulated: SimulatedEnvironment) -> None:
     """Let the tasks of one service name a parameter as a secret, where all others name Secrets Manager."""
-    ecs, name = world.aws.client("ecs"), "v3-backend-dev-scheduler"
+    ecs, name = simulated.aws.client("ecs"), "v3-backend-dev-scheduler"
     parameter = "/v3-backend/dev/queue-password"
-    world.aws.client("ssm").put_parameter(Name=parameter, Value="never-shown", Type="SecureString")
-    revision = _next_revision(world, name, {"secrets": [{"name": "QUEUE_PASSWORD", "valueFrom": parameter}]})
+    simulated.aws.client("ssm").put_parameter(Name=parameter, Value="never-shown", Type="SecureString")
+    revision = _next_revision(simulated, name, {"secrets": [{"name": "QUEUE_PASSWORD", "valueFrom": parameter}]})
     ecs.update_service(cluster="v3-backend-dev", service=name, taskDefinition=revision)
-    world.aws.clock.sleep(600)
+    simulated.aws.clock.sleep(600)
 
 
-def _next_revision(world: World, family: str, container: dict[str, object], **task: str) -> str:
+def _next_revision(simulated: SimulatedEnvironment, family: str, container: dict[str, object], **task: str) -> str:
     """Register a revision with another container, and a task of another size; returns its ARN."""
-    ecs = world.aws.client("ecs")
+    ecs = simulated.aws.client("ecs")
     before = ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]
     keys = (*("family", "containerDefinitions", "networkMode", "requiresCompatibilities", "cpu", "memory"),
             *("runtimePlatform", "taskRoleArn", "executionRoleArn"))  # fmt: skip
@@ -59,64 +59,64 @@ def _next_revision(world: World, family: str, container: dict[str, object], **ta
     return str(ecs.register_task_definition(**request)["taskDefinition"]["taskDefinitionArn"])
 
 
-def _drive(world: World, *, approve: bool) -> None:
+def _drive(simulated: SimulatedEnvironment, *, approve: bool) -> None:
     def deploy(tag: str, stop: StopAt | None = None, **request: object) -> None:
-        run = world.start({"imageTag": tag, **request}, f"{tag}-{len(world.aws.runs)}", stop=stop)
+        run = simulated.start({"imageTag": tag, **request}, f"{tag}-{len(simulated.aws.runs)}", stop=stop)
         if approve:
-            world.aws.wait_for(lambda: run.ended or run.state == "Wait for approval")
-            world.aws.clock.sleep(5)
-            token = world.table.approval_token(run.arn)
+            simulated.aws.wait_for(lambda: run.ended or run.state == "Wait for approval")
+            simulated.aws.clock.sleep(5)
+            token = simulated.table.approval_token(run.arn)
             if token and not run.ended:
-                world.aws.client("stepfunctions").send_task_success(
+                simulated.aws.client("stepfunctions").send_task_success(
                     taskToken=token, output='{"approvedBy": "somebody"}'
                 )
-        world.settle()
+        simulated.settle()
 
     def lose_ending(handler: str) -> None:
         """Let the answer of the ending get lost until botocore gives up: the step then reads what it wrote."""
         function = f"v3-backend-dev-{handler}"
-        world.aws.faults.add(CallFault(CallAction.LOST, "dynamodb", "TransactWriteItems", function, times=ATTEMPTS))
+        simulated.aws.faults.add(CallFault(CallAction.LOST, "dynamodb", "TransactWriteItems", function, times=ATTEMPTS))
 
-    world.push("v0", ImageBehavior(outcome="crash"))
+    simulated.push("v0", ImageBehavior(outcome="crash"))
     deploy("v0")
     deploy("v0", stop=StopAt("Deploy wave"))
-    lose_ending("release-lock")
+    lose_ending("record-outcome")
     deploy("v0", stop=StopAt("Acquire lock"))
-    world.push("v1", index=True, scan=ScanResult(counts={"LOW": 1}))
+    simulated.push("v1", index=True, scan=ScanResult(counts={"LOW": 1}))
     deploy("v1", dryRun=True)
     deploy("v1")
-    world.push("v2", ImageBehavior(outcome="crash", logs=("boom",)))
+    simulated.push("v2", ImageBehavior(outcome="crash", logs=("boom",)))
     deploy("v2")
-    world.push("v3", per_service={"migration": ImageBehavior(exit_code=1, logs=("boom",))})
+    simulated.push("v3", per_service={"migration": ImageBehavior(exit_code=1, logs=("boom",))})
     deploy("v3")
-    world.push("v4", per_service={"migration": ImageBehavior(hang=True)})
+    simulated.push("v4", per_service={"migration": ImageBehavior(hang=True)})
     deploy("v4")
-    world.push("v5", ImageBehavior(crash_after_healthy_seconds=40, logs=("late",)))
+    simulated.push("v5", ImageBehavior(crash_after_healthy_seconds=40, logs=("late",)))
     deploy("v5")
-    world.push("v6")
+    simulated.push("v6")
     deploy("v6", stop=StopAt("Deploy wave", when="exited"))
     deploy("v6")
     if approve:
-        asked = world.start({"imageTag": "v1"}, "asked")
-        world.aws.wait_for(lambda: asked.state == "Wait for approval")
-        world.aws.clock.sleep(5)
+        asked = simulated.start({"imageTag": "v1"}, "asked")
+        simulated.aws.wait_for(lambda: asked.state == "Wait for approval")
+        simulated.aws.clock.sleep(5)
     else:
-        _change_infrastructure_during(world, "v2")
+        _change_infrastructure_during(simulated, "v2")
     lose_ending("complete")
-    world.run({"action": "rollback"}, "back")
+    simulated.run({"action": "rollback"}, "back")
     # A recovery that cannot finish.
-    world.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-deploy-wave", error="Broken"))
+    simulated.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-deploy-wave", error="Broken"))
     lose_ending("record-failure")
     deploy("v6", stop=StopAt("Deploy wave"))
 
 
-def _change_infrastructure_during(world: World, crashing_tag: str) -> None:
+def _change_infrastructure_during(simulated: SimulatedEnvironment, crashing_tag: str) -> None:
     """Deploy more memory to a service, with the code of before, while a deployment is about to go back."""
-    run = world.start({"imageTag": crashing_tag}, "beside-infrastructure")
+    run = simulated.start({"imageTag": crashing_tag}, "beside-infrastructure")
     name = "v3-backend-dev-api"
-    more = _next_revision(world, name, {"image": world.snapshot().services["api"]["image"]}, memory="1024")
-    world.aws.wait_for(lambda: run.state == "Wait for rollout")
-    world.aws.client("ecs").update_service(cluster="v3-backend-dev", service=name, taskDefinition=more)
-    world.settle()
-    after = world.live.snapshot("v3-backend-dev")[name].task_definition
+    more = _next_revision(simulated, name, {"image": simulated.snapshot().services["api"]["image"]}, memory="1024")
+    simulated.aws.wait_for(lambda: run.state == "Wait for rollout")
+    simulated.aws.client("ecs").update_service(cluster="v3-backend-dev", service=name, taskDefinition=more)
+    simulated.settle()
+    after = simulated.live.snapshot("v3-backend-dev")[name].task_definition
     assert after == more, "the way back undid an infrastructure deploy"

@@ -19,9 +19,9 @@ from botocore.model import OperationModel
 
 from lambdas.aws.gateway import client_of
 from lambdas.aws.releases_table import LOCK_KEY
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.calls import current_invocation
-from stepship.commands.infra_deploy import InfraWish, deploy
+from stepship.commands.infra_deploy import InfraRequest, deploy
 from stepship.host import Host
 from stepship.infra.cdk import Say
 from stepship.infra.layout import read_layout
@@ -68,23 +68,23 @@ class Job:
         Stacks whose rollback fails when it is continued for the first time.
     """
 
-    world: World
+    simulated: SimulatedEnvironment
     requests: set[IamRequest] = field(default_factory=set)
     ahead: float = 0.0
     fails: set[str] = field(default_factory=set)
     stuck: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        clock = self.world.aws.clock
+        clock = self.simulated.aws.clock
         github = {"GITHUB_ACTIONS": "true", "GITHUB_ACTOR": "octocat"}
         self._host = Host(lambda: clock.now() + self.ahead, clock.sleep, github, folder_of_a_team())
-        self._account = SimulatedAccount(self.world)
+        self._account = SimulatedAccount(self.simulated)
 
     def run(self) -> int:
         """Run ``stepship infra deploy --env dev``; returns its exit code."""
         session = Session(self._host, choose_target(None, "dev", folder_of_a_team()), as_json=False)
         with self._watched():
-            return deploy(session, InfraWish(), Tools(lambda _assembly: self))
+            return deploy(session, InfraRequest(), Tools(lambda _assembly: self))
 
     @property
     def stacks(self) -> list[str]:
@@ -135,7 +135,7 @@ class Job:
             self.fails.remove(stack)
             say(f"{stack}: failed")
             return False
-        cloudformation = self.world.aws.client("cloudformation")
+        cloudformation = self.simulated.aws.client("cloudformation")
         if stack not in {each["StackName"] for each in cloudformation.describe_stacks()["Stacks"]}:
             cloudformation.create_stack(StackName=stack, TemplateBody=json.dumps(TEMPLATE))
         return True
@@ -153,8 +153,8 @@ def done() -> tuple[AWSResponse, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def requests() -> set[IamRequest]:
-    with World(migration=False) as world:
-        job = Job(world)
+    with SimulatedEnvironment(migration=False) as simulated:
+        job = Job(simulated)
         wait_for_code_and_make_all_stacks(job)
         take_away_empty_shells(job)
         free_rollbacks_that_failed(job)
@@ -162,11 +162,11 @@ def requests() -> set[IamRequest]:
 
 
 def wait_for_code_and_make_all_stacks(job: Job) -> None:
-    job.world.push("v1")
-    job.world.start({"imageTag": "v1"}, "code")
-    job.world.aws.clock.sleep(20)
+    job.simulated.push("v1")
+    job.simulated.start({"imageTag": "v1"}, "code")
+    job.simulated.aws.clock.sleep(20)
     assert job.run() == 0
-    assert job.world.aws.runs[0].status == "SUCCEEDED"
+    assert job.simulated.aws.runs[0].status == "SUCCEEDED"
 
 
 def take_away_empty_shells(job: Job) -> None:

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from simulator.engine.local_lambda import Function
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from statemachine.steps import STEPS
 from tests.least_privilege.drive import drive_every_road
 from tests.least_privilege.policies import Role, Statement, Template, arn
@@ -55,10 +55,10 @@ def test_what_no_road_needs_is_found(roles: dict[str, Role]) -> None:
         Statement(("ecs:UpdateService",), (arn("ecs", "service/*"),)),
     )
     seen = Witness()
-    with World(migration=False) as world:
-        world.push("v1")
-        world.run({"imageTag": "v1"}, "first")
-        seen.note(world)
+    with SimulatedEnvironment(migration=False) as simulated:
+        simulated.push("v1")
+        simulated.run({"imageTag": "v1"}, "first")
+        seen.note(simulated)
 
     roles = {role.name: replace(role, statements=(*role.statements, *planted))}
 
@@ -127,8 +127,8 @@ def test_a_call_that_is_not_allowed_is_found(plant: str, roles: dict[str, Role])
     step, call, sentence = PLANTS[plant]
     function = f"v3-backend-dev-{step}"
     seen = Witness()
-    with World(migration=False) as world:
-        planted = world.aws.functions[function]
+    with SimulatedEnvironment(migration=False) as simulated:
+        planted = simulated.aws.functions[function]
         assert isinstance(planted, Function)
 
         def handler(event: dict[str, Any], context: Any) -> object:
@@ -137,9 +137,9 @@ def test_a_call_that_is_not_allowed_is_found(plant: str, roles: dict[str, Role])
                 call()
             return planted.handler(event, context)
 
-        world.aws.functions[function] = replace(planted, handler=handler)
-        world.push("v1")
-        world.run({"imageTag": "v1"}, "first")
-        seen.note(world)
+        simulated.aws.functions[function] = replace(planted, handler=handler)
+        simulated.push("v1")
+        simulated.run({"imageTag": "v1"}, "first")
+        seen.note(simulated)
 
     assert seen.refusals(roles) == [f"{function} may not do {sentence}"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simulator.engine.runs import Run
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.scenario.play import Scenario, Step
 from statemachine.events import Event
 from tests.least_privilege.policies import Role, arn
@@ -23,8 +23,8 @@ class SimulatedAccount:
         The environment.
     """
 
-    def __init__(self, world: World) -> None:
-        self._client = world.aws.client
+    def __init__(self, simulated: SimulatedEnvironment) -> None:
+        self._client = simulated.aws.client
 
     def arn(self, service: str, resource: str) -> str:
         """Return an ARN in the simulated account and region."""
@@ -64,14 +64,14 @@ class Witness:
 
     def __init__(self) -> None:
         self.requests: dict[str, set[IamRequest]] = defaultdict(set)
-        self._world: World | None = None
+        self._world: SimulatedEnvironment | None = None
         self._seen = 0
 
-    def note(self, world: World) -> None:
+    def note(self, simulated: SimulatedEnvironment) -> None:
         """Note every call that the handlers of a world have made."""
-        account = SimulatedAccount(world)
+        account = SimulatedAccount(simulated)
         known: dict[tuple[Any, ...], list[IamRequest]] = {}
-        for call in world.aws.calls[self._seen :]:
+        for call in simulated.aws.calls[self._seen :]:
             if not call.attempts:
                 continue  # botocore refused the parameters: nothing was sent
             key = (call.service, call.operation, repr(call.params))
@@ -113,9 +113,9 @@ class Witness:
 
     # A scenario's viewer.
 
-    def begin(self, _scenario: Scenario, world: World) -> None:
+    def begin(self, _scenario: Scenario, simulated: SimulatedEnvironment) -> None:
         """Remember the world."""
-        self._world, self._seen = world, 0
+        self._world, self._seen = simulated, 0
 
     def phase(self, _steps: Sequence[Step]) -> None:
         """Do nothing: a phase is noted when it is over."""

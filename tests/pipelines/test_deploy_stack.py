@@ -45,7 +45,7 @@ class Table:
         self.lock, self.entered_at = replace(self.lock, lease_expires_at=lease_expires_at), entered_at
 
 
-class World:
+class SimulatedEnvironment:
     """Time that passes while somebody sleeps, and a CDK that notes who held the lock."""
 
     def __init__(self, table: Table, *, succeeds: bool = True) -> None:
@@ -71,31 +71,31 @@ class World:
 
 @pytest.mark.parametrize(("succeeds", "code"), [(True, 0), (False, 1)])
 def test_a_stack_is_deployed_with_the_lock_held(succeeds: bool, code: int) -> None:
-    world = World(Table(), succeeds=succeeds)
-    assert deploy(world, world.holding("run-1"), STACK, world.said.append) == code
-    assert world.holders == ["infra:pipeline@run-1"]
-    assert world.said == [STACK]
+    simulated = SimulatedEnvironment(Table(), succeeds=succeeds)
+    assert deploy(simulated, simulated.holding("run-1"), STACK, simulated.said.append) == code
+    assert simulated.holders == ["infra:pipeline@run-1"]
+    assert simulated.said == [STACK]
 
 
 def test_actions_of_one_run_share_the_lock_and_another_run_waits_for_the_lease() -> None:
     table = Table()
-    world = World(table)
+    simulated = SimulatedEnvironment(table)
     for _ in range(2):
-        assert deploy(world, world.holding("run-1"), STACK, world.said.append) == 0
-    assert world.time == 1000.0  # nobody waited
+        assert deploy(simulated, simulated.holding("run-1"), STACK, simulated.said.append) == 0
+    assert simulated.time == 1000.0  # nobody waited
     assert table.lock.token == 1
-    assert deploy(world, world.holding("run-2"), STACK, world.said.append) == 0
-    assert world.time >= 1000.0 + LEASE_SECONDS
+    assert deploy(simulated, simulated.holding("run-2"), STACK, simulated.said.append) == 0
+    assert simulated.time >= 1000.0 + LEASE_SECONDS
     assert table.lock.token == 2
-    assert world.holders == ["infra:pipeline@run-1"] * 2 + ["infra:pipeline@run-2"]
+    assert simulated.holders == ["infra:pipeline@run-1"] * 2 + ["infra:pipeline@run-2"]
 
 
 def test_no_action_takes_the_lock_away_from_another_one_of_its_run() -> None:
-    world = World(Table())
-    first = world.holding("run-1")
+    simulated = SimulatedEnvironment(Table())
+    first = simulated.holding("run-1")
     first.acquire()
-    assert deploy(world, world.holding("run-1"), STACK, world.said.append) == 0
-    world.time += 15
+    assert deploy(simulated, simulated.holding("run-1"), STACK, simulated.said.append) == 0
+    simulated.time += 15
     first.beat()
     assert first.is_held
     assert first.lost is None
@@ -103,61 +103,61 @@ def test_no_action_takes_the_lock_away_from_another_one_of_its_run() -> None:
 
 def test_a_code_deployment_is_waited_for_and_then_the_action_gives_up() -> None:
     code = Claim("arn:aws:states:eu-central-1:123456789012:execution:m:deploy", Kind.DEPLOY, 1.0)
-    world = World(Table(Lock(token=3, holder=code, lease_expires_at=5000.0)))
-    world.running.add(code.execution)
+    simulated = SimulatedEnvironment(Table(Lock(token=3, holder=code, lease_expires_at=5000.0)))
+    simulated.running.add(code.execution)
     with pytest.raises(CommandError, match="the lock was not to be had"):
-        deploy(world, world.holding("run-1"), STACK, world.said.append)
-    assert world.holders == []
+        deploy(simulated, simulated.holding("run-1"), STACK, simulated.said.append)
+    assert simulated.holders == []
 
 
 def test_a_rollback_that_waits_goes_first() -> None:
     table = Table(Lock(token=1, holder=Claim("infra:pipeline@run-1", Kind.INFRASTRUCTURE, 900.0)))
     table.lock = replace(table.lock, lease_expires_at=1050.0, waiting_rollback=ROLLBACK)
-    world = World(table)
-    world.running.add(ROLLBACK.execution)
-    around = replace(world.around(), sleep=lambda seconds: takes_the_lock(world, seconds))
+    simulated = SimulatedEnvironment(table)
+    simulated.running.add(ROLLBACK.execution)
+    around = replace(simulated.around(), sleep=lambda seconds: takes_the_lock(simulated, seconds))
     give_way(table, around, PATIENCE)
     assert table.lock.holder == ROLLBACK
-    assert world.time > 1000.0
-    assert "goes first" in world.said[0]
+    assert simulated.time > 1000.0
+    assert "goes first" in simulated.said[0]
 
 
-def takes_the_lock(world: World, seconds: float) -> None:
+def takes_the_lock(simulated: SimulatedEnvironment, seconds: float) -> None:
     """Let the rollback have the lock as soon as the lease of the run has ended."""
-    world.sleep(seconds)
-    if world.time > world.table.lock.lease_expires_at:
-        world.table.lock = replace(world.table.lock, holder=ROLLBACK, waiting_rollback=None)
+    simulated.sleep(seconds)
+    if simulated.time > simulated.table.lock.lease_expires_at:
+        simulated.table.lock = replace(simulated.table.lock, holder=ROLLBACK, waiting_rollback=None)
 
 
 def test_a_rollback_that_waits_for_too_long_ends_the_action() -> None:
-    world = World(Table(Lock(waiting_rollback=ROLLBACK)))
-    world.running.add(ROLLBACK.execution)
+    simulated = SimulatedEnvironment(Table(Lock(waiting_rollback=ROLLBACK)))
+    simulated.running.add(ROLLBACK.execution)
     with pytest.raises(CommandError, match="still waits for the lock"):
-        give_way(world.table, world.around(), PATIENCE)
-    assert world.time >= 1000.0 + PATIENCE.timeout_seconds
+        give_way(simulated.table, simulated.around(), PATIENCE)
+    assert simulated.time >= 1000.0 + PATIENCE.timeout_seconds
 
 
 def test_a_rollback_that_has_ended_is_not_waited_for() -> None:
-    world = World(Table(Lock(waiting_rollback=ROLLBACK)))
-    give_way(world.table, world.around(), PATIENCE)
-    assert world.time == 1000.0
+    simulated = SimulatedEnvironment(Table(Lock(waiting_rollback=ROLLBACK)))
+    give_way(simulated.table, simulated.around(), PATIENCE)
+    assert simulated.time == 1000.0
 
 
 def test_a_lock_that_was_lost_on_the_way_fails_the_action() -> None:
-    world = World(Table())
-    holding = world.holding("run-1")
+    simulated = SimulatedEnvironment(Table())
+    holding = simulated.holding("run-1")
 
     class SlowCdk:
         def deploy(self, stack: str, say: Say) -> bool:
             say(stack)
-            world.table.lock = replace(world.table.lock, token=9, holder=ROLLBACK)
-            world.time += 15
+            simulated.table.lock = replace(simulated.table.lock, token=9, holder=ROLLBACK)
+            simulated.time += 15
             holding.beat()
             return True
 
-    assert deploy(SlowCdk(), holding, STACK, world.said.append) == 1
-    assert world.said[0] == STACK
-    assert "somebody else has taken the lock" in world.said[1]
+    assert deploy(SlowCdk(), holding, STACK, simulated.said.append) == 1
+    assert simulated.said[0] == STACK
+    assert "somebody else has taken the lock" in simulated.said[1]
 
 
 @pytest.mark.parametrize(

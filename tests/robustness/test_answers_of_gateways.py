@@ -85,7 +85,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "secretsmanager exists": lambda: Secrets().exists("s"),
     "ssm below": lambda: ParameterStore().below("/v3-backend/dev/services/"),
     "ssm exist": lambda: ParameterStore().exist(["/a"]),
-    "ssm bring_to": lambda: ParameterStore().bring_to({"/a": "1", "/b": None}),
+    "ssm set_all": lambda: ParameterStore().set_all({"/a": "1", "/b": None}),
     "dynamodb read_lock": TABLE.read_lock,
     "dynamodb read_journal": TABLE.read_journal,
     "dynamodb swap_lock": lambda: TABLE.swap_lock(Lock(), Lock(holder=Claim(ARN, "deploy", 0.0))),

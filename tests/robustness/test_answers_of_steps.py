@@ -14,7 +14,7 @@ from lambdas.release.errors import leaves
 from simulator.ecs.images import ImageBehavior
 from simulator.environment.invariant import violations
 from simulator.environment.platform import SimulatedService
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import FUNCTION_OF, Flow, Json, StepError
 from tests.robustness.answers import Path, changed, drop, optional
 from tests.robustness.refusals import attempt
@@ -28,12 +28,14 @@ READING = ["Verify image", "Plan", "Check rollout", "Check health", "Run migrati
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def simulated() -> Iterator[SimulatedEnvironment]:
     dev = config.load("dev")
     # Every call of a step that waits is one look.
     settings = replace(dev, rollout=replace(dev.rollout, poll_seconds=40))
-    with World(services=SMALL[:1], settings=settings, recovery=False, circuit_breaker=False) as world:
-        yield world
+    with SimulatedEnvironment(
+        services=SMALL[:1], settings=settings, recovery=False, circuit_breaker=False
+    ) as simulated:
+        yield simulated
 
 
 def places(flow: Flow) -> tuple[list[tuple[str, Path]], Json]:
@@ -61,9 +63,11 @@ def verdict(result: Json) -> object:
 
 
 @pytest.mark.parametrize("state", READING)
-def test_a_step_without_a_part_of_an_answer_ends_as_before_or_in_an_error_of_ours(world: World, state: str) -> None:
-    world.push("v1")
-    flow = Flow(world, {"imageTag": "v1"}).run_to(state)
+def test_a_step_without_a_part_of_an_answer_ends_as_before_or_in_an_error_of_ours(
+    simulated: SimulatedEnvironment, state: str
+) -> None:
+    simulated.push("v1")
+    flow = Flow(simulated, {"imageTag": "v1"}).run_to(state)
     if state == "Run migration":
         flow.step()
         flow.run_to(state)
@@ -84,9 +88,9 @@ def test_a_step_without_a_part_of_an_answer_ends_as_before_or_in_an_error_of_our
 
 
 @pytest.mark.parametrize("state", ["Check rollout", "Check rollback"])
-def test_the_explanation_of_a_failure_does_with_what_it_gets(world: World, state: str) -> None:
-    world.push("v1", ImageBehavior("crash", logs=("last words",)))
-    flow = Flow(world, {"imageTag": "v1"}).run_to(state)
+def test_the_explanation_of_a_failure_does_with_what_it_gets(simulated: SimulatedEnvironment, state: str) -> None:
+    simulated.push("v1", ImageBehavior("crash", logs=("last words",)))
+    flow = Flow(simulated, {"imageTag": "v1"}).run_to(state)
     while state == "Check rollout" and flow.call()["status"] != "failed":
         flow.wait(5)
     parts, undisturbed = places(flow)
@@ -114,19 +118,19 @@ MISSING: list[tuple[str, Path]] = [
     ("operation", "path"), MISSING, ids=lambda value: value if isinstance(value, str) else value[-1]
 )
 def test_a_whole_deployment_without_a_part_of_every_answer_keeps_the_invariant(operation: str, path: Path) -> None:
-    with World(services=SMALL) as world:
-        world.push("v1")
-        assert world.run({"imageTag": "v1"}, "first").status == "SUCCEEDED"
-        world.push("v2")
+    with SimulatedEnvironment(services=SMALL) as simulated:
+        simulated.push("v1")
+        assert simulated.run({"imageTag": "v1"}, "first").status == "SUCCEEDED"
+        simulated.push("v2")
         with without(operation, path):
-            run = world.run({"imageTag": "v2"}, "second")
+            run = simulated.run({"imageTag": "v2"}, "second")
         ended = json.loads(run.cause or "null") or run.output
         assert ended["outcome"] in ("Deployed", "Rejected", "RolledBack", "RollbackFailed")
         if ended["outcome"] != "Deployed":
             assert ended["errorType"] in OURS | {"RolloutFailed", "MigrationFailed"}, ended
             assert ended["message"]
         if ended["outcome"] != "RollbackFailed":
-            assert violations(world.snapshot(), world.aws.runs) == ()
+            assert violations(simulated.snapshot(), simulated.aws.runs) == ()
 
 
 def test_every_step_of_the_flow_that_only_looks_is_covered() -> None:

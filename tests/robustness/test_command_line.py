@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from lambdas.aws.gateway import client_of
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from stepship.cli.main import app
 from stepship.cli.options import prefer_aws_region
 from stepship.host import Host
@@ -126,11 +126,11 @@ FIRST_CALLS = (
 
 @pytest.mark.parametrize("code", REFUSALS)
 def test_what_aws_refuses_is_one_line_for_the_person_who_typed(code: str, refuse: Refuse) -> None:
-    with World(recovery=False) as world:
+    with SimulatedEnvironment(recovery=False) as simulated:
         for service, operation in (*FIRST_CALLS, ("dynamodb", "PutItem"), ("dynamodb", "DeleteItem")):
             refuse(service, operation, code, "is not authorized")
         for command in COMMANDS:
-            typed = Desk(world)(*command, "--json")
+            typed = Desk(simulated)(*command, "--json")
             assert typed.exit_code == 1, command
             assert REFUSALS[code] in typed.document["error"], command
             assert typed.stderr == f"stepship: {typed.document['error']}\n"

@@ -15,7 +15,7 @@ from moto.events.models import EventPattern
 
 from lambdas.handlers.verify_image import schema, validate
 from lambdas.release.errors import InvalidInput, leaves
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from statemachine import triggers
 from tests.lambdas.handlers.flow import Flow, StepError, footprint, writes
 from tests.robustness.refusals import attempt
@@ -96,15 +96,15 @@ def test_an_input_that_is_nested_deep_is_refused(depth: int, around: Any) -> Non
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    with World(recovery=False) as world:
-        world.push("v1")
-        yield world
+def simulated() -> Iterator[SimulatedEnvironment]:
+    with SimulatedEnvironment(recovery=False) as simulated:
+        simulated.push("v1")
+        yield simulated
 
 
-def test_the_first_step_ends_in_a_state_or_in_an_error_of_ours(world: World) -> None:
+def test_the_first_step_ends_in_a_state_or_in_an_error_of_ours(simulated: SimulatedEnvironment) -> None:
     # One execution, whose input is exchanged: to look at an input changes nothing.
-    flow, calls = Flow(world, {"imageTag": "v1"}), world.aws.calls
+    flow, calls = Flow(simulated, {"imageTag": "v1"}), simulated.aws.calls
 
     @FEW
     @given(value=anything | almost_valid())
@@ -129,16 +129,16 @@ SAMPLE = [
 ]
 
 
-def test_the_whole_machine_rejects_a_bad_input_with_a_record_and_nothing_else(world: World) -> None:
-    existing = footprint(world)
+def test_the_whole_machine_rejects_a_bad_input_with_a_record_and_nothing_else(simulated: SimulatedEnvironment) -> None:
+    existing = footprint(simulated)
     for value in [*SAMPLE, *({**example, "force": "x"} for example in EXAMPLES)]:
-        run = world.run(value, f"whole-{len(world.aws.runs)}")
+        run = simulated.run(value, f"whole-{len(simulated.aws.runs)}")
         cause = json.loads(run.cause or "")
         assert (run.status, run.error, cause["outcome"]) == ("FAILED", "Rejected", "Rejected"), value
         assert cause["errorType"] in OURS
         assert cause["step"] == "Verify image" or cause["errorType"] in ("ReleaseNotFound", "AwsError")
-        assert world.records()[run.name].outcome == "Rejected"
-    after = footprint(world)
+        assert simulated.records()[run.name].outcome == "Rejected"
+    after = footprint(simulated)
     kinds = {key.partition("/")[0] for key in after["items"].keys() - existing["items"].keys()}
     assert kinds <= {"history", "lock"}
     assert after | {"items": {}} == existing | {"items": {}}

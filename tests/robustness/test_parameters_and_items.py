@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lambdas.release.catalog import MIGRATION, parse_registry
+from lambdas.release.catalog import MIGRATION, parse_catalog
 from lambdas.release.codec import encode
 from lambdas.release.errors import AwsError, InvalidRegistration, leaves
 from lambdas.release.history import DeploymentRecord, Release
 from simulator.environment.platform import SimulatedService
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import Flow, StepError, writes
 from tests.robustness.refusals import attempt
 from tests.stepship.conftest import Desk
@@ -44,7 +44,7 @@ anything = st.recursive(
 
 @st.composite
 def entries(draw: st.DrawFn) -> str:
-    """A registry parameter: text, JSON, or a good one with something else in its place."""
+    """A catalog parameter: text, JSON, or a good one with something else in its place."""
     if draw(st.integers(0, 3)) == 0:
         return draw(st.text(max_size=30) | anything.map(json.dumps) | st.sampled_from(["NaN", "9" * 5000, "[" * 4096]))
     key = draw(st.sampled_from([*ENTRY, "subnets", "securityGroups"]))
@@ -54,36 +54,36 @@ def entries(draw: st.DrawFn) -> str:
 @FIXED
 @given(name=st.sampled_from(["api", MIGRATION]), value=entries())
 def test_a_registry_parameter_is_read_or_refused_with_its_name_and_the_fix(name: str, value: str) -> None:
-    registry, error = attempt(lambda: parse_registry({PATH + name: value}), InvalidRegistration)
+    catalog, error = attempt(lambda: parse_catalog({PATH + name: value}), InvalidRegistration)
     if error is not None:
         assert str(error).startswith(f"{PATH}{name}: ")
         assert str(error).endswith("correct the parameter, or deploy the stack that publishes it")
         assert len(str(error)) < 1000
         return
-    for each in registry.services:
+    for each in catalog.services:
         assert each.service.isascii()
         assert ":" not in each.service + each.family + each.container
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    with World(services=SMALL, recovery=False) as world:
-        world.push("v1")
-        yield world
+def simulated() -> Iterator[SimulatedEnvironment]:
+    with SimulatedEnvironment(services=SMALL, recovery=False) as simulated:
+        simulated.push("v1")
+        yield simulated
 
 
 def outcome(flow: Flow, state: str) -> str | None:
     """Call a step that only looks; returns the message of its error, which is one of ours."""
-    start = len(flow.world.aws.calls)
+    start = len(flow.simulated.aws.calls)
     _, error = attempt(lambda: flow.call(state), StepError)
     assert error is None or error.error_type in OURS, error
-    assert writes(flow.world.aws.calls[start:]) == []
+    assert writes(flow.simulated.aws.calls[start:]) == []
     return error.message if error else None
 
 
-def test_steps_and_commands_say_which_registration_is_wrong(world: World) -> None:
-    flow = Flow(world, {"imageTag": "v1", "dryRun": True}, "registrations").run_to("Plan")
-    ssm, name = world.aws.client("ssm"), f"{PATH}zeta"
+def test_steps_and_commands_say_which_registration_is_wrong(simulated: SimulatedEnvironment) -> None:
+    flow = Flow(simulated, {"imageTag": "v1", "dryRun": True}, "registrations").run_to("Plan")
+    ssm, name = simulated.aws.client("ssm"), f"{PATH}zeta"
 
     @FEW
     @given(value=entries().filter(lambda text: 0 < len(text) < 4096 and text.isprintable()))
@@ -92,16 +92,16 @@ def test_steps_and_commands_say_which_registration_is_wrong(world: World) -> Non
         for state in ("Verify image", "Plan"):
             message = outcome(flow, state)
             assert message is None or "zeta" in message or "v3-backend-dev" in message
-        typed = Desk(world)("status")
+        typed = Desk(simulated)("status")
         assert typed.exit_code == 0 or (typed.exit_code == 1 and name in typed.stderr)
 
     each()
 
 
-def test_the_tag_and_the_pinned_images_may_hold_any_text(world: World) -> None:
+def test_the_tag_and_the_pinned_images_may_hold_any_text(simulated: SimulatedEnvironment) -> None:
     """They are kept to be put back, and compared; nothing reads more from them."""
-    flow = Flow(world, {"imageTag": "v1", "dryRun": True}, "values").run_to("Plan")
-    ssm, names = world.aws.client("ssm"), (world.identity.tag_parameter, f"{world.identity.images_path}api")
+    flow = Flow(simulated, {"imageTag": "v1", "dryRun": True}, "values").run_to("Plan")
+    ssm, names = simulated.aws.client("ssm"), (simulated.identity.tag_parameter, f"{simulated.identity.images_path}api")
 
     @FEW
     @given(value=st.text(st.characters(codec="utf-8"), min_size=1, max_size=50).filter(str.strip))
@@ -110,7 +110,7 @@ def test_the_tag_and_the_pinned_images_may_hold_any_text(world: World) -> None:
             ssm.put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
         plan = flow.call("Plan")
         assert {p["previous"] for p in plan["parameters"] if p["name"] in names} == {value}
-        assert Desk(world)("status").exit_code == 0
+        assert Desk(simulated)("status").exit_code == 0
 
     each()
 
@@ -133,28 +133,28 @@ ITEMS: dict[str, tuple[dict[str, str], str, dict[str, Any]]] = {
 }
 
 
-def remove(world: World, key: dict[str, str]) -> None:
+def remove(simulated: SimulatedEnvironment, key: dict[str, str]) -> None:
     item = {name: {"S": value} for name, value in key.items()}
-    world.aws.client("dynamodb").delete_item(TableName=world.identity.table, Key=item)
+    simulated.aws.client("dynamodb").delete_item(TableName=simulated.identity.table, Key=item)
 
 
-def put(world: World, key: dict[str, str], attribute: str, text: str) -> None:
+def put(simulated: SimulatedEnvironment, key: dict[str, str], attribute: str, text: str) -> None:
     item = {name: {"S": value} for name, value in key.items()} | {attribute: {"S": text}}
     if key["pk"] == "lock":
         item |= {"version": {"N": "1"}, "token": {"N": "1"}}
-    world.aws.client("dynamodb").put_item(TableName=world.identity.table, Item=item)
+    simulated.aws.client("dynamodb").put_item(TableName=simulated.identity.table, Item=item)
 
 
-def test_an_item_is_read_or_named_with_the_fix(world: World) -> None:
+def test_an_item_is_read_or_named_with_the_fix(simulated: SimulatedEnvironment) -> None:
     @settings(derandomize=True, deadline=None, max_examples=250)
     @given(kind=st.sampled_from(sorted(ITEMS)), data=st.data())
     def each(kind: str, data: st.DataObject) -> None:
-        check_item(world, kind, data)
+        check_item(simulated, kind, data)
 
     each()
 
 
-def check_item(world: World, kind: str, data: st.DataObject) -> None:
+def check_item(simulated: SimulatedEnvironment, kind: str, data: st.DataObject) -> None:
     key, attribute, good = ITEMS[kind]
     changed = dict(good)
     for field in data.draw(st.sets(st.sampled_from(sorted(good)), max_size=2)) if good else ():
@@ -163,8 +163,8 @@ def check_item(world: World, kind: str, data: st.DataObject) -> None:
     if good and is_swapped:
         changed[data.draw(st.sampled_from(sorted(good)))] = data.draw(anything)
     text = data.draw(st.sampled_from([json.dumps(changed), "", "{", "[]", "null", "5", "[" * 5000, "NaN"]))
-    put(world, key, attribute, text)
-    table = world.table
+    put(simulated, key, attribute, text)
+    table = simulated.table
     reads = {
         "lock": table.read_lock,
         "journal": table.read_journal,
@@ -174,13 +174,13 @@ def check_item(world: World, kind: str, data: st.DataObject) -> None:
         "history": lambda: table.history(5),
     }
     _, error = attempt(reads[kind], AwsError)
-    remove(world, key)
+    remove(simulated, key)
     if error is not None:
         assert key["pk"] in str(error)
         assert str(error).endswith(("correct the item, or delete it if it is not needed", f"has no {attribute}"))
 
 
-def test_a_record_that_an_older_version_wrote_is_still_read(world: World) -> None:
+def test_a_record_that_an_older_version_wrote_is_still_read(simulated: SimulatedEnvironment) -> None:
     """The fields that came later have defaults."""
     old = {
         "execution": EXECUTION,
@@ -195,18 +195,18 @@ def test_a_record_that_an_older_version_wrote_is_still_read(world: World) -> Non
         "report": {"outcome": "Deployed"},
     }
     assert len(old) < len(fields(DeploymentRecord))
-    put(world, {"pk": "history", "sk": f"{TIME}#old"}, "document", json.dumps(old))
-    assert world.table.history(1)[0].image_tag == "v1"
-    assert Desk(world)("history").exit_code == 0
+    put(simulated, {"pk": "history", "sk": f"{TIME}#old"}, "document", json.dumps(old))
+    assert simulated.table.history(1)[0].image_tag == "v1"
+    assert Desk(simulated)("history").exit_code == 0
 
 
-def test_a_deploy_before_a_broken_item_is_rejected_with_its_name(world: World) -> None:
+def test_a_deploy_before_a_broken_item_is_rejected_with_its_name(simulated: SimulatedEnvironment) -> None:
     for kind in ("line", "live", "lock"):
         key, attribute, _ = ITEMS[kind]
-        put(world, key, attribute, "{")
-        run = world.run({"imageTag": "v1"}, f"before-a-broken-{kind}")
-        typed = Desk(world)("status")
-        remove(world, key)
+        put(simulated, key, attribute, "{")
+        run = simulated.run({"imageTag": "v1"}, f"before-a-broken-{kind}")
+        typed = Desk(simulated)("status")
+        remove(simulated, key)
         cause = json.loads(run.cause or "")
         assert (cause["outcome"], cause["errorType"]) == ("Rejected", "AwsError")
         assert f"item {key['pk']} / {key['sk']}: {attribute} cannot be read" in cause["message"]

@@ -16,7 +16,7 @@ import config
 from simulator.ecs.images import HEALTHY, ImageBehavior
 from simulator.engine.runs import Run, StopAt
 from simulator.environment.platform import SimulatedService
-from simulator.environment.simulated_environment import LOGS, World
+from simulator.environment.simulated_environment import LOGS, SimulatedEnvironment
 from statemachine.steps import STEPS
 from tests.lambdas.handlers.flow import Flow, Json, table_items
 from tests.lambdas.handlers.surroundings import change_definition
@@ -28,9 +28,9 @@ SMALL = (SimulatedService("api", wave=1, desired=1), SimulatedService("worker", 
 REPORT = Path(__file__).resolve().parents[2] / ".github" / "scripts" / "report.py"
 
 
-def plant(world: World) -> None:
+def plant(simulated: SimulatedEnvironment) -> None:
     """Put the canary wherever a value may be."""
-    secrets, ssm = world.aws.client("secretsmanager"), world.aws.client("ssm")
+    secrets, ssm = simulated.aws.client("secretsmanager"), simulated.aws.client("ssm")
     arn = secrets.create_secret(Name="v3-backend/dev/canary", SecretString=CANARY)["ARN"]
     ssm.put_parameter(Name="/v3-backend/dev/canary", Value=CANARY, Type="SecureString")
     references = [{"name": "A", "valueFrom": arn}, {"name": "B", "valueFrom": "/v3-backend/dev/canary"}]
@@ -43,48 +43,50 @@ def plant(world: World) -> None:
         container["command"] = ["serve", "--password", CANARY]
 
     for service in (*(each.name for each in SMALL), "migration"):
-        change_definition(world, service, change)
+        change_definition(simulated, service, change)
 
 
 @dataclass(frozen=True)
 class Story:
     """One kind of deployment: how it goes, and how it ends."""
 
-    happens: Callable[[World], Run]
+    happens: Callable[[SimulatedEnvironment], Run]
     outcome: str
     behavior: ImageBehavior = HEALTHY
     migration: ImageBehavior = HEALTHY
     asks: bool = False
 
 
-def deploys(world: World, **more: object) -> Run:
-    return world.run({"imageTag": "v2", **more}, "story")
+def deploys(simulated: SimulatedEnvironment, **more: object) -> Run:
+    return simulated.run({"imageTag": "v2", **more}, "story")
 
 
-def is_stopped(world: World) -> Run:
-    return world.run({"imageTag": "v2"}, "story", stop=StopAt("Check rollout"))
+def is_stopped(simulated: SimulatedEnvironment) -> Run:
+    return simulated.run({"imageTag": "v2"}, "story", stop=StopAt("Check rollout"))
 
 
-def returns(world: World) -> Run:
-    world.push("v1")
+def returns(simulated: SimulatedEnvironment) -> Run:
+    simulated.push("v1")
     for tag in ("v1", "v2"):
-        assert world.run({"imageTag": tag}, tag).status == "SUCCEEDED"
-    return world.run({"action": "rollback"}, "story")
+        assert simulated.run({"imageTag": tag}, tag).status == "SUCCEEDED"
+    return simulated.run({"action": "rollback"}, "story")
 
 
-def misses_a_secret(world: World) -> Run:
-    world.aws.client("secretsmanager").delete_secret(SecretId="v3-backend/dev/canary", ForceDeleteWithoutRecovery=True)
-    return world.run({"imageTag": "v2"}, "story")
+def misses_a_secret(simulated: SimulatedEnvironment) -> Run:
+    simulated.aws.client("secretsmanager").delete_secret(
+        SecretId="v3-backend/dev/canary", ForceDeleteWithoutRecovery=True
+    )
+    return simulated.run({"imageTag": "v2"}, "story")
 
 
-def is_approved(world: World) -> Run:
-    run = world.start({"imageTag": "v2"}, "story")
+def is_approved(simulated: SimulatedEnvironment) -> Run:
+    run = simulated.start({"imageTag": "v2"}, "story")
     answered = False
     while not run.ended:
-        world.aws.clock.sleep(5)
+        simulated.aws.clock.sleep(5)
         if run.state == "Wait for approval" and not answered:
-            answered = Desk(world)("approve", "--yes").exit_code == 0
-    world.settle()
+            answered = Desk(simulated)("approve", "--yes").exit_code == 0
+    simulated.settle()
     return run
 
 
@@ -96,7 +98,7 @@ STORIES = {
     "secret deleted before": Story(misses_a_secret, "Rejected"),
     "stopped": Story(is_stopped, "Stopped"),
     "rollback": Story(returns, "Deployed"),
-    "dry run": Story(lambda world: deploys(world, dryRun=True), "Planned"),
+    "dry run": Story(lambda simulated: deploys(simulated, dryRun=True), "Planned"),
     "approval": Story(is_approved, "Deployed", asks=True),
 }
 COMMANDS = (
@@ -144,23 +146,25 @@ def test_the_canary_is_nowhere_to_be_read(
     story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dev = config.load("dev")
-    with World(services=SMALL, settings=replace(dev, approval=replace(dev.approval, required=story.asks))) as world:
-        plant(world)
-        world.push("v2", story.behavior, per_service={"migration": story.migration})
-        run = story.happens(world)
-        assert world.records()["story"].outcome == story.outcome
+    with SimulatedEnvironment(
+        services=SMALL, settings=replace(dev, approval=replace(dev.approval, required=story.asks))
+    ) as simulated:
+        plant(simulated)
+        simulated.push("v2", story.behavior, per_service={"migration": story.migration})
+        run = story.happens(simulated)
+        assert simulated.records()["story"].outcome == story.outcome
 
-        stepfunctions, ssm = world.aws.client("stepfunctions"), world.aws.client("ssm")
+        stepfunctions, ssm = simulated.aws.client("stepfunctions"), simulated.aws.client("ssm")
         written = ssm.get_parameters_by_path(Path="/v3-backend/dev/", Recursive=True)["Parameters"]
-        desk = Desk(world)
+        desk = Desk(simulated)
         places = {
             "log lines and metrics": "".join(LOGS.lines),
             "execution histories": str(
-                [stepfunctions.get_execution_history(executionArn=r.arn)["events"] for r in world.aws.runs]
+                [stepfunctions.get_execution_history(executionArn=r.arn)["events"] for r in simulated.aws.runs]
             ),
-            "inputs, outputs and causes": str([(r.input_json, r.output, r.error, r.cause) for r in world.aws.runs]),
-            "events": str([call.params for call in world.aws.calls.of("events")]),
-            "table": str(table_items(world)),
+            "inputs, outputs and causes": str([(r.input_json, r.output, r.error, r.cause) for r in simulated.aws.runs]),
+            "events": str([call.params for call in simulated.aws.calls.of("events")]),
+            "table": str(table_items(simulated)),
             "parameters": str([each for each in written if each["Name"] != "/v3-backend/dev/canary"]),
             "job summary": job_summary(run, tmp_path, monkeypatch, capsys),
         }
@@ -170,21 +174,21 @@ def test_the_canary_is_nowhere_to_be_read(
 
         assert all(places.values()), [place for place, text in places.items() if not text]
         assert [place for place, text in places.items() if CANARY in text] == []
-        assert world.aws.calls.of("secretsmanager", "GetSecretValue") == []
-        assert not [c for c in world.aws.calls.of("ssm") if c.params.get("WithDecryption")]
+        assert simulated.aws.calls.of("secretsmanager", "GetSecretValue") == []
+        assert not [c for c in simulated.aws.calls.of("ssm") if c.params.get("WithDecryption")]
         if PRINTS in (story.behavior.logs, story.migration.logs):
             assert "password ${PASSWORD} was refused" in str(run.cause)
             assert "password ${PASSWORD} was refused" in places["job summary"]
         if story.outcome == "Deployed":
-            registered = world.aws.calls.of("ecs", "RegisterTaskDefinition")[0].params["containerDefinitions"][0]
+            registered = simulated.aws.calls.of("ecs", "RegisterTaskDefinition")[0].params["containerDefinitions"][0]
             assert [each["value"] for each in registered["environment"]] == [CANARY], "it does reach ECS"
 
 
 def test_a_step_that_breaks_does_not_log_what_it_had_in_hand() -> None:
-    with World(services=SMALL, recovery=False) as world:
-        plant(world)
-        world.push("v1")
-        flow = Flow(world, {"imageTag": "v1"}).run_to("Register task definitions")
+    with SimulatedEnvironment(services=SMALL, recovery=False) as simulated:
+        plant(simulated)
+        simulated.push("v1")
+        flow = Flow(simulated, {"imageTag": "v1"}).run_to("Register task definitions")
         del flow.state["plan"]["services"]["api"]["family"]
         assert flow.fails().error_type == "TypeError"
         assert "step broke" in "".join(LOGS.lines)

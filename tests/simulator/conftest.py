@@ -11,4 +11,4 @@ from tests.simulator.engine import toys
 @pytest.fixture
 def aws() -> Iterator[SimulatedAws]:
     """A world with a table."""
-    yield from toys.world()
+    yield from toys.simulated()

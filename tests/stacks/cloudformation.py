@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from simulator.engine.local_lambda import ACCOUNT, REGION
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 
 Json = dict[str, Any]
 Physical = tuple[str, Json]
@@ -35,8 +35,10 @@ class CloudFormation:
         Type of a custom resource to what answers it; called with the request type and the properties.
     """
 
-    def __init__(self, world: World, custom_resources: Mapping[str, Callable[[str, Json], None]]) -> None:
-        self._world = world
+    def __init__(
+        self, simulated: SimulatedEnvironment, custom_resources: Mapping[str, Callable[[str, Json], None]]
+    ) -> None:
+        self._world = simulated
         self._custom = custom_resources
         self._made: dict[tuple[str, str], Physical] = {}
 
@@ -58,13 +60,13 @@ class CloudFormation:
 class _Update:
     def __init__(
         self,
-        world: World,
+        simulated: SimulatedEnvironment,
         stack: str,
         template: Json,
         made: dict[tuple[str, str], Physical],
         custom: Mapping[str, Callable[[str, Json], None]],
     ) -> None:
-        self._client = world.aws.client
+        self._client = simulated.aws.client
         self._stack, self._resources, self._made, self._custom = stack, template["Resources"], made, custom
         self._values: Json = {**PSEUDO, "AWS::StackName": stack}
         self._values.update({name: self._parameter(each) for name, each in template.get("Parameters", {}).items()})

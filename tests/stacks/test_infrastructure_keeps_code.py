@@ -14,7 +14,7 @@ import pytest
 
 import config
 from simulator.ecs.images import ImageBehavior
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from stacks.constructs.carried_image import PLACEHOLDER_IMAGE, SERVICES, WORKLOADS
 from statemachine.triggers import REVERTED_STACK_INPUT
 from tests.stacks.cloudformation import CloudFormation, Json
@@ -73,13 +73,13 @@ def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
 class Account:
     """An AWS account without anything but a network, and the two roads into it."""
 
-    def __init__(self, world: World, synthesise: Synthesise) -> None:
-        self.world, self._synthesise = world, synthesise
-        self._cloudformation = CloudFormation(world, {"Custom::SeededParameters": _seed})
+    def __init__(self, simulated: SimulatedEnvironment, synthesise: Synthesise) -> None:
+        self.simulated, self._synthesise = simulated, synthesise
+        self._cloudformation = CloudFormation(simulated, {"Custom::SeededParameters": _seed})
         # What RDS makes with a cluster.
-        master = world.aws.client("secretsmanager").create_secret(Name="rds!cluster-1", SecretString="{}")["ARN"]
+        master = simulated.aws.client("secretsmanager").create_secret(Name="rds!cluster-1", SecretString="{}")["ARN"]
         for name, value in {**NETWORK, **DATABASE, "aurora/secretArn": master}.items():
-            world.aws.client("ssm").put_parameter(Name=f"/v3-backend/dev/{name}", Value=value, Type="String")
+            simulated.aws.client("ssm").put_parameter(Name=f"/v3-backend/dev/{name}", Value=value, Type="String")
 
     def deploy_infrastructure(self, **options: Any) -> dict[str, list[str]]:
         """Run ``cdk deploy --all``; returns the resources that changed by stack."""
@@ -88,25 +88,25 @@ class Account:
 
     def deploy_code(self, tag: str, behavior: ImageBehavior | None = None, **request: Any) -> str:
         """Push an image and run the state machine; returns the state in which it ended."""
-        if behavior or tag not in self.world.tags.values():
-            self.world.push(tag, behavior or ImageBehavior())
-        run = self.world.run({"imageTag": tag, **request}, f"deploy-{tag}-{self.world.aws.clock.now():.0f}")
+        if behavior or tag not in self.simulated.tags.values():
+            self.simulated.push(tag, behavior or ImageBehavior())
+        run = self.simulated.run({"imageTag": tag, **request}, f"deploy-{tag}-{self.simulated.aws.clock.now():.0f}")
         return run.state
 
     @property
     def running(self) -> dict[str, str]:
         """Service to the tag that it runs."""
-        return {name: self.world.tag_of(service["image"]) for name, service in self._services().items()}
+        return {name: self.simulated.tag_of(service["image"]) for name, service in self._services().items()}
 
     def definition(self, service: str) -> Json:
         """Return the task definition that a service runs."""
-        ecs = self.world.aws.client("ecs")
+        ecs = self.simulated.aws.client("ecs")
         name = self._services()[service]["taskDefinition"]
         found: Json = ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
         return found
 
     def _services(self) -> dict[str, Json]:
-        return {name: dict(service) for name, service in self.world.snapshot().services.items()}
+        return {name: dict(service) for name, service in self.simulated.snapshot().services.items()}
 
 
 def _seed(request: str, properties: Json) -> None:
@@ -126,16 +126,16 @@ def _seed(request: str, properties: Json) -> None:
 
 @pytest.fixture
 def account(synthesise: Synthesise, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    with World(services=(), migration=False, recovery=False) as world:
-        monkeypatch.setattr(boto3, "client", lambda name, **_: world.aws.client(name))
-        yield Account(world, synthesise)
+    with SimulatedEnvironment(services=(), migration=False, recovery=False) as simulated:
+        monkeypatch.setattr(boto3, "client", lambda name, **_: simulated.aws.client(name))
+        yield Account(simulated, synthesise)
 
 
 def test_the_first_infrastructure_deploy_converges_though_no_image_was_ever_pushed(account: Account) -> None:
     account.deploy_infrastructure()
     assert account.running == dict.fromkeys(SERVICES, "placeholder")
     assert account.definition("api")["family"] == "v3-backend-dev-api-placeholder"
-    assert account.world.live.snapshot("v3-backend-dev")["v3-backend-dev-api"].rollout_state == "COMPLETED"
+    assert account.simulated.live.snapshot("v3-backend-dev")["v3-backend-dev-api"].rollout_state == "COMPLETED"
 
 
 def test_the_first_code_deploy_then_works_and_runs_the_application(account: Account) -> None:
@@ -197,38 +197,38 @@ def test_a_rollback_works_after_infrastructure_has_changed(account: Account) -> 
     account.deploy_code("v1")
     account.deploy_code("v2")
     account.deploy_infrastructure(memory=1024)
-    assert account.world.run({"action": "rollback"}, "back").state == "Deployed"
+    assert account.simulated.run({"action": "rollback"}, "back").state == "Deployed"
     assert account.running == dict.fromkeys(SERVICES, "v1")
 
 
 def test_what_a_failed_infrastructure_deploy_took_back_returns_to_the_live_release(account: Account) -> None:
     account.deploy_infrastructure()
-    ecs = account.world.aws.client("ecs")
+    ecs = account.simulated.aws.client("ecs")
     name = "v3-backend-dev-api"
     placeholder = ecs.describe_services(cluster="v3-backend-dev", services=[name])["services"][0]["taskDefinition"]
     account.deploy_code("v1")
     account.deploy_code("v2")
     # The update failed: CloudFormation returns to what *its* last good update had.
     ecs.update_service(cluster="v3-backend-dev", service=name, taskDefinition=placeholder)
-    account.world.aws.clock.sleep(600)
+    account.simulated.aws.clock.sleep(600)
     assert account.running["api"] == "placeholder"
     request = {key: value.replace("<stack>", "arn") for key, value in REVERTED_STACK_INPUT.items()}
-    assert account.world.run(request, "repair").state == "Deployed"
+    assert account.simulated.run(request, "repair").state == "Deployed"
     assert account.running == dict.fromkeys(SERVICES, "v2")
-    assert account.world.run(request, "again").state == "NothingToDo"
+    assert account.simulated.run(request, "again").state == "NothingToDo"
     assert account.running == dict.fromkeys(SERVICES, "v2")
 
 
 def test_an_image_in_the_context_is_deployed_for_an_emergency(account: Account) -> None:
     account.deploy_infrastructure()
     account.deploy_code("v1")
-    digest = account.world.push("v2")
+    digest = account.simulated.push("v2")
     image = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/v3-backend@{digest}"
     account.deploy_infrastructure(context={"imageUri": image})
     assert account.running == dict.fromkeys(SERVICES, "v2")
     for name in WORKLOADS:  # as deploy-infra.yml does
         parameter = f"/v3-backend/dev/images/{name}"
-        account.world.aws.client("ssm").put_parameter(Name=parameter, Value=image, Overwrite=True)
+        account.simulated.aws.client("ssm").put_parameter(Name=parameter, Value=image, Overwrite=True)
     account.deploy_infrastructure(memory=1024)
     assert account.running == dict.fromkeys(SERVICES, "v2")
 
@@ -237,11 +237,11 @@ def test_a_bootstrap_stack_that_is_made_again_finds_the_code(account: Account) -
     account.deploy_infrastructure()
     account.deploy_code("v1")
     again = Account.__new__(Account)
-    again.world, again._synthesise = account.world, account._synthesise
-    again._cloudformation = CloudFormation(account.world, {"Custom::SeededParameters": _seed})
+    again.simulated, again._synthesise = account.simulated, account._synthesise
+    again._cloudformation = CloudFormation(account.simulated, {"Custom::SeededParameters": _seed})
     bootstrap = again._synthesise({})["bootstrap"]
     again._cloudformation.deploy("bootstrap", {**bootstrap, "Resources": _custom_resources(bootstrap)})
-    pinned = account.world.aws.client("ssm").get_parameter(Name="/v3-backend/dev/images/api")["Parameter"]["Value"]
+    pinned = account.simulated.aws.client("ssm").get_parameter(Name="/v3-backend/dev/images/api")["Parameter"]["Value"]
     assert pinned != PLACEHOLDER_IMAGE
 
 

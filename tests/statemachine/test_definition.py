@@ -81,7 +81,7 @@ def test_each_task_is_bounded_retried_and_caught(name: str) -> None:
     assert {throttled["JitterStrategy"], transient["JitterStrategy"]} == {"FULL"}
 
 
-WAY_BACK = {"Roll back", "Check rollback", "Record failure", "Release lock"}
+WAY_BACK = {"Roll back", "Check rollback", "Record failure", "Record outcome"}
 
 
 @pytest.mark.parametrize("name", sorted(WAY_BACK))
@@ -114,7 +114,7 @@ def test_a_caught_error_never_ends_as_a_success_of_the_deployment() -> None:
             reached = {catcher["Next"], *after(catcher["Next"], errors=False)}
             ends = {each for each in reached if STATES[each]["Type"] == "Succeed"}
             # `Record failure` says Deployed when `Complete` had taken effect and only its answer was lost;
-            # `Release lock` says NothingToDo, Planned or Superseded from its own record, Rejected otherwise.
+            # `Record outcome` says NothingToDo, Planned or Superseded from its own record, Rejected otherwise.
             allowed = {"Deployed"} if "Record failure" in reached else {"NothingToDo", "Planned", "Superseded"}
             assert ends <= allowed, name
 
@@ -127,10 +127,10 @@ def test_from_the_first_write_on_any_error_leads_to_the_way_back() -> None:
 
 
 def test_before_the_first_write_any_error_frees_the_lock() -> None:
-    asking = set(TASKS) - {FIRST_WRITE, *after(FIRST_WRITE, errors=False)} - {"Release lock"}
+    asking = set(TASKS) - {FIRST_WRITE, *after(FIRST_WRITE, errors=False)} - {"Record outcome"}
     assert asking == {"Verify image", "Acquire lock", "Plan", "Wait for approval"}
     for name in asking:
-        assert [catcher["Next"] for catcher in TASKS[name]["Catch"]] == ["Release lock"], name
+        assert [catcher["Next"] for catcher in TASKS[name]["Catch"]] == ["Record outcome"], name
 
 
 def test_who_lost_the_lease_touches_nothing_any_more() -> None:

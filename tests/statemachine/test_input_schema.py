@@ -30,7 +30,7 @@ def test_there_is_an_example_of_every_way_to_start() -> None:
         "dry-run",
         "rollback",
         "rollback-to-release",
-        "takeover",
+        "recovery",
     }
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import config
 from lambdas.aws.gateway import client_of
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.calls import current_invocation
 from stepship.cli.main import app
 from stepship.host import Host
@@ -48,7 +48,7 @@ class Desk:
         Called with the virtual time before each sleep: Ctrl-C, or somebody else who does something meanwhile.
     """
 
-    world: World
+    simulated: SimulatedEnvironment
     environ: dict[str, str] = field(default_factory=dict)
     watched: bool = False
     asks: bool = False
@@ -57,11 +57,11 @@ class Desk:
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self.on_sleep(self.world.aws.clock.now())
-        self.world.aws.clock.sleep(seconds)
+        self.on_sleep(self.simulated.aws.clock.now())
+        self.simulated.aws.clock.sleep(seconds)
 
     def type(self, *arguments: str, answer: str | None = None) -> Typed:
-        clock = self.world.aws.clock
+        clock = self.simulated.aws.clock
         host = Host(clock.now, self.sleep, self.environ, ROOT, watched=self.watched, asks=self.asks, width=110)
         result = CliRunner().invoke(app, [*arguments], obj=host, input=answer, catch_exceptions=False)
         return Typed(result.exit_code, result.stdout, result.stderr)
@@ -97,23 +97,23 @@ def history_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    with World() as world:
-        yield world
+def simulated() -> Iterator[SimulatedEnvironment]:
+    with SimulatedEnvironment() as simulated:
+        yield simulated
 
 
 @pytest.fixture
-def stepship(world: World) -> Desk:
-    return Desk(world)
+def stepship(simulated: SimulatedEnvironment) -> Desk:
+    return Desk(simulated)
 
 
 @pytest.fixture
-def asking_world() -> Iterator[World]:
+def asking_world() -> Iterator[SimulatedEnvironment]:
     """A world in which a person has to say yes."""
     settings = config.load("dev")
     asking = replace(settings.approval, required=True, timeout_seconds=600)
-    with World(settings=replace(settings, approval=asking)) as world:
-        yield world
+    with SimulatedEnvironment(settings=replace(settings, approval=asking)) as simulated:
+        yield simulated
 
 
 Refuse = Callable[[str, str, str, str], None]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lambdas.aws.gateway import client_of
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from stepship.commands.infra_deploy import EXAMPLE_OWNER
 from stepship.host import Host
 from stepship.infra.cdk import NO_CHANGES, Say
@@ -133,9 +133,14 @@ def tools_with(cdk: FakeCdk) -> Tools:
 
 
 def session_in(
-    world: World, environment: str = "dev", *, as_json: bool = False, asks: bool = False, folder: Path | None = None
+    simulated: SimulatedEnvironment,
+    environment: str = "dev",
+    *,
+    as_json: bool = False,
+    asks: bool = False,
+    folder: Path | None = None,
 ) -> Session:
     """Return a session at a desk in this world, in the folder of a team that has its own repository."""
-    clock, folder = world.aws.clock, folder or folder_of_a_team()
+    clock, folder = simulated.aws.clock, folder or folder_of_a_team()
     host = Host(clock.now, clock.sleep, {}, folder, asks=asks, width=110)
     return Session(host, choose_target(None, environment, folder), as_json=as_json)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from simulator.ecs.images import ImageBehavior
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from stepship.executions.job_summary import plain
 from stepship.github import GitHub
 from tests.stepship.conftest import Desk
@@ -17,14 +17,14 @@ EVIL = ImageBehavior(
 
 
 @pytest.fixture
-def step(world: World, tmp_path: Path) -> Desk:
+def step(simulated: SimulatedEnvironment, tmp_path: Path) -> Desk:
     """A step of a workflow, in a world in which v1 is live."""
     for tag in ("v1", "v2"):
-        world.push(tag)
-    world.push("v3", per_service={"worker": EVIL})
-    world.run({"imageTag": "v1"}, "first")
+        simulated.push(tag)
+    simulated.push("v3", per_service={"worker": EVIL})
+    simulated.run({"imageTag": "v1"}, "first")
     return Desk(
-        world,
+        simulated,
         environ={
             "GITHUB_ACTIONS": "true",
             "GITHUB_ACTOR": "octocat",
@@ -51,7 +51,7 @@ def test_a_good_deploy_has_outputs_and_a_summary_and_no_annotation(step: Desk, t
     assert re.search(r"\| api \| 1 \| v3-backend\\@sha256:\w{12} \| v3-backend\\@sha256:\w{12} \|", text)
     assert '  s0["Verify image<br/>0 s"]' in text
     assert '--> ended(["Deployed"])' in text
-    assert step.world.records()["deploy-dev-v2-42-1"].requested_by == "github:octocat"
+    assert step.simulated.records()["deploy-dev-v2-42-1"].requested_by == "github:octocat"
 
 
 def test_a_failed_one_is_annotated_and_explained(step: Desk, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_what_keeps_it_from_starting_is_annotated_too(step: Desk) -> None:
     assert "::error title=stepship deploy::imageTag" in typed.stdout
 
 
-def test_waiting_for_a_person_is_a_notice(asking_world: World, tmp_path: Path) -> None:
+def test_waiting_for_a_person_is_a_notice(asking_world: SimulatedEnvironment, tmp_path: Path) -> None:
     asking_world.push("v1")
     desk = Desk(asking_world, environ={"GITHUB_ACTIONS": "true"})
     typed = desk("deploy", "v1", "--timeout", "20s")

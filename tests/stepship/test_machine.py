@@ -15,7 +15,7 @@ from botocore.exceptions import (
 
 from lambdas.aws.gateway import Answer, KnownErrors, translate
 from lambdas.release.errors import AwsUnavailable, StepshipError
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from statemachine.events import EventKind
 from stepship.errors import CommandError, aws_error, iam_action
 from stepship.executions.history_events import to_event
@@ -117,7 +117,7 @@ def test_events_of_aws_become_those_of_the_views(event: dict[str, Any], kind: Ev
         ("aws-us-gov", "console.amazonaws-us-gov.com"),
     ],
 )
-def test_the_console_of_a_partition(world: World, partition: str, host: str) -> None:
+def test_the_console_of_a_partition(simulated: SimulatedEnvironment, partition: str, host: str) -> None:
     arn = f"arn:{partition}:states:us-east-1:1:execution:m:e"
     address = f"https://us-east-1.{host}/states/home?region=us-east-1#/v2/executions/details/{arn}"
     assert Machine(TARGET, Caller()).console_url(arn) == address
@@ -163,7 +163,9 @@ def test_iam_names_an_action_in_its_own_way() -> None:
     assert iam_action("stepfunctions:list_executions") == "states:ListExecutions"
 
 
-def test_a_machine_that_is_not_there_is_said_with_account_and_region(world: World, stepship: Desk) -> None:
+def test_a_machine_that_is_not_there_is_said_with_account_and_region(
+    simulated: SimulatedEnvironment, stepship: Desk
+) -> None:
     typed = stepship.type("deploy", "v1", "--env", "dev", "--app", "shop")
     assert typed.exit_code == 1
     there = "there is no state machine shop-dev-deploy in account 123456789012, us-east-1: deploy the infrastructure"
@@ -171,13 +173,13 @@ def test_a_machine_that_is_not_there_is_said_with_account_and_region(world: Worl
     assert stepship.type("watch", "--env", "dev", "--app", "shop").exit_code == 1
 
 
-def test_a_missing_permission_is_named(world: World, stepship: Desk, refuse: Refuse) -> None:
+def test_a_missing_permission_is_named(simulated: SimulatedEnvironment, stepship: Desk, refuse: Refuse) -> None:
     refuse("stepfunctions", "StartExecution", "AccessDeniedException", "User: me is not authorized")
     typed = stepship("deploy", "v1")
     assert typed.stderr == "stepship: these credentials lack states:StartExecution: User: me is not authorized\n"
     assert typed.exit_code == 1
 
 
-def test_an_arn_of_another_machine_is_refused(world: World) -> None:
+def test_an_arn_of_another_machine_is_refused(simulated: SimulatedEnvironment) -> None:
     with pytest.raises(CommandError, match="is no execution of shop-dev-deploy"):
         Machine(TARGET, Caller()).execution_arn("arn:aws:states:us-east-1:123456789012:execution:other:e")

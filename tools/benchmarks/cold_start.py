@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from statemachine.steps import STEPS
 from tools.benchmarks.deploy import deploy
 from tools.benchmarks.document import table
@@ -103,11 +103,11 @@ def section() -> str:
 
 def _first_services() -> dict[str, str]:
     """Return the service that each handler calls first, as seen in a deployment; DynamoDB for the rest."""
-    with World() as world:
-        deploy(world)
-        prefix = f"{world.platform.cluster}-"
+    with SimulatedEnvironment() as simulated:
+        deploy(simulated)
+        prefix = f"{simulated.platform.cluster}-"
         first: dict[str, str] = {}
-        for call in world.aws.calls:
+        for call in simulated.aws.calls:
             first.setdefault(call.function.removeprefix(prefix), call.service)
     return {step.handler: first.get(step.slug, "dynamodb") for step in STEPS}
 

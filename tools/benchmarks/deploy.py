@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from simulator.engine.runs import Run
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from statemachine.events import EventKind
 from statemachine.packaging import build_asset
 from tools.benchmarks.document import table
@@ -23,10 +23,10 @@ ASSET = Goal("asset, zipped", 2.0, " MB", "A wheel has grown, or the asset holds
 def section() -> str:
     """Measure, and return the Markdown."""
     begin = time.monotonic()
-    with World() as world:
-        run, seconds = deploy(world)
-        calls = _calls(world, run)
-        figures = _figures(world, run, seconds)
+    with SimulatedEnvironment() as simulated:
+        run, seconds = deploy(simulated)
+        calls = _calls(simulated, run)
+        figures = _figures(simulated, run, seconds)
     asset = ASSET.verdict(_asset_megabytes())
     parts = [
         "## A deploy, simulated",
@@ -39,24 +39,24 @@ def section() -> str:
     return "\n\n".join(parts)
 
 
-def deploy(world: World) -> tuple[Run, float]:
+def deploy(simulated: SimulatedEnvironment) -> tuple[Run, float]:
     """Deploy a first release, then the one that is measured; returns it and its real seconds."""
-    world.push("v1")
-    world.run({"imageTag": "v1"}, "warm-up")
-    world.push("v2")
+    simulated.push("v1")
+    simulated.run({"imageTag": "v1"}, "warm-up")
+    simulated.push("v2")
     begin = time.perf_counter()
-    run = world.run({"imageTag": "v2"}, "measured")
+    run = simulated.run({"imageTag": "v2"}, "measured")
     if run.state != "Deployed":
         raise RuntimeError(f"the deploy ended in {run.state}, so its figures would mean nothing")
     return run, time.perf_counter() - begin
 
 
-def _calls(world: World, run: Run) -> Counter[str]:
-    return Counter(f"{c.service}:{c.operation}" for c in world.aws.calls if c.execution == run.name)
+def _calls(simulated: SimulatedEnvironment, run: Run) -> Counter[str]:
+    return Counter(f"{c.service}:{c.operation}" for c in simulated.aws.calls if c.execution == run.name)
 
 
-def _figures(world: World, run: Run, seconds: float) -> list[list[str]]:
-    mine = [event for event in world.aws.events if event.execution == run.name]
+def _figures(simulated: SimulatedEnvironment, run: Run, seconds: float) -> list[list[str]]:
+    mine = [event for event in simulated.aws.events if event.execution == run.name]
     invocations = [event for event in mine if event.kind == EventKind.LAMBDA_INVOKED]
     transitions = len(run.states)
     return [
@@ -66,7 +66,7 @@ def _figures(world: World, run: Run, seconds: float) -> list[list[str]]:
         ["state transitions", str(transitions)],
         ["of it, cost of Step Functions", f"${transitions * TRANSITION:.5f}"],
         ["Lambda invocations", str(len(invocations))],
-        ["AWS calls", str(_calls(world, run).total())],
+        ["AWS calls", str(_calls(simulated, run).total())],
     ]
 
 

@@ -20,7 +20,7 @@ from simulator.engine.runs import Run
 from simulator.engine.stepfunctions import MAX_INPUT_BYTES
 from simulator.environment.account import account
 from simulator.environment.platform import SimulatedService
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.api_call import CallAction
 from simulator.faults.quotas import QUOTAS
 from statemachine.events import Event, EventKind
@@ -97,12 +97,12 @@ def measure_services(count: int, *, settings: config.EnvironmentConfig | None = 
         The deploy; the deploy that puts all services back.
     """
     there = services(count)
-    with World(services=there, settings=settings, quotas=QUOTAS) as world:
-        world.push("v1")
-        world.push(BROKEN, per_service={there[-1].name: ImageBehavior(outcome="crash")})
-        deployed = figures(count, [world], [world.run({"imageTag": "v1"}, "good")])
-        returned = figures(count, [world], [world.run({"imageTag": BROKEN}, "bad")])
-        _require_sound([world])
+    with SimulatedEnvironment(services=there, settings=settings, quotas=QUOTAS) as simulated:
+        simulated.push("v1")
+        simulated.push(BROKEN, per_service={there[-1].name: ImageBehavior(outcome="crash")})
+        deployed = figures(count, [simulated], [simulated.run({"imageTag": "v1"}, "good")])
+        returned = figures(count, [simulated], [simulated.run({"imageTag": BROKEN}, "bad")])
+        _require_sound([simulated])
         return deployed, returned
 
 
@@ -117,9 +117,9 @@ def measure_environments(count: int, *, settings: config.EnvironmentConfig | Non
         worlds[0].push(BROKEN, ImageBehavior(outcome="crash"))
         at = aws.clock.now() + 1
         runs = []
-        for number, world in enumerate(worlds):
+        for number, simulated in enumerate(worlds):
             tag = BROKEN if number % ONE_IN == ONE_IN - 1 else "v1"
-            runs.append(world.start({"imageTag": tag}, f"deploy-{number:03d}", at=at))
+            runs.append(simulated.start({"imageTag": tag}, f"deploy-{number:03d}", at=at))
         aws.run_until_idle()
         _require_sound(worlds)
         return figures(count, worlds, runs)
@@ -142,29 +142,29 @@ def measure_longest() -> Figures:
     start = slow.rollout.timeout_seconds - 2.0 * slow.rollout.poll_seconds - 10
     migration = ImageBehavior(run_seconds=slow.migration.timeout_seconds - 2.0 * slow.migration.poll_seconds)
     there = [SimulatedService("api", wave=1, desired=1), SimulatedService("worker", wave=2, desired=1)]
-    with World(services=there, settings=slow, quotas=QUOTAS) as world:
+    with SimulatedEnvironment(services=there, settings=slow, quotas=QUOTAS) as simulated:
         for tag in ("v1", "v2"):
-            world.push(tag, ImageBehavior(start_seconds=start), per_service={"migration": migration})
-        clock = world.aws.clock
-        first = world.start({"imageTag": "v1"}, "first")
-        world.aws.wait_for(lambda: world.asks(first))
+            simulated.push(tag, ImageBehavior(start_seconds=start), per_service={"migration": migration})
+        clock = simulated.aws.clock
+        first = simulated.start({"imageTag": "v1"}, "first")
+        simulated.aws.wait_for(lambda: simulated.asks(first))
         wait = slow.lock.wait_timeout_seconds - 2 * slow.lock.poll_seconds
-        second = world.start({"imageTag": "v2"}, "longest")
+        second = simulated.start({"imageTag": "v2"}, "longest")
         clock.sleep(wait)
-        world.reject(first)
-        world.aws.wait_for(lambda: world.asks(second))
+        simulated.reject(first)
+        simulated.aws.wait_for(lambda: simulated.asks(second))
         clock.sleep(APPROVAL_HOURS * 3600.0)
-        world.approve(second)
-        world.aws.wait_for(lambda: second.state == "Bake")
+        simulated.approve(second)
+        simulated.aws.wait_for(lambda: second.state == "Bake")
         clock.sleep(slow.rollout.bake_seconds - 2.0 * slow.rollout.bake_poll_seconds)
         alarm = slow.circuit_breaker.alarms[0]
-        world.aws.client("cloudwatch").set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="it fires")
-        world.settle()
-        _require_sound([world])
-        return figures(1, [world], [second])
+        simulated.aws.client("cloudwatch").set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="it fires")
+        simulated.settle()
+        _require_sound([simulated])
+        return figures(1, [simulated], [second])
 
 
-def figures(count: int, worlds: Sequence[World], runs: Sequence[Run]) -> Figures:
+def figures(count: int, worlds: Sequence[SimulatedEnvironment], runs: Sequence[Run]) -> Figures:
     """Read from the account what these executions took.
 
     Parameters
@@ -190,7 +190,7 @@ def figures(count: int, worlds: Sequence[World], runs: Sequence[Run]) -> Figures
             sizes.append(size)
             if event.state == "Plan" and event.kind == EventKind.STATE_EXITED:
                 after_plan.append(_planned_bytes(event, size))
-    records = [record for world in worlds for record in world.table.history(1000)]
+    records = [record for simulated in worlds for record in simulated.table.history(1000)]
     return Figures(
         count=count,
         outcomes=tuple(sorted({run.state for run in runs})),
@@ -211,8 +211,8 @@ def _planned_bytes(event: Event, state_bytes: int) -> int:
     return state_bytes + bytes_to_come(decode(Plan, state["plan"]))
 
 
-def _require_sound(worlds: Iterable[World]) -> None:
-    broken = [violation for world in worlds for violation in world.violations()]
+def _require_sound(worlds: Iterable[SimulatedEnvironment]) -> None:
+    broken = [violation for simulated in worlds for violation in simulated.violations()]
     if broken:
         raise RuntimeError(f"the invariant does not hold: {broken[0]}")
 

@@ -77,7 +77,7 @@ def tags(*, migrates: bool) -> tuple[str, ...]:
     return (*of_cases, BROKEN_EVERYWHERE, *REFUSED)
 
 
-def world(*, migrates: bool) -> dict[str, Any]:
+def simulated(*, migrates: bool) -> dict[str, Any]:
     """Return the scenario in which every schedule begins: its one step deploys the first release.
 
     Parameters

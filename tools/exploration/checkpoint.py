@@ -19,10 +19,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.release.history import Outcome
 from simulator.environment.invariant import examine, outcome_of
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.scenario.play import Play, read_scenario
 from statemachine.events import EventKind
 from statemachine.steps import STEPS
@@ -63,14 +63,14 @@ class Checkpoint:
     ----------
     migrates
         Whether a migration is registered.
-    wiring
+    dependencies
         Makes the gateways of the functions; a test of the exploration plants a bug there.
     """
 
-    def __init__(self, *, migrates: bool, wiring: Callable[..., Wiring] = Wiring) -> None:
+    def __init__(self, *, migrates: bool, dependencies: Callable[..., Dependencies] = Dependencies) -> None:
         self.migrates = migrates
-        self._document = cases.world(migrates=migrates)
-        self._wiring = wiring
+        self._document = cases.simulated(migrates=migrates)
+        self._dependencies = dependencies
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
@@ -78,11 +78,11 @@ class Checkpoint:
         scenario = read_scenario(self._document)
         with ExitStack() as stack:
             self._world = stack.enter_context(
-                World(
+                SimulatedEnvironment(
                     services=scenario.services,
                     migration=scenario.migration,
                     settings=scenario.settings,
-                    wiring=self._wiring,
+                    dependencies=self._dependencies,
                 )
             )
             self._play = Play(scenario, self._world)
@@ -130,9 +130,9 @@ class Checkpoint:
         return verdict
 
     def _run(self, schedule: Schedule) -> Verdict:
-        world = self._world
+        simulated = self._world
         scenario = read_scenario({**self._document, "steps": [*self._document["steps"], *schedule.steps]})
-        events, runs = len(world.aws.events), len(world.aws.runs)
+        events, runs = len(simulated.aws.events), len(simulated.aws.runs)
         wrong: list[str] = []
         try:
             self._play.go_on(scenario.steps[len(self._document["steps"]) :])
@@ -140,10 +140,10 @@ class Checkpoint:
             wrong += self._judge.violations()
         except Exception as error:  # noqa: BLE001 (a deadlock, or a bug of the simulator: told as what it is)
             wrong += [f"it broke off: {error!r}", *traceback.format_exc().splitlines()[-6:]]
-        outcomes = tuple(outcome_of(run) for run in world.aws.runs[runs:])
+        outcomes = tuple(outcome_of(run) for run in simulated.aws.runs[runs:])
         if schedule.outcome is not None and outcomes[0] != schedule.outcome:
             wrong.append(f"{DEPLOYMENT} ended as {outcomes[0]}; undisturbed it ends as {schedule.outcome}")
-        return Verdict(outcomes, tuple(wrong), _probe(world, schedule, events))
+        return Verdict(outcomes, tuple(wrong), _probe(simulated, schedule, events))
 
     def _wrong_at_rest(self, schedule: Schedule) -> list[str]:
         """Examine the world; where faults may outlive every retry, after a person has rolled back."""
@@ -168,7 +168,7 @@ class Checkpoint:
         its Cause (docs/decisions/0013).
         """
         unknown = [
-            run.name for run in self._world.aws.runs if "Lock not released" in run.path and "Plan" not in run.path
+            run.name for run in self._world.aws.runs if "Outcome not recorded" in run.path and "Plan" not in run.path
         ]
         return not any(violation.startswith(f"{name} ended as") and "0 records" in violation for name in unknown)
 
@@ -198,16 +198,16 @@ def _read(pipe: int) -> bytes | None:
         parts.append(part)
 
 
-def _probe(world: World, schedule: Schedule, since: int) -> Probe | None:
+def _probe(simulated: SimulatedEnvironment, schedule: Schedule, since: int) -> Probe | None:
     """Collect the places at which the first execution of a schedule could have been broken."""
     first = schedule.steps[0]
     if first.get("name") != DEPLOYMENT or "deploy" not in first:
         return None
-    states = {step.function_name(world.identity): step.state for step in STEPS}
+    states = {step.function_name(simulated.identity): step.state for step in STEPS}
     seen: Counter[tuple[str, ...]] = Counter()
     calls: list[Place] = []
     made: dict[str, list[int]] = defaultdict(list)
-    for event in world.aws.events[since:]:
+    for event in simulated.aws.events[since:]:
         if event.execution != DEPLOYMENT or event.function not in states:
             continue
         step = states[event.function]
@@ -218,7 +218,7 @@ def _probe(world: World, schedule: Schedule, since: int) -> Probe | None:
             seen[step, service, operation] += 1
             made[step][-1] += 1
             calls.append(Place(step, seen[step, service, operation], service, operation))
-    run = next(run for run in world.aws.runs if run.name == DEPLOYMENT)
+    run = next(run for run in simulated.aws.runs if run.name == DEPLOYMENT)
     return Probe(
         tag=str(first["deploy"]),
         migrates=schedule.migrates,

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from tools.exploration import cases
 from tools.exploration.checkpoint import Checkpoint, Verdict
 from tools.exploration.random_schedules import Found, wander
@@ -90,7 +90,7 @@ def explore(
     tell: Callable[[Findings], None] = lambda _: None,
     keep: Callable[[Found], None] = lambda _: None,
     *,
-    wiring: Callable[..., Wiring] = Wiring,
+    dependencies: Callable[..., Dependencies] = Dependencies,
 ) -> Findings:
     """Try what the budget allows.
 
@@ -100,7 +100,7 @@ def explore(
         Called about every ten seconds, and at the end.
     keep
         Called at once with each schedule that broke something, so that it is not lost when something ends the run.
-    wiring
+    dependencies
         Makes the gateways of the functions; a test of the exploration plants a bug there.
     """
     findings, began, told = Findings(), time.monotonic(), 0.0
@@ -108,7 +108,7 @@ def explore(
     in_all = sum(map(len, cases_of.values()))
     for deployments in cases_of.values():
         count = round(budget.schedules * len(deployments) / in_all)
-        for kind, found in _in_world(budget, deployments, count, wiring) if deployments else ():
+        for kind, found in _in_world(budget, deployments, count, dependencies) if deployments else ():
             for schedule, verdict in found:
                 findings.tried[kind] += 1
                 findings.outcomes.update(verdict.outcomes)
@@ -125,13 +125,13 @@ def explore(
 
 
 def _in_world(
-    budget: Budget, deployments: Sequence[Schedule], count: int, wiring: Callable[..., Wiring]
+    budget: Budget, deployments: Sequence[Schedule], count: int, dependencies: Callable[..., Dependencies]
 ) -> Iterator[tuple[str, list[Found]]]:
     """Try a number of schedules around deployments of one of the two worlds; yield them by kind as they are done."""
     migrates = deployments[0].migrates
     # Forked: the processes share what this one has imported, and the planted bug need not travel.
     context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(budget.jobs, context, _enter, (wiring, migrates))
+    pool = ProcessPoolExecutor(budget.jobs, context, _enter, (dependencies, migrates))
     try:
         generator = random.Random(f"{budget.seed} {migrates}")
         undisturbed_ones = list(zip(deployments, pool.map(_probe, deployments), strict=True))
@@ -197,10 +197,10 @@ _checkpoint: list[Checkpoint] = []
 """The one world of this process."""
 
 
-def _enter(wiring: Callable[..., Wiring], migrates: bool) -> None:  # noqa: FBT001 (a pool passes no keywords)
+def _enter(dependencies: Callable[..., Dependencies], migrates: bool) -> None:  # noqa: FBT001 (a pool passes no keywords)
     # Ctrl-C goes to every process of the terminal; the one that started the others ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _checkpoint[:] = [_here.enter_context(Checkpoint(migrates=migrates, wiring=wiring))]
+    _checkpoint[:] = [_here.enter_context(Checkpoint(migrates=migrates, dependencies=dependencies))]
 
 
 def _probe(schedule: Schedule) -> Verdict:

@@ -21,7 +21,7 @@ from lambdas.release.history import Outcome
 from simulator.engine.runs import Run
 from simulator.environment.invariant import outcome_of
 from simulator.environment.recorded_outcomes import lock_holder
-from simulator.environment.simulated_environment import DEFINITION_FILE, World
+from simulator.environment.simulated_environment import DEFINITION_FILE, SimulatedEnvironment
 from simulator.faults.api_call import ApiCall
 from statemachine.events import Event, EventKind
 
@@ -51,19 +51,19 @@ class Judge:
         At rest.
     """
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, simulated: SimulatedEnvironment) -> None:
+        self._world = simulated
         self._wrong: list[str] = []
         self._writers: set[str] = set()
-        self._verified: set[str] = {*DIGEST.findall(json.dumps(world.snapshot().services))}
-        self._verified.update(DIGEST.findall(json.dumps(world.parameters())))
+        self._verified: set[str] = {*DIGEST.findall(json.dumps(simulated.snapshot().services))}
+        self._verified.update(DIGEST.findall(json.dumps(simulated.parameters())))
         self._definitions: dict[str, set[str]] = {}
         self._before: dict[str, dict[str, str]] = {}
         self._told: dict[str, set[str]] = defaultdict(set)
         timeout = json.loads(DEFINITION_FILE.read_text())["TimeoutSeconds"]
-        self._timeout_seconds = min(timeout, world.settings.machine.timeout_seconds)
-        world.aws.watch_effects(self._effect)
-        world.aws.subscribe(self._event)
+        self._timeout_seconds = min(timeout, simulated.settings.machine.timeout_seconds)
+        simulated.aws.watch_effects(self._effect)
+        simulated.aws.subscribe(self._event)
 
     def violations(self) -> Iterator[str]:
         """Yield what was and is wrong, one sentence each. The world is at rest."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from functions import wiring
+from functions import dependencies
 from functions.answers import answer
 from functions.item import read_id
 from functions.table import Table
@@ -13,7 +13,7 @@ from functions.table import Table
 
 def handler(event: Mapping[str, Any], _: object) -> dict[str, Any]:
     """Answer one request of the HTTP API."""
-    return handle(event, wiring.table())
+    return handle(event, dependencies.table())
 
 
 def handle(event: Mapping[str, Any], table: Table) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from functions import wiring
+from functions import dependencies
 from functions.answers import answer
 from functions.item import Item, read_item
 from functions.table import Changes, Table
@@ -13,7 +13,7 @@ from functions.table import Changes, Table
 
 def handler(event: Mapping[str, Any], _: object) -> dict[str, Any]:
     """Answer one request of the HTTP API."""
-    return handle(event, wiring.table(), wiring.changes())
+    return handle(event, dependencies.table(), dependencies.changes())
 
 
 def handle(event: Mapping[str, Any], table: Table, changes: Changes) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from functools import cache
 from typing import Any
 
 from search.collection import Collection
+from search.dependencies import connect, log
 from search.errors import BadMessage, SearchError, SearchUnavailable
 from search.typesense import Typesense
-from search.wiring import connect, log
 
 TIMEOUT_SECONDS = 10.0
 """Of one request. The function itself has 60 s for a batch; what is not written by then is delivered again."""

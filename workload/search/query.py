@@ -15,9 +15,9 @@ from functools import cache
 from typing import Any
 
 from search.collection import Collection
+from search.dependencies import connect, log
 from search.errors import BadQuery, NotIndexed, SearchUnavailable
 from search.typesense import Typesense
-from search.wiring import connect, log
 
 TIMEOUT_SECONDS = 3.0
 """A person waits. Typesense answers in milliseconds or is in trouble."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from simulator.ecs.backend import installed
-from simulator.ecs.context import EcsWorld
+from simulator.ecs.context import EcsContext
 from simulator.engine.local_lambda import Function
 from simulator.engine.machine import SimulatedAws
 
@@ -18,7 +18,7 @@ Inside = Callable[[Callable[[], Any]], Any]
 @pytest.fixture
 def aws() -> Iterator[SimulatedAws]:
     aws = SimulatedAws()
-    with installed(EcsWorld(aws.clock)), aws:
+    with installed(EcsContext(aws.clock)), aws:
         yield aws
 
 

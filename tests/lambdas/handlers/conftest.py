@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def simulated() -> Iterator[SimulatedEnvironment]:
     """Three services on a placeholder image, and a migration; nothing was released yet."""
-    with World(recovery=False) as world:
-        yield world
+    with SimulatedEnvironment(recovery=False) as simulated:
+        yield simulated

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from simulator.engine.runs import Run
-from simulator.environment.simulated_environment import DEFINITION_FILE, World
+from simulator.environment.simulated_environment import DEFINITION_FILE, SimulatedEnvironment
 from simulator.faults.api_call import ApiCall
 from statemachine.steps import STEPS, machine_name
 
@@ -61,13 +61,13 @@ class Flow:
         The execution input, any JSON.
     """
 
-    def __init__(self, world: World, request: object, name: str = "one") -> None:
+    def __init__(self, simulated: SimulatedEnvironment, request: object, name: str = "one") -> None:
         waits = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 10_000_000, "End": True}}}
-        machine = world.aws.deploy_machine(machine_name(world.identity), waits)
-        self.world = world
+        machine = simulated.aws.deploy_machine(machine_name(simulated.identity), waits)
+        self.simulated = simulated
         self.request = request
-        self.execution: Run = world.aws.start(request, name, machine=machine)
-        self.started_at = self.entered_at = world.aws.clock.now()
+        self.execution: Run = simulated.aws.start(request, name, machine=machine)
+        self.started_at = self.entered_at = simulated.aws.clock.now()
         self.at: str = DEFINITION["StartAt"]
         self.state: Any = request
         self.retried: list[str] = []
@@ -82,7 +82,7 @@ class Flow:
         return STATES[self.at]["Type"] in ("Succeed", "Fail")
 
     def wait(self, seconds: float) -> None:
-        self.world.aws.clock.sleep(seconds)
+        self.simulated.aws.clock.sleep(seconds)
 
     # --- walking
 
@@ -104,7 +104,7 @@ class Flow:
     def step(self) -> None:
         """Do one state."""
         body = STATES[self.at]
-        self.entered_at = self.world.aws.clock.now()
+        self.entered_at = self.simulated.aws.clock.now()
         if self.at == "Wait for approval":
             self.answer_approval()
         elif body["Type"] == "Task":
@@ -121,8 +121,8 @@ class Flow:
         """Invoke the function of a state, and keep nothing; StepError when it fails."""
         name = state_name or self.at
         event = self.payload(name, state=state)
-        function = FUNCTION_OF[name].function_name(self.world.identity)
-        answer = self.world.aws.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+        function = FUNCTION_OF[name].function_name(self.simulated.identity)
+        answer = self.simulated.aws.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
         result: Json = json.loads(answer["Payload"].read())
         if answer.get("FunctionError"):
             raise StepError(result["errorType"], result["errorMessage"])
@@ -196,12 +196,12 @@ class Flow:
 
     def stop(self) -> None:
         """Stop the execution behind it, as a person does in the console."""
-        self.world.aws.client("stepfunctions").stop_execution(executionArn=self.arn)
+        self.simulated.aws.client("stepfunctions").stop_execution(executionArn=self.arn)
 
     def lose_lock(self) -> None:
         """Let somebody else have taken the lock over."""
-        self.world.aws.client("dynamodb").update_item(
-            TableName=self.world.identity.table,
+        self.simulated.aws.client("dynamodb").update_item(
+            TableName=self.simulated.identity.table,
             Key={"pk": {"S": "lock"}, "sk": {"S": "lock"}},
             UpdateExpression="SET holderExecution = :other, holder = :claim ADD #token :one, version :one",
             ExpressionAttributeNames={"#token": "token"},
@@ -218,32 +218,32 @@ def writes(calls: list[ApiCall]) -> list[str]:
     return [call.operation for call in calls if call.operation in WRITES]
 
 
-def table_items(world: World) -> dict[str, Mapping[str, Any]]:
+def table_items(simulated: SimulatedEnvironment) -> dict[str, Mapping[str, Any]]:
     """Return every item of the table by ``pk/sk``."""
-    items = world.aws.client("dynamodb").scan(TableName=world.identity.table)["Items"]
+    items = simulated.aws.client("dynamodb").scan(TableName=simulated.identity.table)["Items"]
     return {f"{item['pk']['S']}/{item['sk']['S']}": item for item in items}
 
 
-def footprint(world: World) -> Json:
+def footprint(simulated: SimulatedEnvironment) -> Json:
     """Return everything that a deployment may have written, so that two moments can be compared.
 
     Of the lock item lease and version are left out: every try renews them.
     """
-    ecs, cluster = world.aws.client("ecs"), world.platform.cluster
+    ecs, cluster = simulated.aws.client("ecs"), simulated.platform.cluster
     items = {
         key: {name: value for name, value in item.items() if name not in ("leaseExpiresAt", "version", "expiresAt")}
-        for key, item in table_items(world).items()
+        for key, item in table_items(simulated).items()
     }
     tasks = [
         arn
         for status in ("RUNNING", "STOPPED")
         for arn in ecs.list_tasks(cluster=cluster, family=f"{cluster}-migration", desiredStatus=status)["taskArns"]
     ]
-    names = [f"{cluster}-{service.name}" for service in world.platform.services][:10]
+    names = [f"{cluster}-{service.name}" for service in simulated.platform.services][:10]
     described = ecs.describe_services(cluster=cluster, services=names)["services"] if names else []
     return {
         "items": items,
-        "parameters": _parameters(world),
+        "parameters": _parameters(simulated),
         "revisions": ecs.list_task_definitions()["taskDefinitionArns"],
         "migrations": sorted(tasks),
         "services": {
@@ -255,8 +255,8 @@ def footprint(world: World) -> Json:
     }
 
 
-def _parameters(world: World) -> dict[str, tuple[str, int]]:
-    client = world.aws.client("ssm")
+def _parameters(simulated: SimulatedEnvironment) -> dict[str, tuple[str, int]]:
+    client = simulated.aws.client("ssm")
     found: dict[str, tuple[str, int]] = {}
     token: dict[str, str] = {}
     while True:

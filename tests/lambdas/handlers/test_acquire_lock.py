@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lambdas.release.lock import Claim, Kind, Lock
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import FUNCTION_OF, Flow, Json, footprint, table_items, writes
 
 DEPLOY = {"imageTag": "v1"}
@@ -14,83 +14,85 @@ ROLLBACK = {"action": "rollback"}
 
 
 @pytest.fixture(autouse=True)
-def _pushed(world: World) -> None:
-    world.push("v1")
+def _pushed(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1")
 
 
-def at_lock(world: World, request: Json, name: str) -> Flow:
+def at_lock(simulated: SimulatedEnvironment, request: Json, name: str) -> Flow:
     """Start an execution, a second after the one before it, and walk to the lock."""
-    world.aws.clock.sleep(1)
-    return Flow(world, request, name).run_to("Acquire lock")
+    simulated.aws.clock.sleep(1)
+    return Flow(simulated, request, name).run_to("Acquire lock")
 
 
-def lock_of(world: World) -> Any:
-    return world.table.read_lock()
+def lock_of(simulated: SimulatedEnvironment) -> Any:
+    return simulated.table.read_lock()
 
 
-def test_a_free_lock_is_taken_with_a_lease_that_outlives_the_function(world: World) -> None:
-    one = at_lock(world, DEPLOY, "one")
+def test_a_free_lock_is_taken_with_a_lease_that_outlives_the_function(simulated: SimulatedEnvironment) -> None:
+    one = at_lock(simulated, DEPLOY, "one")
     assert one.call()["status"] == "held"
-    lock = lock_of(world)
+    lock = lock_of(simulated)
     assert lock.holder.execution == one.arn
     assert lock.token == 1
-    assert lock.lease_expires_at > world.aws.clock.now() + FUNCTION_OF["Acquire lock"].timeout_seconds - 1
+    assert lock.lease_expires_at > simulated.aws.clock.now() + FUNCTION_OF["Acquire lock"].timeout_seconds - 1
 
 
-def test_each_holder_gets_a_higher_token(world: World) -> None:
+def test_each_holder_gets_a_higher_token(simulated: SimulatedEnvironment) -> None:
     tokens = []
     for name in ("one", "two", "three"):
-        flow = at_lock(world, {**DEPLOY, "dryRun": True}, name).run_to("Plan")
+        flow = at_lock(simulated, {**DEPLOY, "dryRun": True}, name).run_to("Plan")
         tokens.append(flow.state["lock"]["token"])
         assert flow.run_to_end() == "Planned"
     assert tokens == [1, 2, 3]
 
 
-def test_who_has_the_lock_keeps_its_token_when_asked_again(world: World) -> None:
-    one = at_lock(world, DEPLOY, "one")
+def test_who_has_the_lock_keeps_its_token_when_asked_again(simulated: SimulatedEnvironment) -> None:
+    one = at_lock(simulated, DEPLOY, "one")
     assert one.call()["token"] == one.call()["token"] == 1
 
 
-def test_a_busy_lock_is_a_verdict_with_the_time_to_wait(world: World) -> None:
-    one = at_lock(world, DEPLOY, "one").run_to("Plan")
-    two = at_lock(world, DEPLOY, "two")
+def test_a_busy_lock_is_a_verdict_with_the_time_to_wait(simulated: SimulatedEnvironment) -> None:
+    one = at_lock(simulated, DEPLOY, "one").run_to("Plan")
+    two = at_lock(simulated, DEPLOY, "two")
     result = two.call()
     assert (result["status"], result["waitSeconds"]) == ("busy", 15)
     assert one.arn in result["reason"]
-    assert lock_of(world).waiting_deploy.execution == two.arn
-    assert lock_of(world).holder.execution == one.arn
+    assert lock_of(simulated).waiting_deploy.execution == two.arn
+    assert lock_of(simulated).holder.execution == one.arn
 
 
-def test_a_deploy_that_waits_gets_the_lock_when_it_is_free(world: World) -> None:
-    one = at_lock(world, {**DEPLOY, "dryRun": True}, "one").run_to("Plan")
-    two = at_lock(world, DEPLOY, "two").run_to("Wait for lock")
+def test_a_deploy_that_waits_gets_the_lock_when_it_is_free(simulated: SimulatedEnvironment) -> None:
+    one = at_lock(simulated, {**DEPLOY, "dryRun": True}, "one").run_to("Plan")
+    two = at_lock(simulated, DEPLOY, "two").run_to("Wait for lock")
     one.run_to_end()
     two.run_to("Plan")
     assert two.state["lock"]["token"] == 2
-    assert lock_of(world).waiting_deploy is None
+    assert lock_of(simulated).waiting_deploy is None
 
 
-def test_a_newer_deploy_supersedes_the_one_that_waits_but_not_the_one_that_runs(world: World) -> None:
-    at_lock(world, DEPLOY, "one").run_to("Plan")
-    two = at_lock(world, DEPLOY, "two").run_to("Wait for lock")
-    three = at_lock(world, DEPLOY, "three").run_to("Wait for lock")
+def test_a_newer_deploy_supersedes_the_one_that_waits_but_not_the_one_that_runs(
+    simulated: SimulatedEnvironment,
+) -> None:
+    at_lock(simulated, DEPLOY, "one").run_to("Plan")
+    two = at_lock(simulated, DEPLOY, "two").run_to("Wait for lock")
+    three = at_lock(simulated, DEPLOY, "three").run_to("Wait for lock")
     assert two.run_to_end() == "Superseded"
     assert three.arn in two.state["report"]["message"]
-    assert lock_of(world).waiting_deploy.execution == three.arn
+    assert lock_of(simulated).waiting_deploy.execution == three.arn
 
 
-def test_a_rollback_goes_before_a_deploy_that_waits(world: World) -> None:
-    one = at_lock(world, {**DEPLOY, "dryRun": True}, "one").run_to("Plan")
-    deploy = at_lock(world, DEPLOY, "two").run_to("Wait for lock")
-    at_lock(world, ROLLBACK, "three").run_to("Wait for lock")
+def test_a_rollback_goes_before_a_deploy_that_waits(simulated: SimulatedEnvironment) -> None:
+    one = at_lock(simulated, {**DEPLOY, "dryRun": True}, "one").run_to("Plan")
+    deploy = at_lock(simulated, DEPLOY, "two").run_to("Wait for lock")
+    at_lock(simulated, ROLLBACK, "three").run_to("Wait for lock")
     one.run_to_end()
     assert deploy.run_to_end() == "Superseded"
     assert "newer rollback" in deploy.state["report"]["message"]
 
 
-def test_who_waited_too_long_is_refused(world: World) -> None:
-    one = at_lock(world, DEPLOY, "one").run_to("Plan")
-    two = at_lock(world, DEPLOY, "two").run_to("Wait for lock")
+def test_who_waited_too_long_is_refused(simulated: SimulatedEnvironment) -> None:
+    one = at_lock(simulated, DEPLOY, "one").run_to("Plan")
+    two = at_lock(simulated, DEPLOY, "two").run_to("Wait for lock")
     two.wait(901)
     error = two.fails("Acquire lock")
     assert error.error_type == "LockTimeout"
@@ -98,10 +100,10 @@ def test_who_waited_too_long_is_refused(world: World) -> None:
     assert one.arn in error.message
 
 
-def test_a_lock_whose_holder_was_stopped_is_free_once_the_lease_is_over(world: World) -> None:
-    one = at_lock(world, DEPLOY, "one").run_to("Plan")
+def test_a_lock_whose_holder_was_stopped_is_free_once_the_lease_is_over(simulated: SimulatedEnvironment) -> None:
+    one = at_lock(simulated, DEPLOY, "one").run_to("Plan")
     one.stop()
-    two = at_lock(world, DEPLOY, "two")
+    two = at_lock(simulated, DEPLOY, "two")
     first = two.call()
     assert first["status"] == "busy"
     assert "was stopped" in first["reason"]
@@ -109,34 +111,40 @@ def test_a_lock_whose_holder_was_stopped_is_free_once_the_lease_is_over(world: W
     assert two.call()["status"] == "held"
 
 
-def test_a_function_that_runs_once_more_after_its_execution_has_ended_takes_no_lock(world: World) -> None:
-    one = at_lock(world, DEPLOY, "one")
+def test_a_function_that_runs_once_more_after_its_execution_has_ended_takes_no_lock(
+    simulated: SimulatedEnvironment,
+) -> None:
+    one = at_lock(simulated, DEPLOY, "one")
     one.stop()
     assert one.call()["status"] == "notNeeded"
-    assert lock_of(world).holder is None
+    assert lock_of(simulated).holder is None
 
 
-def test_a_lease_that_is_over_is_not_enough_while_its_holder_runs(world: World) -> None:
-    at_lock(world, DEPLOY, "one").run_to("Plan")
-    two = at_lock(world, DEPLOY, "two")
+def test_a_lease_that_is_over_is_not_enough_while_its_holder_runs(simulated: SimulatedEnvironment) -> None:
+    at_lock(simulated, DEPLOY, "one").run_to("Plan")
+    two = at_lock(simulated, DEPLOY, "two")
     two.wait(800)
     assert two.call()["status"] == "busy"
 
 
-def test_what_a_stopped_deployment_has_moved_is_put_back_before_the_next_deploy(world: World) -> None:
-    one = at_lock(world, DEPLOY, "one").run_to("Register task definitions")
+def test_what_a_stopped_deployment_has_moved_is_put_back_before_the_next_deploy(
+    simulated: SimulatedEnvironment,
+) -> None:
+    one = at_lock(simulated, DEPLOY, "one").run_to("Register task definitions")
     one.stop()
-    two = at_lock(world, DEPLOY, "two")
+    two = at_lock(simulated, DEPLOY, "two")
     two.wait(120)
     result = two.call()
     assert result["status"] == "busy"
     assert "put back first" in result["reason"]
 
 
-def test_a_recovery_takes_over_from_a_stopped_execution_and_inherits_its_journal(world: World) -> None:
-    one = at_lock(world, DEPLOY, "one").run_to("Register task definitions")
+def test_a_recovery_takes_over_from_a_stopped_execution_and_inherits_its_journal(
+    simulated: SimulatedEnvironment,
+) -> None:
+    one = at_lock(simulated, DEPLOY, "one").run_to("Register task definitions")
     one.stop()
-    recovery = at_lock(world, {**ROLLBACK, "takeover": one.arn}, "recovery")
+    recovery = at_lock(simulated, {**ROLLBACK, "takeover": one.arn}, "recovery")
     recovery.wait(120)
     result = recovery.call()
     assert result["status"] == "held"
@@ -145,101 +153,103 @@ def test_a_recovery_takes_over_from_a_stopped_execution_and_inherits_its_journal
     assert recovery.call()["inherited"] is True, "a repeat still knows it"
 
 
-def test_a_recovery_waits_until_the_stopped_function_can_write_no_more(world: World) -> None:
-    one = at_lock(world, DEPLOY, "one").run_to("Register task definitions")
+def test_a_recovery_waits_until_the_stopped_function_can_write_no_more(simulated: SimulatedEnvironment) -> None:
+    one = at_lock(simulated, DEPLOY, "one").run_to("Register task definitions")
     one.stop()
-    recovery = at_lock(world, {**ROLLBACK, "takeover": one.arn}, "recovery")
+    recovery = at_lock(simulated, {**ROLLBACK, "takeover": one.arn}, "recovery")
     result = recovery.call()
     assert result["status"] == "busy"
     assert 0 < result["waitSeconds"] <= 15
 
 
-def test_a_takeover_from_an_execution_that_runs_is_refused(world: World) -> None:
-    one = at_lock(world, DEPLOY, "one").run_to("Plan")
-    existing = footprint(world)
-    error = at_lock(world, {**ROLLBACK, "takeover": one.arn}, "recovery").fails()
-    assert error.error_type == "TakeoverRefused"
+def test_a_takeover_from_an_execution_that_runs_is_refused(simulated: SimulatedEnvironment) -> None:
+    one = at_lock(simulated, DEPLOY, "one").run_to("Plan")
+    existing = footprint(simulated)
+    error = at_lock(simulated, {**ROLLBACK, "takeover": one.arn}, "recovery").fails()
+    assert error.error_type == "RecoveryRefused"
     assert one.arn in error.message
-    assert footprint(world) == existing
+    assert footprint(simulated) == existing
 
 
-def test_a_takeover_from_an_execution_that_ended_by_itself_is_not_needed(world: World) -> None:
-    one = at_lock(world, {**DEPLOY, "dryRun": True}, "one")
+def test_a_takeover_from_an_execution_that_ended_by_itself_is_not_needed(simulated: SimulatedEnvironment) -> None:
+    one = at_lock(simulated, {**DEPLOY, "dryRun": True}, "one")
     one.run_to_end()
     one.stop()
-    recovery = at_lock(world, {**ROLLBACK, "takeover": one.arn}, "recovery")
-    start = len(world.aws.calls)
+    recovery = at_lock(simulated, {**ROLLBACK, "takeover": one.arn}, "recovery")
+    start = len(simulated.aws.calls)
     assert recovery.call()["status"] == "notNeeded"
-    assert writes(world.aws.calls[start:]) == []
+    assert writes(simulated.aws.calls[start:]) == []
     assert recovery.run_to_end() == "NothingToDo"
 
 
-def test_a_second_recovery_of_the_same_execution_is_not_needed(world: World) -> None:
-    one = at_lock(world, DEPLOY, "one").run_to("Register task definitions")
+def test_a_second_recovery_of_the_same_execution_is_not_needed(simulated: SimulatedEnvironment) -> None:
+    one = at_lock(simulated, DEPLOY, "one").run_to("Register task definitions")
     one.stop()
     request = {**ROLLBACK, "takeover": one.arn}
-    first = at_lock(world, request, "recovery-1")
+    first = at_lock(simulated, request, "recovery-1")
     first.wait(120)
     first.run_to("Plan")
-    assert at_lock(world, request, "recovery-2").call()["status"] == "notNeeded"
+    assert at_lock(simulated, request, "recovery-2").call()["status"] == "notNeeded"
 
 
-def test_an_execution_that_step_functions_no_longer_knows_counts_as_stopped(world: World) -> None:
-    one = at_lock(world, DEPLOY, "one").run_to("Plan")
-    client, key = world.aws.client("dynamodb"), {"pk": {"S": "lock"}, "sk": {"S": "lock"}}
-    item = dict(table_items(world)["lock/lock"])
+def test_an_execution_that_step_functions_no_longer_knows_counts_as_stopped(simulated: SimulatedEnvironment) -> None:
+    one = at_lock(simulated, DEPLOY, "one").run_to("Plan")
+    client, key = simulated.aws.client("dynamodb"), {"pk": {"S": "lock"}, "sk": {"S": "lock"}}
+    item = dict(table_items(simulated)["lock/lock"])
     gone = {name: {"S": value["S"].replace(one.arn, f"{one.arn}-gone")} for name, value in item.items() if "S" in value}
-    client.put_item(TableName=world.identity.table, Item={**item, **gone, **key})
-    two = at_lock(world, DEPLOY, "two")
+    client.put_item(TableName=simulated.identity.table, Item={**item, **gone, **key})
+    two = at_lock(simulated, DEPLOY, "two")
     two.wait(200)
     assert two.call()["status"] == "held"
 
 
-def test_who_loses_the_race_for_the_item_looks_again(world: World) -> None:
+def test_who_loses_the_race_for_the_item_looks_again(simulated: SimulatedEnvironment) -> None:
     """Both read the free lock; the other writes first."""
-    one, two = at_lock(world, DEPLOY, "one"), at_lock(world, DEPLOY, "two")
-    held = Lock(1, 1, Claim(one.arn, "deploy", one.started_at), world.aws.clock.now() + 60)
+    one, two = at_lock(simulated, DEPLOY, "one"), at_lock(simulated, DEPLOY, "two")
+    held = Lock(1, 1, Claim(one.arn, "deploy", one.started_at), simulated.aws.clock.now() + 60)
     raced: list[Any] = []
 
     def other_writes_first(event: Any) -> None:
         if event.detail.get("operation") == "GetItem" and not raced:
             raced.append(event)
-            assert world.table.swap_lock(lock_of(world), held)
+            assert simulated.table.swap_lock(lock_of(simulated), held)
 
-    world.aws.subscribe(other_writes_first)
-    start = len(world.aws.calls)
+    simulated.aws.subscribe(other_writes_first)
+    start = len(simulated.aws.calls)
     result = two.call()
     assert result["status"] == "busy"
-    errors = [call.error for call in world.aws.calls[start:] if call.operation == "PutItem"]
+    errors = [call.error for call in simulated.aws.calls[start:] if call.operation == "PutItem"]
     assert errors == ["ConditionalCheckFailedException", None]
-    assert lock_of(world).holder.execution == one.arn
+    assert lock_of(simulated).holder.execution == one.arn
 
 
-def test_who_loses_the_race_every_time_is_throttled_and_run_again(world: World) -> None:
-    two = at_lock(world, DEPLOY, "two")
+def test_who_loses_the_race_every_time_is_throttled_and_run_again(simulated: SimulatedEnvironment) -> None:
+    two = at_lock(simulated, DEPLOY, "two")
 
     def other_writes_first(event: Any) -> None:
         if event.detail.get("operation") == "GetItem":
-            assert world.table.swap_lock(lock_of(world), lock_of(world))
+            assert simulated.table.swap_lock(lock_of(simulated), lock_of(simulated))
 
-    world.aws.subscribe(other_writes_first)
+    simulated.aws.subscribe(other_writes_first)
     error = two.fails()
     assert error.error_type == "Throttled"
     assert "5 times" in error.message
 
 
 def test_infrastructure_is_waited_for_until_its_lease_ends_and_step_functions_is_not_asked_about_it(
-    world: World,
+    simulated: SimulatedEnvironment,
 ) -> None:
-    one = at_lock(world, DEPLOY, "one")
-    holder = Claim("infra:octocat@1f3c", Kind.INFRASTRUCTURE, world.aws.clock.now() - 90)
-    free = lock_of(world)
-    world.table.swap_lock(free, replace(free, token=1, holder=holder, lease_expires_at=world.aws.clock.now() + 30))
-    start = len(world.aws.calls)
+    one = at_lock(simulated, DEPLOY, "one")
+    holder = Claim("infra:octocat@1f3c", Kind.INFRASTRUCTURE, simulated.aws.clock.now() - 90)
+    free = lock_of(simulated)
+    simulated.table.swap_lock(
+        free, replace(free, token=1, holder=holder, lease_expires_at=simulated.aws.clock.now() + 30)
+    )
+    start = len(simulated.aws.calls)
     busy = one.call()
     assert busy["status"] == "busy"
     # About itself alone.
-    assert [call.operation for call in world.aws.calls[start:]].count("DescribeExecution") == 1
+    assert [call.operation for call in simulated.aws.calls[start:]].count("DescribeExecution") == 1
     assert busy["reason"].startswith("infra:octocat@1f3c has been deploying infrastructure for 90 s")
     one.wait(31)
     held = one.call()

@@ -3,37 +3,37 @@ from __future__ import annotations
 import pytest
 
 from simulator.ecs.images import ImageBehavior
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import Flow
 from tests.lambdas.handlers.surroundings import DEPLOY, denied, deployed, put_alarm, with_alarms
 
 HERE = "Check health"
 
 
-def at_health(world: World, behavior: ImageBehavior | None = None) -> Flow:
-    world.push("v1", behavior or ImageBehavior())
-    return Flow(world, DEPLOY).run_to(HERE)
+def at_health(simulated: SimulatedEnvironment, behavior: ImageBehavior | None = None) -> Flow:
+    simulated.push("v1", behavior or ImageBehavior())
+    return Flow(simulated, DEPLOY).run_to(HERE)
 
 
-def test_a_release_bakes_until_its_time_is_over(world: World) -> None:
-    flow = at_health(world)
+def test_a_release_bakes_until_its_time_is_over(simulated: SimulatedEnvironment) -> None:
+    flow = at_health(simulated)
     assert flow.call()["status"] == "baking"
-    flow.wait(world.settings.rollout.bake_seconds)
+    flow.wait(simulated.settings.rollout.bake_seconds)
     result = flow.call()
     assert result["status"] == "healthy"
     assert {verdict["status"] for verdict in result["services"].values()} == {"steady"}
 
 
-def test_a_healthy_release_is_watched_for_the_whole_bake_time(world: World) -> None:
-    flow = at_health(world).run_to("Complete")
+def test_a_healthy_release_is_watched_for_the_whole_bake_time(simulated: SimulatedEnvironment) -> None:
+    flow = at_health(simulated).run_to("Complete")
     baked = flow.state["health"]["at"] - flow.state["rollout"]["at"]
-    assert baked >= world.settings.rollout.bake_seconds
+    assert baked >= simulated.settings.rollout.bake_seconds
 
 
-def test_tasks_that_die_after_the_rollout_end_the_bake_with_their_exit_code(world: World) -> None:
+def test_tasks_that_die_after_the_rollout_end_the_bake_with_their_exit_code(simulated: SimulatedEnvironment) -> None:
     late = ImageBehavior("healthy", crash_after_healthy_seconds=45, exit_code=9, logs=("pool exhausted",))
-    world.push("v1", ImageBehavior(), per_service={"scheduler": late, "worker": late})
-    flow = Flow(world, DEPLOY).run_to("Roll back")
+    simulated.push("v1", ImageBehavior(), per_service={"scheduler": late, "worker": late})
+    flow = Flow(simulated, DEPLOY).run_to("Roll back")
     health = flow.state["health"]
     assert health["status"] == "unhealthy"
     assert "had to replace" in health["services"]["worker"]["reason"]
@@ -41,17 +41,19 @@ def test_tasks_that_die_after_the_rollout_end_the_bake_with_their_exit_code(worl
     assert health["explanation"]["logLines"] == ["pool exhausted"]
 
 
-def test_scaling_is_no_failure(world: World) -> None:
-    flow = at_health(world)
-    world.aws.client("ecs").update_service(cluster="v3-backend-dev", service="v3-backend-dev-worker", desiredCount=6)
+def test_scaling_is_no_failure(simulated: SimulatedEnvironment) -> None:
+    flow = at_health(simulated)
+    simulated.aws.client("ecs").update_service(
+        cluster="v3-backend-dev", service="v3-backend-dev-worker", desiredCount=6
+    )
     flow.wait(120)
     assert flow.call()["status"] == "healthy"
 
 
-def test_somebody_elses_deployment_ends_the_bake(world: World) -> None:
-    deployed(world, "v0", "zero")
-    flow = at_health(world)
-    world.aws.client("ecs").update_service(
+def test_somebody_elses_deployment_ends_the_bake(simulated: SimulatedEnvironment) -> None:
+    deployed(simulated, "v0", "zero")
+    flow = at_health(simulated)
+    simulated.aws.client("ecs").update_service(
         cluster="v3-backend-dev", service="v3-backend-dev-api", taskDefinition="v3-backend-dev-api:1"
     )
     result = flow.call()
@@ -60,33 +62,33 @@ def test_somebody_elses_deployment_ends_the_bake(world: World) -> None:
 
 
 def test_an_alarm_ends_the_bake() -> None:
-    with with_alarms("errors") as world:
-        put_alarm(world, "errors", "OK")
-        flow = at_health(world)
-        put_alarm(world, "errors", "ALARM")
+    with with_alarms("errors") as simulated:
+        put_alarm(simulated, "errors", "OK")
+        flow = at_health(simulated)
+        put_alarm(simulated, "errors", "ALARM")
         result = flow.call()
     assert result["status"] == "unhealthy"
     assert result["explanation"]["causes"][0]["cause"] == "alarm"
 
 
-def test_a_service_that_was_deleted_ends_the_bake(world: World) -> None:
-    flow = at_health(world)
-    world.aws.client("ecs").delete_service(cluster="v3-backend-dev", service="v3-backend-dev-api", force=True)
+def test_a_service_that_was_deleted_ends_the_bake(simulated: SimulatedEnvironment) -> None:
+    flow = at_health(simulated)
+    simulated.aws.client("ecs").delete_service(cluster="v3-backend-dev", service="v3-backend-dev-api", force=True)
     assert flow.call()["status"] == "unhealthy"
 
 
 @pytest.mark.parametrize("operation", ["ListTasks", "GetLogEvents"])
-def test_evidence_that_may_not_be_read_fails_nothing(world: World, operation: str) -> None:
+def test_evidence_that_may_not_be_read_fails_nothing(simulated: SimulatedEnvironment, operation: str) -> None:
     late = ImageBehavior("healthy", crash_after_healthy_seconds=45, logs=("bye",))
-    world.push("v1", ImageBehavior(), per_service={"scheduler": late, "worker": late})
-    flow = Flow(world, DEPLOY).run_to(HERE)
-    world.aws.faults.add(denied(operation))
+    simulated.push("v1", ImageBehavior(), per_service={"scheduler": late, "worker": late})
+    flow = Flow(simulated, DEPLOY).run_to(HERE)
+    simulated.aws.faults.add(denied(operation))
     flow.run_to("Roll back")
     assert any("AccessDenied" in line for line in flow.state["health"]["explanation"]["missing"])
 
 
-def test_a_look_costs_one_call_and_one_for_all_alarms(world: World) -> None:
-    flow = at_health(world)
-    start = len(world.aws.calls)
+def test_a_look_costs_one_call_and_one_for_all_alarms(simulated: SimulatedEnvironment) -> None:
+    flow = at_health(simulated)
+    start = len(simulated.aws.calls)
     flow.call()
-    assert [call.operation for call in world.aws.calls[start:]] == ["DescribeServices", "DescribeAlarms"]
+    assert [call.operation for call in simulated.aws.calls[start:]] == ["DescribeServices", "DescribeAlarms"]

@@ -7,7 +7,7 @@ import pytest
 from lambdas.release.policies import HOLD_SECONDS
 from simulator.ecs.images import ImageBehavior
 from simulator.environment.platform import SimulatedService
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from statemachine.steps import CHECK_ROLLOUT
 from tests.lambdas.handlers.flow import Flow, Json, table_items
 from tests.lambdas.handlers.surroundings import DEPLOY, denied, deployed, put_alarm, with_alarms
@@ -16,56 +16,56 @@ HERE = "Check rollout"
 
 
 @pytest.fixture
-def bare_world() -> Iterator[World]:
+def bare_world() -> Iterator[SimulatedEnvironment]:
     """Without ECS's own circuit breaker."""
-    with World(recovery=False, circuit_breaker=False) as world:
-        yield world
+    with SimulatedEnvironment(recovery=False, circuit_breaker=False) as simulated:
+        yield simulated
 
 
-def failed(world: World, behavior: ImageBehavior) -> Json:
+def failed(simulated: SimulatedEnvironment, behavior: ImageBehavior) -> Json:
     """Deploy an image that does not become steady; returns the verdict on the wave."""
-    deployed(world, "v0", "zero")
-    world.push("v1", behavior)
-    flow = Flow(world, DEPLOY).run_to("Roll back")
+    deployed(simulated, "v0", "zero")
+    simulated.push("v1", behavior)
+    flow = Flow(simulated, DEPLOY).run_to("Roll back")
     result: Json = flow.state["rollout"]
     assert result["status"] == "failed"
     return result
 
 
-def test_a_rollout_that_is_under_way_is_in_progress(world: World) -> None:
-    world.push("v1", ImageBehavior("slow"))
-    result = Flow(world, DEPLOY).run_to(HERE).call()
+def test_a_rollout_that_is_under_way_is_in_progress(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1", ImageBehavior("slow"))
+    result = Flow(simulated, DEPLOY).run_to(HERE).call()
     assert result["status"] == "inProgress"
     assert result["services"]["api"]["reason"] == "0 of 3 tasks run, 3 old draining"
     assert "explanation" not in result
 
 
-def calls_of_a_look(world: World, flow: Flow) -> list[str]:
-    start = len(world.aws.calls)
+def calls_of_a_look(simulated: SimulatedEnvironment, flow: Flow) -> list[str]:
+    start = len(simulated.aws.calls)
     flow.call()
-    return [call.operation for call in world.aws.calls[start:]]
+    return [call.operation for call in simulated.aws.calls[start:]]
 
 
-def test_it_looks_again_by_itself_and_asks_for_alarms_once(world: World) -> None:
-    world.push("v1", ImageBehavior("slow"))
-    flow = Flow(world, DEPLOY).run_to(HERE)
-    began = world.aws.clock.now()
-    calls = calls_of_a_look(world, flow)
-    seconds = world.aws.clock.now() - began
+def test_it_looks_again_by_itself_and_asks_for_alarms_once(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1", ImageBehavior("slow"))
+    flow = Flow(simulated, DEPLOY).run_to(HERE)
+    began = simulated.aws.clock.now()
+    calls = calls_of_a_look(simulated, flow)
+    seconds = simulated.aws.clock.now() - began
     assert HOLD_SECONDS - 2 < seconds < CHECK_ROLLOUT.timeout_seconds / 2 + 1
     assert calls == ["DescribeAlarms", *["DescribeServices"] * len(calls[1:])]
     assert seconds / 1.1 < len(calls) < seconds + 2
 
 
-def test_it_sees_the_steady_moment_within_a_second(world: World) -> None:
-    world.push("v1")
-    flow = Flow(world, DEPLOY).run_to("More waves?")
-    answer = world.aws.client("ecs").describe_services(cluster="v3-backend-dev", services=["v3-backend-dev-api"])
+def test_it_sees_the_steady_moment_within_a_second(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1")
+    flow = Flow(simulated, DEPLOY).run_to("More waves?")
+    answer = simulated.aws.client("ecs").describe_services(cluster="v3-backend-dev", services=["v3-backend-dev-api"])
     steady_at = next(e["createdAt"] for e in answer["services"][0]["events"] if "steady state" in e["message"])
     assert 0 <= flow.state["rollout"]["at"] - steady_at.timestamp() < 1.1
 
 
-def test_evidence_is_gathered_for_the_verdict_alone(bare_world: World) -> None:
+def test_evidence_is_gathered_for_the_verdict_alone(bare_world: SimulatedEnvironment) -> None:
     deployed(bare_world, "v0", "zero")
     bare_world.push("v1", ImageBehavior("crash"))
     flow = Flow(bare_world, DEPLOY).run_to(HERE)
@@ -76,18 +76,20 @@ def test_evidence_is_gathered_for_the_verdict_alone(bare_world: World) -> None:
     assert set(calls[1 : looked[-1]]) == {"DescribeServices"}
 
 
-def test_a_stopped_execution_is_taken_over_no_later_because_its_function_still_looks(world: World) -> None:
-    world.push("v1", ImageBehavior("slow"))
-    flow = Flow(world, DEPLOY).run_to(HERE)
-    lease = table_items(world)["lock/lock"]["leaseExpiresAt"]
+def test_a_stopped_execution_is_taken_over_no_later_because_its_function_still_looks(
+    simulated: SimulatedEnvironment,
+) -> None:
+    simulated.push("v1", ImageBehavior("slow"))
+    flow = Flow(simulated, DEPLOY).run_to(HERE)
+    lease = table_items(simulated)["lock/lock"]["leaseExpiresAt"]
     flow.stop()
     flow.call()
-    assert table_items(world)["lock/lock"]["leaseExpiresAt"] == lease
+    assert table_items(simulated)["lock/lock"]["leaseExpiresAt"] == lease
 
 
-def test_a_steady_wave_says_whether_more_follow(world: World) -> None:
-    world.push("v1")
-    flow = Flow(world, DEPLOY).run_to("More waves?")
+def test_a_steady_wave_says_whether_more_follow(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1")
+    flow = Flow(simulated, DEPLOY).run_to("More waves?")
     first = flow.state["rollout"]
     assert (first["status"], first["wave"], first["moreWaves"]) == ("steady", 0, True)
     flow.step()
@@ -110,7 +112,7 @@ def test_a_steady_wave_says_whether_more_follow(world: World) -> None:
     ids=lambda value: value.outcome if isinstance(value, ImageBehavior) else None,
 )
 def test_a_failure_is_explained_by_its_likeliest_cause(
-    bare_world: World, behavior: ImageBehavior, cause: str, said: str
+    bare_world: SimulatedEnvironment, behavior: ImageBehavior, cause: str, said: str
 ) -> None:
     explanation = failed(bare_world, behavior)["explanation"]
     first = explanation["causes"][0]
@@ -120,14 +122,14 @@ def test_a_failure_is_explained_by_its_likeliest_cause(
     assert explanation["missing"] == []
 
 
-def test_a_rollout_is_given_up_before_ecs_does(bare_world: World) -> None:
+def test_a_rollout_is_given_up_before_ecs_does(bare_world: SimulatedEnvironment) -> None:
     verdict = failed(bare_world, ImageBehavior("crash"))["services"]["api"]
     assert "tasks failed to start" in verdict["reason"] or "keep dying" in verdict["reason"]
 
 
-def test_what_ecs_put_back_by_itself_is_recognised(world: World) -> None:
-    world.push("v1", ImageBehavior("crash"))
-    flow = Flow(world, DEPLOY).run_to(HERE)
+def test_what_ecs_put_back_by_itself_is_recognised(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1", ImageBehavior("crash"))
+    flow = Flow(simulated, DEPLOY).run_to(HERE)
     flow.wait(400)
     result = flow.call()
     assert result["status"] == "failed"
@@ -135,23 +137,23 @@ def test_what_ecs_put_back_by_itself_is_recognised(world: World) -> None:
     assert result["explanation"]["causes"][0]["cause"] == "exit-code"
 
 
-def test_the_last_lines_of_the_container_are_shown(bare_world: World) -> None:
+def test_the_last_lines_of_the_container_are_shown(bare_world: SimulatedEnvironment) -> None:
     lines = tuple(f"line {number}" for number in range(30))
     explanation = failed(bare_world, ImageBehavior("crash", logs=lines))["explanation"]
     assert explanation["logLines"] == [f"line {number}" for number in range(20, 30)]
 
 
-def test_a_wave_that_is_not_steady_in_time_has_failed(bare_world: World) -> None:
+def test_a_wave_that_is_not_steady_in_time_has_failed(bare_world: SimulatedEnvironment) -> None:
     bare_world.push("v1", ImageBehavior("slow"))
     flow = Flow(bare_world, DEPLOY).run_to("Roll back")
     assert "not steady after 60" in flow.state["rollout"]["services"]["api"]["reason"]
 
 
-def test_somebody_elses_deployment_is_recognised(world: World) -> None:
-    deployed(world, "v0", "zero")
-    world.push("v1")
-    flow = Flow(world, DEPLOY).run_to(HERE)
-    world.aws.client("ecs").update_service(
+def test_somebody_elses_deployment_is_recognised(simulated: SimulatedEnvironment) -> None:
+    deployed(simulated, "v0", "zero")
+    simulated.push("v1")
+    flow = Flow(simulated, DEPLOY).run_to(HERE)
+    simulated.aws.client("ecs").update_service(
         cluster="v3-backend-dev", service="v3-backend-dev-api", taskDefinition="v3-backend-dev-api:1"
     )
     result = flow.call()
@@ -160,24 +162,24 @@ def test_somebody_elses_deployment_is_recognised(world: World) -> None:
     assert "v3-backend-dev-api:1" in result["services"]["api"]["reason"]
 
 
-def test_a_service_that_was_deleted_has_failed(world: World) -> None:
-    world.push("v1")
-    flow = Flow(world, DEPLOY).run_to(HERE)
-    world.aws.client("ecs").delete_service(cluster="v3-backend-dev", service="v3-backend-dev-api", force=True)
+def test_a_service_that_was_deleted_has_failed(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1")
+    flow = Flow(simulated, DEPLOY).run_to(HERE)
+    simulated.aws.client("ecs").delete_service(cluster="v3-backend-dev", service="v3-backend-dev-api", force=True)
     result = flow.call()
     assert result["services"]["api"]["reason"] in ("the service is DRAINING", "the service is INACTIVE")
 
 
 def test_an_alarm_ends_the_wave_and_is_the_first_cause() -> None:
-    with with_alarms("errors") as world:
-        put_alarm(world, "errors", "OK")
-        world.push("v1")
-        flow = Flow(world, DEPLOY).run_to(HERE)
+    with with_alarms("errors") as simulated:
+        put_alarm(simulated, "errors", "OK")
+        simulated.push("v1")
+        flow = Flow(simulated, DEPLOY).run_to(HERE)
         assert flow.call()["status"] == "inProgress"
-        put_alarm(world, "errors", "ALARM")
-        began = world.aws.clock.now()
+        put_alarm(simulated, "errors", "ALARM")
+        began = simulated.aws.clock.now()
         result = flow.call()
-        assert world.aws.clock.now() - began < 1
+        assert simulated.aws.clock.now() - began < 1
     assert result["status"] == "failed"
     assert result["explanation"]["causes"][0]["cause"] == "alarm"
     assert result["explanation"]["causes"][0]["evidence"] == ["errors is in ALARM"]
@@ -186,7 +188,9 @@ def test_an_alarm_ends_the_wave_and_is_the_first_cause() -> None:
 @pytest.mark.parametrize(
     ("operation", "said"), [("ListTasks", "ecs:list_tasks"), ("GetLogEvents", "logs:get_log_events")]
 )
-def test_evidence_that_may_not_be_read_is_named_and_fails_nothing(bare_world: World, operation: str, said: str) -> None:
+def test_evidence_that_may_not_be_read_is_named_and_fails_nothing(
+    bare_world: SimulatedEnvironment, operation: str, said: str
+) -> None:
     bare_world.aws.faults.add(denied(operation, "v3-backend-dev-check-rollout"))
     explanation = failed(bare_world, ImageBehavior("crash", logs=("bye",)))["explanation"]
     assert any(said in line for line in explanation["missing"])
@@ -196,10 +200,10 @@ def test_evidence_that_may_not_be_read_is_named_and_fails_nothing(bare_world: Wo
 
 def test_25_services_are_described_ten_at_a_time() -> None:
     services = tuple(SimulatedService(f"s{number:02}", wave=1, desired=1) for number in range(25))
-    with World(services=services, recovery=False) as world:
-        world.push("v1")
-        flow = Flow(world, DEPLOY).run_to(HERE)
-        calls = calls_of_a_look(world, flow)
-        start = world.aws.calls[-len(calls) + 1 :]
+    with SimulatedEnvironment(services=services, recovery=False) as simulated:
+        simulated.push("v1")
+        flow = Flow(simulated, DEPLOY).run_to(HERE)
+        calls = calls_of_a_look(simulated, flow)
+        start = simulated.aws.calls[-len(calls) + 1 :]
         assert [len(call.params["services"]) for call in start[:3]] == [10, 10, 5]
         assert calls.count("DescribeServices") % 3 == 0

@@ -1,83 +1,87 @@
 from __future__ import annotations
 
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import Flow, Json, writes
 from tests.lambdas.handlers.surroundings import DEPLOY, deployed, push
 
 HERE = "Deploy wave"
 
 
-def at_wave(world: World, request: Json | None = None, name: str = "one") -> Flow:
-    push(world, "v1")
-    return Flow(world, request or DEPLOY, name).run_to(HERE)
+def at_wave(simulated: SimulatedEnvironment, request: Json | None = None, name: str = "one") -> Flow:
+    push(simulated, "v1")
+    return Flow(simulated, request or DEPLOY, name).run_to(HERE)
 
 
-def updated(world: World, start: int) -> list[str]:
-    return [str(call.params["service"]) for call in world.aws.calls[start:] if call.operation == "UpdateService"]
+def updated(simulated: SimulatedEnvironment, start: int) -> list[str]:
+    return [str(call.params["service"]) for call in simulated.aws.calls[start:] if call.operation == "UpdateService"]
 
 
-def test_the_first_wave_moves_alone(world: World) -> None:
-    flow = at_wave(world)
-    start = len(world.aws.calls)
+def test_the_first_wave_moves_alone(simulated: SimulatedEnvironment) -> None:
+    flow = at_wave(simulated)
+    start = len(simulated.aws.calls)
     result = flow.call()
     assert result["index"] == 0
     assert list(result["services"]) == ["api"]
-    assert updated(world, start) == ["v3-backend-dev-api"]
+    assert updated(simulated, start) == ["v3-backend-dev-api"]
     assert result["services"]["api"]["target"] == flow.state["registered"]["taskDefinitions"]["api"]
 
 
-def test_the_next_wave_moves_when_the_one_before_is_steady(world: World) -> None:
-    flow = at_wave(world)
+def test_the_next_wave_moves_when_the_one_before_is_steady(simulated: SimulatedEnvironment) -> None:
+    flow = at_wave(simulated)
     flow.step()
     flow.run_to(HERE)
-    start = len(world.aws.calls)
+    start = len(simulated.aws.calls)
     result = flow.call()
     assert result["index"] == 1
-    assert updated(world, start) == ["v3-backend-dev-scheduler", "v3-backend-dev-worker"]
+    assert updated(simulated, start) == ["v3-backend-dev-scheduler", "v3-backend-dev-worker"]
 
 
-def test_our_deployment_and_the_one_that_it_replaces_are_told_apart(world: World) -> None:
-    flow = at_wave(world)
+def test_our_deployment_and_the_one_that_it_replaces_are_told_apart(simulated: SimulatedEnvironment) -> None:
+    flow = at_wave(simulated)
     api = flow.call()["services"]["api"]
     assert api["replaced"] == flow.state["plan"]["services"]["api"]["deployment"]
     assert api["deployment"] not in (None, api["replaced"])
 
 
-def test_a_service_that_is_there_already_is_left_alone(world: World) -> None:
-    deployed(world, "v1", "one", services=["scheduler"])
-    flow = at_wave(world, name="two")
+def test_a_service_that_is_there_already_is_left_alone(simulated: SimulatedEnvironment) -> None:
+    deployed(simulated, "v1", "one", services=["scheduler"])
+    flow = at_wave(simulated, name="two")
     flow.step()
     flow.run_to(HERE)
-    start = len(world.aws.calls)
+    start = len(simulated.aws.calls)
     result = flow.call()
-    assert updated(world, start) == ["v3-backend-dev-worker"]
+    assert updated(simulated, start) == ["v3-backend-dev-worker"]
     assert result["services"]["scheduler"]["replaced"] is None
 
 
-def test_force_starts_new_tasks_of_the_same_task_definition_once(world: World) -> None:
-    deployed(world, "v1", "one")
-    flow = at_wave(world, {**DEPLOY, "force": True}, "two")
-    start = len(world.aws.calls)
+def test_force_starts_new_tasks_of_the_same_task_definition_once(simulated: SimulatedEnvironment) -> None:
+    deployed(simulated, "v1", "one")
+    flow = at_wave(simulated, {**DEPLOY, "force": True}, "two")
+    start = len(simulated.aws.calls)
     first = flow.call()["services"]["api"]
     assert first["replaced"] is not None
     second = flow.call()["services"]["api"]
     assert second["deployment"] == first["deployment"]
-    assert updated(world, start) == ["v3-backend-dev-api"]
+    assert updated(simulated, start) == ["v3-backend-dev-api"]
     assert flow.run_to_end() == "Deployed"
 
 
-def test_each_wave_is_described_in_one_call(world: World) -> None:
-    flow = at_wave(world)
-    start = len(world.aws.calls)
+def test_each_wave_is_described_in_one_call(simulated: SimulatedEnvironment) -> None:
+    flow = at_wave(simulated)
+    start = len(simulated.aws.calls)
     flow.call()
-    assert [call.operation for call in world.aws.calls[start:]] == ["UpdateItem", "DescribeServices", "UpdateService"]
+    assert [call.operation for call in simulated.aws.calls[start:]] == [
+        "UpdateItem",
+        "DescribeServices",
+        "UpdateService",
+    ]
 
 
-def test_a_service_that_was_deleted_since_is_named(world: World) -> None:
-    flow = at_wave(world)
+def test_a_service_that_was_deleted_since_is_named(simulated: SimulatedEnvironment) -> None:
+    flow = at_wave(simulated)
     flow.state["plan"]["services"]["api"]["service"] = "deleted"
-    start = len(world.aws.calls)
+    start = len(simulated.aws.calls)
     error = flow.fails()
     assert error.error_type == "AwsError"
     assert "deleted is gone since it was planned" in error.message
-    assert writes(world.aws.calls[start:]) == ["UpdateItem"]
+    assert writes(simulated.aws.calls[start:]) == ["UpdateItem"]

@@ -5,13 +5,13 @@ import json
 import pytest
 
 from simulator.environment.platform import SimulatedService
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import Flow, Json, writes
 from tests.lambdas.handlers.surroundings import DEPLOY, at_plan, deployed, put_alarm, with_alarms
 
 
-def test_a_plan_says_for_each_service_where_it_is_and_where_it_goes(world: World) -> None:
-    plan = at_plan(world).call()
+def test_a_plan_says_for_each_service_where_it_is_and_where_it_goes(simulated: SimulatedEnvironment) -> None:
+    plan = at_plan(simulated).call()
     assert plan["waves"] == [["api"], ["scheduler", "worker"]]
     api = plan["services"]["api"]
     assert api["previous"].endswith(":task-definition/v3-backend-dev-api:1")
@@ -22,23 +22,25 @@ def test_a_plan_says_for_each_service_where_it_is_and_where_it_goes(world: World
     assert plan["nothingToDo"] is False
 
 
-def test_a_plan_holds_both_values_of_every_parameter(world: World) -> None:
-    plan = at_plan(world).call()
+def test_a_plan_holds_both_values_of_every_parameter(simulated: SimulatedEnvironment) -> None:
+    plan = at_plan(simulated).call()
     tag, *images = plan["parameters"]
     assert tag == {"name": "/v3-backend/dev/compute/currentImageTag", "previous": None, "target": "v1"}
     assert [each["name"].rsplit("/", 1)[-1] for each in images] == ["api", "scheduler", "worker", "migration"]
 
 
-def test_a_plan_carries_the_policies_of_the_environment(world: World) -> None:
-    plan = at_plan(world).call()
-    assert plan["rollout"]["pollSeconds"] == world.settings.rollout.poll_seconds
-    assert plan["rollout"]["failedTasksLimit"] == world.settings.circuit_breaker.failed_tasks
-    assert plan["migration"]["timeoutSeconds"] == world.settings.migration.timeout_seconds
-    assert plan["approval"] == {"required": False, "timeoutSeconds": world.settings.approval.timeout_seconds}
+def test_a_plan_carries_the_policies_of_the_environment(simulated: SimulatedEnvironment) -> None:
+    plan = at_plan(simulated).call()
+    assert plan["rollout"]["pollSeconds"] == simulated.settings.rollout.poll_seconds
+    assert plan["rollout"]["failedTasksLimit"] == simulated.settings.circuit_breaker.failed_tasks
+    assert plan["migration"]["timeoutSeconds"] == simulated.settings.migration.timeout_seconds
+    assert plan["approval"] == {"required": False, "timeoutSeconds": simulated.settings.approval.timeout_seconds}
 
 
-def test_the_migration_runs_with_the_launch_type_of_the_services_in_its_own_network(world: World) -> None:
-    migration = at_plan(world).call()["migration"]
+def test_the_migration_runs_with_the_launch_type_of_the_services_in_its_own_network(
+    simulated: SimulatedEnvironment,
+) -> None:
+    migration = at_plan(simulated).call()["migration"]
     assert migration["needed"] is True
     assert migration["launch"]["launchType"] == "FARGATE"
     assert migration["network"]["awsvpcConfiguration"]["subnets"] == ["subnet-1"]
@@ -46,46 +48,46 @@ def test_the_migration_runs_with_the_launch_type_of_the_services_in_its_own_netw
 
 @pytest.mark.parametrize(("registered", "request_"), [(False, {}), (True, {"runMigration": False})])
 def test_there_is_no_migration_where_none_is_registered_or_none_is_wanted(registered: bool, request_: Json) -> None:
-    with World(migration=registered, recovery=False) as world:
-        plan = at_plan(world, {**DEPLOY, **request_}).call()
+    with SimulatedEnvironment(migration=registered, recovery=False) as simulated:
+        plan = at_plan(simulated, {**DEPLOY, **request_}).call()
     assert plan["migration"]["needed"] is False
     assert not [each for each in plan["parameters"] if each["name"].endswith("/migration")]
 
 
-def test_only_the_services_that_were_asked_for_are_planned(world: World) -> None:
-    plan = at_plan(world, {**DEPLOY, "services": ["worker"]}).call()
+def test_only_the_services_that_were_asked_for_are_planned(simulated: SimulatedEnvironment) -> None:
+    plan = at_plan(simulated, {**DEPLOY, "services": ["worker"]}).call()
     assert list(plan["services"]) == ["worker"]
     assert plan["waves"] == [["worker"]]
 
 
-def test_the_release_id_is_the_same_on_a_repeat(world: World) -> None:
-    flow = at_plan(world)
+def test_the_release_id_is_the_same_on_a_repeat(simulated: SimulatedEnvironment) -> None:
+    flow = at_plan(simulated)
     assert flow.call()["releaseId"] == flow.call()["releaseId"]
 
 
-def test_the_same_image_again_is_nothing_to_do(world: World) -> None:
-    deployed(world, "v1", "one")
-    again = Flow(world, DEPLOY, "two")
-    start = len(world.aws.calls)
+def test_the_same_image_again_is_nothing_to_do(simulated: SimulatedEnvironment) -> None:
+    deployed(simulated, "v1", "one")
+    again = Flow(simulated, DEPLOY, "two")
+    start = len(simulated.aws.calls)
     assert again.run_to_end() == "NothingToDo"
-    assert set(writes(world.aws.calls[start:])) == {"PutItem", "TransactWriteItems", "PutEvents"}
+    assert set(writes(simulated.aws.calls[start:])) == {"PutItem", "TransactWriteItems", "PutEvents"}
 
 
-def test_force_deploys_the_same_image_again(world: World) -> None:
-    deployed(world, "v1", "one")
-    plan = at_plan(world, {**DEPLOY, "force": True}, "two").call()
+def test_force_deploys_the_same_image_again(simulated: SimulatedEnvironment) -> None:
+    deployed(simulated, "v1", "one")
+    plan = at_plan(simulated, {**DEPLOY, "force": True}, "two").call()
     assert plan["nothingToDo"] is False
     assert plan["force"] is True
 
 
-def test_the_same_image_is_not_done_while_a_parameter_is_wrong(world: World) -> None:
-    deployed(world, "v1", "one")
-    world.aws.client("ssm").put_parameter(Name=world.identity.tag_parameter, Value="other", Overwrite=True)
-    assert at_plan(world, name="two").call()["nothingToDo"] is False
+def test_the_same_image_is_not_done_while_a_parameter_is_wrong(simulated: SimulatedEnvironment) -> None:
+    deployed(simulated, "v1", "one")
+    simulated.aws.client("ssm").put_parameter(Name=simulated.identity.tag_parameter, Value="other", Overwrite=True)
+    assert at_plan(simulated, name="two").call()["nothingToDo"] is False
 
 
-def test_a_dry_run_shows_every_check(world: World) -> None:
-    checks = at_plan(world, {**DEPLOY, "dryRun": True}).call()["checks"]
+def test_a_dry_run_shows_every_check(simulated: SimulatedEnvironment) -> None:
+    checks = at_plan(simulated, {**DEPLOY, "dryRun": True}).call()["checks"]
     assert {check["result"] for check in checks} == {"OK"}
     api = [(check["check"], check["detail"]) for check in checks if check["subject"] == "api"]
     assert [name for name, _ in api] == [
@@ -110,11 +112,11 @@ def many(count: int) -> tuple[SimulatedService, ...]:
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (10, 1), (11, 2), (25, 3)])
 def test_services_are_described_ten_at_a_time(count: int, expected: int) -> None:
-    with World(services=many(count), recovery=False) as world:
-        flow = at_plan(world)
-        start = len(world.aws.calls)
+    with SimulatedEnvironment(services=many(count), recovery=False) as simulated:
+        flow = at_plan(simulated)
+        start = len(simulated.aws.calls)
         flow.call()
-        calls = [call.operation for call in world.aws.calls[start:]]
+        calls = [call.operation for call in simulated.aws.calls[start:]]
     assert calls.count("DescribeServices") == expected
     # One definition each, also the migration's; two roles, one secret and one group each, every name once.
     assert calls.count("DescribeTaskDefinition") == count + 1
@@ -128,14 +130,14 @@ def test_services_are_described_ten_at_a_time(count: int, expected: int) -> None
 
 def test_one_call_describes_all_alarms() -> None:
     names = tuple(f"alarm-{number}" for number in range(5))
-    with with_alarms(*names) as world:
+    with with_alarms(*names) as simulated:
         for name in names:
-            put_alarm(world, name, "OK")
-        at_plan(world).call()
-        assert len(world.aws.calls.of("cloudwatch", "DescribeAlarms")) == 1
+            put_alarm(simulated, name, "OK")
+        at_plan(simulated).call()
+        assert len(simulated.aws.calls.of("cloudwatch", "DescribeAlarms")) == 1
 
 
 def test_a_plan_of_25_services_fits_into_the_state() -> None:
-    with World(services=many(25), recovery=False) as world:
-        result = at_plan(world).call()
+    with SimulatedEnvironment(services=many(25), recovery=False) as simulated:
+        result = at_plan(simulated).call()
     assert len(json.dumps(result)) < 256 * 1024 / 4

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 
 from simulator.ecs.images import ImageBehavior
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.api_call import CallAction
 from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import Flow, Json
 from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, deployed, put_alarm, refused, with_alarms
 
 
-def test_a_rollback_returns_to_the_verified_release_before_the_live_one(world: World) -> None:
-    first = deployed(world, "v1", "one")
-    deployed(world, "v2", "two")
-    plan = Flow(world, ROLLBACK, "three").run_to("Plan").call()
+def test_a_rollback_returns_to_the_verified_release_before_the_live_one(simulated: SimulatedEnvironment) -> None:
+    first = deployed(simulated, "v1", "one")
+    deployed(simulated, "v2", "two")
+    plan = Flow(simulated, ROLLBACK, "three").run_to("Plan").call()
     assert plan["releaseId"] == first.state["report"]["release"]
     assert plan["imageTag"] == "v1"
     assert plan["services"]["api"]["target"].endswith("api:2")
@@ -24,34 +24,34 @@ def test_a_rollback_returns_to_the_verified_release_before_the_live_one(world: W
     assert plan["onFailure"] == "page"
 
 
-def test_a_rollback_to_a_named_release_can_itself_be_put_back(world: World) -> None:
-    first = deployed(world, "v1", "one").state["report"]["release"]
-    deployed(world, "v2", "two")
-    plan = Flow(world, {**ROLLBACK, "releaseId": first}, "three").run_to("Plan").call()
+def test_a_rollback_to_a_named_release_can_itself_be_put_back(simulated: SimulatedEnvironment) -> None:
+    first = deployed(simulated, "v1", "one").state["report"]["release"]
+    deployed(simulated, "v2", "two")
+    plan = Flow(simulated, {**ROLLBACK, "releaseId": first}, "three").run_to("Plan").call()
     assert plan["releaseId"] == first
     assert plan["onFailure"] == "restore"
 
 
-def test_a_rollback_repairs_the_live_release_when_a_service_is_not_on_it(world: World) -> None:
-    deployed(world, "v1", "one")
-    live = deployed(world, "v2", "two").state["report"]["release"]
-    world.aws.client("ecs").update_service(
-        cluster=world.platform.cluster, service="v3-backend-dev-api", taskDefinition="v3-backend-dev-api:2"
+def test_a_rollback_repairs_the_live_release_when_a_service_is_not_on_it(simulated: SimulatedEnvironment) -> None:
+    deployed(simulated, "v1", "one")
+    live = deployed(simulated, "v2", "two").state["report"]["release"]
+    simulated.aws.client("ecs").update_service(
+        cluster=simulated.platform.cluster, service="v3-backend-dev-api", taskDefinition="v3-backend-dev-api:2"
     )
-    world.aws.clock.sleep(300)
-    plan = Flow(world, ROLLBACK, "three").run_to("Plan").call()
+    simulated.aws.clock.sleep(300)
+    plan = Flow(simulated, ROLLBACK, "three").run_to("Plan").call()
     assert plan["releaseId"] == live
     assert plan["services"]["api"]["target"].endswith("api:3")
     assert plan["services"]["worker"]["target"] == plan["services"]["worker"]["previous"]
 
 
 def test_a_rollback_ignores_the_alarm_that_is_the_reason_for_it() -> None:
-    with with_alarms("errors") as world:
-        put_alarm(world, "errors", "OK")
-        deployed(world, "v1", "one")
-        deployed(world, "v2", "two")
-        put_alarm(world, "errors", "ALARM")
-        plan = Flow(world, ROLLBACK, "three").run_to("Plan").call()
+    with with_alarms("errors") as simulated:
+        put_alarm(simulated, "errors", "OK")
+        deployed(simulated, "v1", "one")
+        deployed(simulated, "v2", "two")
+        put_alarm(simulated, "errors", "ALARM")
+        plan = Flow(simulated, ROLLBACK, "three").run_to("Plan").call()
     assert plan["rollout"]["alarms"] == []
 
 
@@ -63,27 +63,29 @@ def test_a_rollback_ignores_the_alarm_that_is_the_reason_for_it() -> None:
         (1, {"releaseId": "r-unknown"}, "no verified release r-unknown"),
     ],
 )
-def test_a_release_that_is_not_there_is_named(world: World, releases: int, request_: Json, about: str) -> None:
+def test_a_release_that_is_not_there_is_named(
+    simulated: SimulatedEnvironment, releases: int, request_: Json, about: str
+) -> None:
     for number in range(releases):
-        deployed(world, f"v{number}", f"flow-{number}")
-    error = Flow(world, {**ROLLBACK, **request_}, "back").run_to("Plan").fails()
+        deployed(simulated, f"v{number}", f"flow-{number}")
+    error = Flow(simulated, {**ROLLBACK, **request_}, "back").run_to("Plan").fails()
     assert error.error_type == "ReleaseNotFound"
     assert about in error.message
 
 
-def test_a_rollback_to_an_image_that_was_removed_is_not_good(world: World) -> None:
-    first = deployed(world, "v1", "one")
+def test_a_rollback_to_an_image_that_was_removed_is_not_good(simulated: SimulatedEnvironment) -> None:
+    first = deployed(simulated, "v1", "one")
     image = first.state["plan"]["services"]["api"]["image"].rsplit("@", 1)[-1]
-    deployed(world, "v2", "two")
-    world.aws.client("ecr").batch_delete_image(repositoryName="v3-backend", imageIds=[{"imageDigest": image}])
-    message = refused(Flow(world, ROLLBACK, "three").run_to("Plan"))
+    deployed(simulated, "v2", "two")
+    simulated.aws.client("ecr").batch_delete_image(repositoryName="v3-backend", imageIds=[{"imageDigest": image}])
+    message = refused(Flow(simulated, ROLLBACK, "three").run_to("Plan"))
     assert f"NG api: image — v3-backend no longer has {image}" in message
 
 
-def test_a_rollback_to_a_task_definition_that_was_deleted_is_not_good(world: World) -> None:
-    deployed(world, "v1", "one")
-    deployed(world, "v2", "two")
-    flow = Flow(world, ROLLBACK, "three").run_to("Plan")
+def test_a_rollback_to_a_task_definition_that_was_deleted_is_not_good(simulated: SimulatedEnvironment) -> None:
+    deployed(simulated, "v1", "one")
+    deployed(simulated, "v2", "two")
+    flow = Flow(simulated, ROLLBACK, "three").run_to("Plan")
     gone = CallFault(
         CallAction.ERROR,
         operation="DescribeTaskDefinition",
@@ -92,16 +94,16 @@ def test_a_rollback_to_a_task_definition_that_was_deleted_is_not_good(world: Wor
         message="Unable to describe task definition.",
         http_status=400,
     )
-    world.aws.faults.add(gone)
+    simulated.aws.faults.add(gone)
     assert "v3-backend-dev-scheduler:2 was deleted" in refused(flow)
 
 
-def test_a_failed_deployment_that_was_stopped_is_planned_the_other_way_round(world: World) -> None:
-    world.push("v1", ImageBehavior("crash"))
-    one = Flow(world, DEPLOY, "one").run_to("Check rollout")
+def test_a_failed_deployment_that_was_stopped_is_planned_the_other_way_round(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1", ImageBehavior("crash"))
+    one = Flow(simulated, DEPLOY, "one").run_to("Check rollout")
     one.stop()
-    world.aws.clock.sleep(120)
-    plan = Flow(world, {**ROLLBACK, "takeover": one.arn}, "recovery").run_to("Plan").call()
+    simulated.aws.clock.sleep(120)
+    plan = Flow(simulated, {**ROLLBACK, "takeover": one.arn}, "recovery").run_to("Plan").call()
     assert plan["recovers"] is True
     assert plan["releaseId"] is None
     assert plan["services"]["api"]["target"] == one.state["plan"]["services"]["api"]["previous"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.api_call import CallAction
 from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import Flow, Json, footprint, writes
@@ -17,18 +17,18 @@ SIDECAR = {
 }
 
 
-def at_register(world: World, request: Json | None = None, tag: str = "v1") -> Flow:
-    world.push(tag)
-    return Flow(world, request or {"imageTag": tag}, f"register-{tag}").run_to(HERE)
+def at_register(simulated: SimulatedEnvironment, request: Json | None = None, tag: str = "v1") -> Flow:
+    simulated.push(tag)
+    return Flow(simulated, request or {"imageTag": tag}, f"register-{tag}").run_to(HERE)
 
 
-def described(world: World, arn: str) -> Any:
-    answer = world.aws.client("ecs").describe_task_definition(taskDefinition=arn, include=["TAGS"])
+def described(simulated: SimulatedEnvironment, arn: str) -> Any:
+    answer = simulated.aws.client("ecs").describe_task_definition(taskDefinition=arn, include=["TAGS"])
     return answer["taskDefinition"], answer["tags"]
 
 
-def test_each_service_gets_a_revision_with_the_new_image(world: World) -> None:
-    flow = at_register(world)
+def test_each_service_gets_a_revision_with_the_new_image(simulated: SimulatedEnvironment) -> None:
+    flow = at_register(simulated)
     result = flow.call()
     arns = result["taskDefinitions"]
     assert sorted(arns) == ["api", "scheduler", "worker"]
@@ -36,21 +36,21 @@ def test_each_service_gets_a_revision_with_the_new_image(world: World) -> None:
     image = flow.state["plan"]["services"]["api"]["image"]
     for arn in (*arns.values(), result["migration"]):
         assert arn.endswith(":2")
-        definition, _ = described(world, arn)
+        definition, _ = described(simulated, arn)
         assert definition["containerDefinitions"][0]["image"] == image
 
 
-def test_what_runs_before_the_first_deploy_is_no_model_for_the_application(world: World) -> None:
-    run_placeholder(world, "api")
-    flow = at_register(world)
-    new, _ = described(world, flow.call()["taskDefinitions"]["api"])
+def test_what_runs_before_the_first_deploy_is_no_model_for_the_application(simulated: SimulatedEnvironment) -> None:
+    run_placeholder(simulated, "api")
+    flow = at_register(simulated)
+    new, _ = described(simulated, flow.call()["taskDefinitions"]["api"])
     assert new["family"] == "v3-backend-dev-api"
     assert "command" not in new["containerDefinitions"][0]
     assert new["containerDefinitions"][0]["secrets"], "the registered family's own"
     assert new["containerDefinitions"][0]["image"] == flow.state["plan"]["services"]["api"]["image"]
 
 
-def test_everything_but_the_image_is_kept_sidecars_and_tags_too(world: World) -> None:
+def test_everything_but_the_image_is_kept_sidecars_and_tags_too(simulated: SimulatedEnvironment) -> None:
     def add(new: Json) -> None:
         new["containerDefinitions"].append(SIDECAR)
         new["volumes"] = [{"name": "scratch"}]
@@ -58,10 +58,10 @@ def test_everything_but_the_image_is_kept_sidecars_and_tags_too(world: World) ->
         new["enableFaultInjection"] = True
         new["tags"] = [{"key": "team", "value": "platform"}, {"key": "app", "value": "v3-backend"}]
 
-    change_definition(world, "api", add)
-    flow = at_register(world)
-    old, old_tags = described(world, flow.state["plan"]["services"]["api"]["previous"])
-    new, new_tags = described(world, flow.call()["taskDefinitions"]["api"])
+    change_definition(simulated, "api", add)
+    flow = at_register(simulated)
+    old, old_tags = described(simulated, flow.state["plan"]["services"]["api"]["previous"])
+    new, new_tags = described(simulated, flow.call()["taskDefinitions"]["api"])
     changing = ("taskDefinitionArn", "revision", "registeredAt", "containerDefinitions")
     assert {k: v for k, v in new.items() if k not in changing} == {k: v for k, v in old.items() if k not in changing}
     main, proxy = new["containerDefinitions"]
@@ -73,10 +73,10 @@ def test_everything_but_the_image_is_kept_sidecars_and_tags_too(world: World) ->
     assert len(new_tags) == 2
 
 
-def test_the_running_revision_is_copied_and_not_the_newest_one(world: World) -> None:
+def test_the_running_revision_is_copied_and_not_the_newest_one(simulated: SimulatedEnvironment) -> None:
     """A revision that nobody deployed is an infrastructure deploy that is not done yet."""
-    ecs, flow = world.aws.client("ecs"), at_register(world)
-    old, _ = described(world, "v3-backend-dev-api:1")
+    ecs, flow = simulated.aws.client("ecs"), at_register(simulated)
+    old, _ = described(simulated, "v3-backend-dev-api:1")
     ecs.register_task_definition(
         family="v3-backend-dev-api",
         containerDefinitions=old["containerDefinitions"],
@@ -84,31 +84,31 @@ def test_the_running_revision_is_copied_and_not_the_newest_one(world: World) -> 
         cpu="4096",
         memory="8192",
     )
-    new, _ = described(world, flow.call()["taskDefinitions"]["api"])
+    new, _ = described(simulated, flow.call()["taskDefinitions"]["api"])
     assert new["cpu"] == "256"
 
 
-def test_a_service_that_runs_the_image_already_keeps_its_revision(world: World) -> None:
-    deployed(world, "v1", "one", services=["api"])
-    flow = Flow(world, DEPLOY, "two").run_to(HERE)
+def test_a_service_that_runs_the_image_already_keeps_its_revision(simulated: SimulatedEnvironment) -> None:
+    deployed(simulated, "v1", "one", services=["api"])
+    flow = Flow(simulated, DEPLOY, "two").run_to(HERE)
     result = flow.call()
     assert result["taskDefinitions"]["api"].endswith(":2")
     assert result["registered"] == 2, "scheduler and worker; the migration's revision is there already"
 
 
-def test_what_a_killed_try_has_registered_is_used(world: World) -> None:
-    flow = at_register(world)
-    world.aws.faults.add(
+def test_what_a_killed_try_has_registered_is_used(simulated: SimulatedEnvironment) -> None:
+    flow = at_register(simulated)
+    simulated.aws.faults.add(
         CallFault(CallAction.ERROR, operation="RegisterTaskDefinition", nth=3, times=4, code="ServerException")
     )
     assert flow.fails().error_type == "AwsUnavailable"
     assert flow.call()["registered"] == 2
-    assert len(footprint(world)["revisions"]) == 8
+    assert len(footprint(simulated)["revisions"]) == 8
 
 
-def test_two_services_of_one_family_do_not_register_the_same_twice(world: World) -> None:
+def test_two_services_of_one_family_do_not_register_the_same_twice(simulated: SimulatedEnvironment) -> None:
     """A repeat of the whole step registers nothing at all."""
-    flow = at_register(world)
+    flow = at_register(simulated)
     first = flow.call()
     second = flow.call()
     assert second["registered"] == 0
@@ -116,49 +116,49 @@ def test_two_services_of_one_family_do_not_register_the_same_twice(world: World)
     assert second["migration"] == first["migration"]
 
 
-def test_a_rollback_registers_nothing_while_its_revisions_are_active(world: World) -> None:
-    first = deployed(world, "v1", "one").state["registered"]["taskDefinitions"]
-    deployed(world, "v2", "two")
-    flow = Flow(world, ROLLBACK, "three").run_to(HERE)
-    start = len(world.aws.calls)
+def test_a_rollback_registers_nothing_while_its_revisions_are_active(simulated: SimulatedEnvironment) -> None:
+    first = deployed(simulated, "v1", "one").state["registered"]["taskDefinitions"]
+    deployed(simulated, "v2", "two")
+    flow = Flow(simulated, ROLLBACK, "three").run_to(HERE)
+    start = len(simulated.aws.calls)
     result = flow.call()
     assert result["taskDefinitions"] == first
     assert (result["registered"], result["migration"]) == (0, None)
-    assert writes(world.aws.calls[start:]) == ["UpdateItem"]
+    assert writes(simulated.aws.calls[start:]) == ["UpdateItem"]
 
 
-def test_a_rollback_registers_a_revision_again_that_was_deregistered(world: World) -> None:
-    first = deployed(world, "v1", "one").state["registered"]["taskDefinitions"]
-    deployed(world, "v2", "two")
-    world.aws.client("ecs").deregister_task_definition(taskDefinition=first["worker"])
-    flow = Flow(world, ROLLBACK, "three").run_to(HERE)
+def test_a_rollback_registers_a_revision_again_that_was_deregistered(simulated: SimulatedEnvironment) -> None:
+    first = deployed(simulated, "v1", "one").state["registered"]["taskDefinitions"]
+    deployed(simulated, "v2", "two")
+    simulated.aws.client("ecs").deregister_task_definition(taskDefinition=first["worker"])
+    flow = Flow(simulated, ROLLBACK, "three").run_to(HERE)
     result = flow.call()
     assert result["registered"] == 1
     assert result["taskDefinitions"]["worker"].endswith(":4")
     assert result["taskDefinitions"]["api"] == first["api"]
-    old, old_tags = described(world, first["worker"])
-    new, new_tags = described(world, result["taskDefinitions"]["worker"])
+    old, old_tags = described(simulated, first["worker"])
+    new, new_tags = described(simulated, result["taskDefinitions"]["worker"])
     assert new["containerDefinitions"] == old["containerDefinitions"]
     assert new_tags == old_tags
     assert flow.call()["registered"] == 0, "a repeat finds it"
     assert flow.run_to_end() == "Deployed"
 
 
-def test_a_task_definition_that_is_gone_since_it_was_planned_is_named(world: World) -> None:
-    flow = at_register(world)
+def test_a_task_definition_that_is_gone_since_it_was_planned_is_named(simulated: SimulatedEnvironment) -> None:
+    flow = at_register(simulated)
     gone = CallFault(
         CallAction.ERROR, operation="DescribeTaskDefinition", times=2, code="ClientException", http_status=400
     )
-    world.aws.faults.add(gone)  # neither as the newest of its family, nor by its revision
+    simulated.aws.faults.add(gone)  # neither as the newest of its family, nor by its revision
     error = flow.fails()
     assert error.error_type == "AwsError"
     assert "v3-backend-dev-api:1 is gone since it was planned" in error.message
 
 
-def test_a_service_costs_one_look_and_one_registration(world: World) -> None:
-    flow = at_register(world)
-    start = len(world.aws.calls)
+def test_a_service_costs_one_look_and_one_registration(simulated: SimulatedEnvironment) -> None:
+    flow = at_register(simulated)
+    start = len(simulated.aws.calls)
     flow.call()
-    operations = [call.operation for call in world.aws.calls[start:]]
+    operations = [call.operation for call in simulated.aws.calls[start:]]
     assert operations.count("RegisterTaskDefinition") == 4
     assert operations.count("DescribeTaskDefinition") == 4

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 import config
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.api_call import CallAction
 from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import TOKEN, Flow, table_items
@@ -15,36 +15,36 @@ from tests.lambdas.handlers.surroundings import DEPLOY
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def simulated() -> Iterator[SimulatedEnvironment]:
     dev = config.load("dev")
     asks = replace(dev, approval=replace(dev.approval, required=True, timeout_seconds=600))
-    with World(settings=asks, recovery=False) as world:
-        world.push("v1")
-        yield world
+    with SimulatedEnvironment(settings=asks, recovery=False) as simulated:
+        simulated.push("v1")
+        yield simulated
 
 
-def asked(world: World) -> Flow:
+def asked(simulated: SimulatedEnvironment) -> Flow:
     request = {**DEPLOY, "requestedBy": "cli:ada", "reason": "a fix"}
-    return Flow(world, request).run_to("Wait for approval")
+    return Flow(simulated, request).run_to("Wait for approval")
 
 
-def test_the_token_is_kept_until_somebody_answers(world: World) -> None:
-    flow = asked(world)
+def test_the_token_is_kept_until_somebody_answers(simulated: SimulatedEnvironment) -> None:
+    flow = asked(simulated)
     assert flow.call()["status"] == "asked"
-    assert world.table.approval_token(flow.arn) == TOKEN
+    assert simulated.table.approval_token(flow.arn) == TOKEN
 
 
-def test_the_question_expires_with_the_policy(world: World) -> None:
-    flow = asked(world)
+def test_the_question_expires_with_the_policy(simulated: SimulatedEnvironment) -> None:
+    flow = asked(simulated)
     flow.call()
-    expires = int(table_items(world)[f"approval/{flow.arn}"]["expiresAt"]["N"])
-    assert expires == pytest.approx(world.aws.clock.now() + 600, abs=1)
+    expires = int(table_items(simulated)[f"approval/{flow.arn}"]["expiresAt"]["N"])
+    assert expires == pytest.approx(simulated.aws.clock.now() + 600, abs=1)
 
 
-def test_an_event_says_who_wants_what_and_why(world: World) -> None:
-    flow = asked(world)
+def test_an_event_says_who_wants_what_and_why(simulated: SimulatedEnvironment) -> None:
+    flow = asked(simulated)
     flow.call()
-    (call,) = world.aws.calls.of("events", "PutEvents")
+    (call,) = simulated.aws.calls.of("events", "PutEvents")
     (entry,) = call.params["Entries"]
     assert (entry["Source"], entry["DetailType"]) == ("stepship", "ApprovalRequested")
     assert json.loads(entry["Detail"]) == {
@@ -58,14 +58,14 @@ def test_an_event_says_who_wants_what_and_why(world: World) -> None:
     }
 
 
-def test_the_token_is_in_neither_the_event_nor_the_result(world: World) -> None:
-    result = asked(world).call()
+def test_the_token_is_in_neither_the_event_nor_the_result(simulated: SimulatedEnvironment) -> None:
+    result = asked(simulated).call()
     assert TOKEN not in json.dumps(result)
-    assert TOKEN not in str(world.aws.calls.of("events", "PutEvents")[0].params)
+    assert TOKEN not in str(simulated.aws.calls.of("events", "PutEvents")[0].params)
 
 
-def test_an_event_bus_that_is_down_does_not_stop_the_question(world: World) -> None:
-    flow = asked(world)
-    world.aws.faults.add(CallFault(CallAction.ERROR, service="events", times=10))
+def test_an_event_bus_that_is_down_does_not_stop_the_question(simulated: SimulatedEnvironment) -> None:
+    flow = asked(simulated)
+    simulated.aws.faults.add(CallFault(CallAction.ERROR, service="events", times=10))
     assert flow.call()["status"] == "asked"
-    assert world.table.approval_token(flow.arn) == TOKEN
+    assert simulated.table.approval_token(flow.arn) == TOKEN

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from simulator.ecs.images import ImageBehavior
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import Flow, Json, StepError, footprint, writes
 from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, deployed
 
@@ -14,23 +14,25 @@ BUG = StepError("KeyError", "a bug")
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def simulated() -> Iterator[SimulatedEnvironment]:
     """``v0`` is live; ECS's own circuit breaker is off, so that the way back is ours to go."""
-    with World(recovery=False, circuit_breaker=False) as world:
-        deployed(world, "v0", "zero")
-        yield world
+    with SimulatedEnvironment(recovery=False, circuit_breaker=False) as simulated:
+        deployed(simulated, "v0", "zero")
+        yield simulated
 
 
-def current(world: World) -> Json:
+def current(simulated: SimulatedEnvironment) -> Json:
     """Return what a rollback has to restore: the parameters and the task definitions that run."""
-    running = {name: each[0][1] for name, each in footprint(world)["services"].items()}
-    return {"parameters": world.parameters(), "running": running}
+    running = {name: each[0][1] for name, each in footprint(simulated)["services"].items()}
+    return {"parameters": simulated.parameters(), "running": running}
 
 
-def broken_at(world: World, state: str, visit: int = 1, behavior: ImageBehavior | None = None) -> Flow:
+def broken_at(
+    simulated: SimulatedEnvironment, state: str, visit: int = 1, behavior: ImageBehavior | None = None
+) -> Flow:
     """Deploy ``v1`` until the state is next for the nth time, and let a bug stop it there."""
-    world.push("v1", behavior or ImageBehavior())
-    flow = Flow(world, DEPLOY).run_to(state)
+    simulated.push("v1", behavior or ImageBehavior())
+    flow = Flow(simulated, DEPLOY).run_to(state)
     for _ in range(visit - 1):
         flow.step()
         flow.run_to(state)
@@ -54,103 +56,105 @@ def broken_at(world: World, state: str, visit: int = 1, behavior: ImageBehavior 
         ("Complete", 1, ["api", "scheduler", "worker"]),
     ],
 )
-def test_from_every_point_everything_is_put_back(world: World, state: str, visit: int, moved: list[str]) -> None:
-    before = current(world)
-    flow = broken_at(world, state, visit)
+def test_from_every_point_everything_is_put_back(
+    simulated: SimulatedEnvironment, state: str, visit: int, moved: list[str]
+) -> None:
+    before = current(simulated)
+    flow = broken_at(simulated, state, visit)
     assert flow.run_to_end() == "RolledBack"
-    assert current(world) == before
+    assert current(simulated) == before
     assert sorted(flow.state["rollback"]["services"]) == moved
-    assert world.table.read_lock().holder is None
+    assert simulated.table.read_lock().holder is None
 
 
-def test_the_parameters_are_put_back_before_the_services(world: World) -> None:
-    flow = broken_at(world, "Complete")
-    start = len(world.aws.calls)
+def test_the_parameters_are_put_back_before_the_services(simulated: SimulatedEnvironment) -> None:
+    flow = broken_at(simulated, "Complete")
+    start = len(simulated.aws.calls)
     flow.call()
-    operations = writes(world.aws.calls[start:])
+    operations = writes(simulated.aws.calls[start:])
     assert operations[0] == "UpdateItem"
     assert operations[1:6] == ["PutParameter"] * 5
     assert set(operations[6:]) == {"UpdateService"}
 
 
-def test_the_last_wave_goes_back_first(world: World) -> None:
-    flow = broken_at(world, "Complete")
-    start = len(world.aws.calls)
+def test_the_last_wave_goes_back_first(simulated: SimulatedEnvironment) -> None:
+    flow = broken_at(simulated, "Complete")
+    start = len(simulated.aws.calls)
     assert flow.run_to_end() == "RolledBack"
-    updated = [str(c.params["service"]) for c in world.aws.calls[start:] if c.operation == "UpdateService"]
+    updated = [str(c.params["service"]) for c in simulated.aws.calls[start:] if c.operation == "UpdateService"]
     assert updated == ["v3-backend-dev-scheduler", "v3-backend-dev-worker", "v3-backend-dev-api"]
 
 
-def test_each_service_returns_to_the_exact_task_definition_that_it_had(world: World) -> None:
-    flow = broken_at(world, "Complete")
+def test_each_service_returns_to_the_exact_task_definition_that_it_had(simulated: SimulatedEnvironment) -> None:
+    flow = broken_at(simulated, "Complete")
     flow.run_to_end()
     for name, service in flow.state["plan"]["services"].items():
-        assert current(world)["running"][f"v3-backend-dev-{name}"] == service["previous"]
+        assert current(simulated)["running"][f"v3-backend-dev-{name}"] == service["previous"]
 
 
 def test_a_parameter_that_did_not_exist_is_deleted_again() -> None:
-    with World(recovery=False) as world:
-        flow = broken_at(world, "Register task definitions")
-        assert len(world.parameters()) == 5
+    with SimulatedEnvironment(recovery=False) as simulated:
+        flow = broken_at(simulated, "Register task definitions")
+        assert len(simulated.parameters()) == 5
         assert flow.run_to_end() == "RolledBack"
-        assert world.parameters() == {}
+        assert simulated.parameters() == {}
 
 
 def test_a_parameter_that_is_gone_already_is_fine() -> None:
-    with World(recovery=False) as world:
-        flow = broken_at(world, "Register task definitions")
-        world.aws.client("ssm").delete_parameter(Name=world.identity.tag_parameter)
+    with SimulatedEnvironment(recovery=False) as simulated:
+        flow = broken_at(simulated, "Register task definitions")
+        simulated.aws.client("ssm").delete_parameter(Name=simulated.identity.tag_parameter)
         flow.call()
-        assert world.parameters() == {}
+        assert simulated.parameters() == {}
 
 
 def test_what_ecs_has_put_back_by_itself_is_not_repeated() -> None:
-    with World(recovery=False, circuit_breaker=True) as world:
-        deployed(world, "v0", "zero")
-        world.push("v1", ImageBehavior("crash"))
-        flow = Flow(world, DEPLOY).run_to("Check rollout")
+    with SimulatedEnvironment(recovery=False, circuit_breaker=True) as simulated:
+        deployed(simulated, "v0", "zero")
+        simulated.push("v1", ImageBehavior("crash"))
+        flow = Flow(simulated, DEPLOY).run_to("Check rollout")
         flow.wait(400)
         flow.run_to(HERE)
-        start = len(world.aws.calls)
+        start = len(simulated.aws.calls)
         assert flow.run_to_end() == "RolledBack"
-        assert "UpdateService" not in writes(world.aws.calls[start:])
+        assert "UpdateService" not in writes(simulated.aws.calls[start:])
         assert flow.state["rollback"]["services"] == []
 
 
-def test_a_service_that_was_deleted_does_not_keep_the_others_from_going_back(world: World) -> None:
-    flow = broken_at(world, "Complete")
-    world.aws.client("ecs").delete_service(cluster="v3-backend-dev", service="v3-backend-dev-worker", force=True)
+def test_a_service_that_was_deleted_does_not_keep_the_others_from_going_back(simulated: SimulatedEnvironment) -> None:
+    flow = broken_at(simulated, "Complete")
+    simulated.aws.client("ecs").delete_service(cluster="v3-backend-dev", service="v3-backend-dev-worker", force=True)
     flow.wait(600)
     flow.run_to_end()
-    running = current(world)["running"]
+    running = current(simulated)["running"]
     for name in ("api", "scheduler"):
         assert running[f"v3-backend-dev-{name}"] == flow.state["plan"]["services"][name]["previous"]
 
 
-def test_a_way_back_has_no_way_back(world: World) -> None:
-    deployed(world, "v1", "one")
-    flow = Flow(world, ROLLBACK, "two").run_to("Check rollout")
+def test_a_way_back_has_no_way_back(simulated: SimulatedEnvironment) -> None:
+    deployed(simulated, "v1", "one")
+    flow = Flow(simulated, ROLLBACK, "two").run_to("Check rollout")
     flow.catch(BUG)
-    start = len(world.aws.calls)
+    start = len(simulated.aws.calls)
     error = flow.fails()
     assert error.error_type == "NothingToReturnTo"
-    assert writes(world.aws.calls[start:]) == []
+    assert writes(simulated.aws.calls[start:]) == []
     assert flow.run_to_end() == "RollbackFailed"
 
 
-def test_a_rollback_to_a_named_release_returns_to_what_ran_before_it(world: World) -> None:
-    release = world.table.live()
+def test_a_rollback_to_a_named_release_returns_to_what_ran_before_it(simulated: SimulatedEnvironment) -> None:
+    release = simulated.table.live()
     assert release is not None
-    deployed(world, "v1", "one")
-    before = current(world)
-    flow = Flow(world, {**ROLLBACK, "releaseId": release.release_id}, "two").run_to("Check health")
+    deployed(simulated, "v1", "one")
+    before = current(simulated)
+    flow = Flow(simulated, {**ROLLBACK, "releaseId": release.release_id}, "two").run_to("Check health")
     flow.catch(BUG)
     assert flow.run_to_end() == "RolledBack"
-    assert current(world) == before
+    assert current(simulated) == before
 
 
-def test_the_time_of_the_way_back_counts_from_its_first_step(world: World) -> None:
-    flow = broken_at(world, "Complete").run_to("Check rollback")
+def test_the_time_of_the_way_back_counts_from_its_first_step(simulated: SimulatedEnvironment) -> None:
+    flow = broken_at(simulated, "Complete").run_to("Check rollback")
     first = flow.state["rollback"]["startedAt"]
     flow.step()
     flow.run_to(HERE)

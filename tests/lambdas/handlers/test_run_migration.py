@@ -6,7 +6,7 @@ import pytest
 
 from lambdas.aws.gateway import ATTEMPTS
 from simulator.ecs.images import ImageBehavior
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.api_call import CallAction
 from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import Flow, Json, footprint, writes
@@ -15,9 +15,9 @@ from tests.lambdas.handlers.surroundings import DEPLOY, denied
 HERE = "Run migration"
 
 
-def at_migration(world: World, behavior: ImageBehavior | None = None) -> Flow:
-    world.push("v1", per_service={"migration": behavior or ImageBehavior()})
-    return Flow(world, DEPLOY).run_to(HERE)
+def at_migration(simulated: SimulatedEnvironment, behavior: ImageBehavior | None = None) -> Flow:
+    simulated.push("v1", per_service={"migration": behavior or ImageBehavior()})
+    return Flow(simulated, DEPLOY).run_to(HERE)
 
 
 def followed(flow: Flow) -> Json:
@@ -28,52 +28,52 @@ def followed(flow: Flow) -> Json:
     return result
 
 
-def task(world: World, arn: str) -> Any:
-    return world.aws.client("ecs").describe_tasks(cluster="v3-backend-dev", tasks=[arn])["tasks"][0]
+def task(simulated: SimulatedEnvironment, arn: str) -> Any:
+    return simulated.aws.client("ecs").describe_tasks(cluster="v3-backend-dev", tasks=[arn])["tasks"][0]
 
 
-def test_the_task_runs_the_new_image_in_the_network_of_the_registry(world: World) -> None:
-    flow = at_migration(world)
+def test_the_task_runs_the_new_image_in_the_network_of_the_registry(simulated: SimulatedEnvironment) -> None:
+    flow = at_migration(simulated)
     result = flow.call()
     assert result["status"] == "running"
-    started = task(world, result["task"])
+    started = task(simulated, result["task"])
     assert started["taskDefinitionArn"] == flow.state["registered"]["migration"]
     assert started["startedBy"] == f"stepship/{flow.state['plan']['releaseId']}"
-    (call,) = world.aws.calls.of("ecs", "RunTask")
+    (call,) = simulated.aws.calls.of("ecs", "RunTask")
     assert call.params["launchType"] == "FARGATE"
     assert call.params["networkConfiguration"]["awsvpcConfiguration"]["subnets"] == ["subnet-1"]
     assert len(call.params["startedBy"]) <= 128
     assert len(call.params["clientToken"]) <= 64
 
 
-def test_services_move_only_after_the_migration_succeeded(world: World) -> None:
-    flow = at_migration(world)
+def test_services_move_only_after_the_migration_succeeded(simulated: SimulatedEnvironment) -> None:
+    flow = at_migration(simulated)
     assert followed(flow)["status"] == "succeeded"
     assert flow.at == "Deploy wave"
-    assert world.aws.calls.of("ecs", "UpdateService") == []
-    assert len(world.aws.calls.of("ecs", "RunTask")) == 1
+    assert simulated.aws.calls.of("ecs", "UpdateService") == []
+    assert len(simulated.aws.calls.of("ecs", "RunTask")) == 1
 
 
 @pytest.mark.parametrize("times", [1, ATTEMPTS])
-def test_a_lost_answer_of_run_task_leads_to_the_same_task(world: World, times: int) -> None:
-    flow = at_migration(world)
-    world.aws.faults.add(CallFault(CallAction.LOST, operation="RunTask", times=times))
+def test_a_lost_answer_of_run_task_leads_to_the_same_task(simulated: SimulatedEnvironment, times: int) -> None:
+    flow = at_migration(simulated)
+    simulated.aws.faults.add(CallFault(CallAction.LOST, operation="RunTask", times=times))
     assert followed(flow)["status"] == "succeeded"
-    assert footprint(world)["migrations"] == [flow.state["migration"]["task"]]
+    assert footprint(simulated)["migrations"] == [flow.state["migration"]["task"]]
     assert flow.retried == (["AwsUnavailable"] if times == ATTEMPTS else [])
 
 
-def test_a_task_that_had_ended_when_the_step_is_run_again_is_found(world: World) -> None:
-    flow = at_migration(world)
-    world.aws.faults.add(CallFault(CallAction.LOST, operation="RunTask", times=ATTEMPTS))
+def test_a_task_that_had_ended_when_the_step_is_run_again_is_found(simulated: SimulatedEnvironment) -> None:
+    flow = at_migration(simulated)
+    simulated.aws.faults.add(CallFault(CallAction.LOST, operation="RunTask", times=ATTEMPTS))
     flow.fails()
     flow.wait(300)
     assert followed(flow)["status"] == "succeeded"
-    assert len(footprint(world)["migrations"]) == 1
+    assert len(footprint(simulated)["migrations"]) == 1
 
 
-def test_an_exit_code_that_is_not_zero_fails_with_the_last_log_lines(world: World) -> None:
-    flow = at_migration(world, ImageBehavior(exit_code=3, logs=("adding column", "relation exists already")))
+def test_an_exit_code_that_is_not_zero_fails_with_the_last_log_lines(simulated: SimulatedEnvironment) -> None:
+    flow = at_migration(simulated, ImageBehavior(exit_code=3, logs=("adding column", "relation exists already")))
     result = followed(flow)
     assert result["status"] == "failed"
     assert result["reason"] == "the migration exited with 3"
@@ -81,53 +81,53 @@ def test_an_exit_code_that_is_not_zero_fails_with_the_last_log_lines(world: Worl
     assert (cause["cause"], cause["subject"]) == ("exit-code", "migration")
     assert result["explanation"]["logLines"] == ["adding column", "relation exists already"]
     assert flow.at == "Roll back"
-    assert world.aws.calls.of("ecs", "UpdateService") == []
+    assert simulated.aws.calls.of("ecs", "UpdateService") == []
 
 
-def test_a_task_that_never_ran_fails_with_what_ecs_says(world: World) -> None:
-    flow = at_migration(world, ImageBehavior("cannot_pull", reason="CannotPullContainerError: access denied"))
+def test_a_task_that_never_ran_fails_with_what_ecs_says(simulated: SimulatedEnvironment) -> None:
+    flow = at_migration(simulated, ImageBehavior("cannot_pull", reason="CannotPullContainerError: access denied"))
     result = followed(flow)
     assert "CannotPullContainerError" in result["reason"]
     assert result["explanation"]["causes"][0]["cause"] == "image-pull"
 
 
-def test_a_task_that_ecs_cannot_place_fails_at_once(world: World) -> None:
-    flow = at_migration(world, ImageBehavior("no_capacity"))
+def test_a_task_that_ecs_cannot_place_fails_at_once(simulated: SimulatedEnvironment) -> None:
+    flow = at_migration(simulated, ImageBehavior("no_capacity"))
     result = followed(flow)
     assert result["status"] == "failed"
     assert result["task"] is None
     assert "Capacity is unavailable" in result["reason"]
 
 
-def test_a_migration_that_hangs_is_stopped(world: World) -> None:
-    flow = at_migration(world, ImageBehavior(hang=True))
+def test_a_migration_that_hangs_is_stopped(simulated: SimulatedEnvironment) -> None:
+    flow = at_migration(simulated, ImageBehavior(hang=True))
     result = followed(flow)
     assert result["status"] == "failed"
     assert "not done after 90" in result["reason"]
-    stopped = task(world, result["task"])
+    stopped = task(simulated, result["task"])
     assert stopped["desiredStatus"] == "STOPPED"
     assert "took too long" in stopped["stoppedReason"]
 
 
-def test_a_lost_answer_of_stop_task_stops_it_all_the_same(world: World) -> None:
-    flow = at_migration(world, ImageBehavior(hang=True))
-    world.aws.faults.add(CallFault(CallAction.LOST, operation="StopTask", times=ATTEMPTS))
+def test_a_lost_answer_of_stop_task_stops_it_all_the_same(simulated: SimulatedEnvironment) -> None:
+    flow = at_migration(simulated, ImageBehavior(hang=True))
+    simulated.aws.faults.add(CallFault(CallAction.LOST, operation="StopTask", times=ATTEMPTS))
     assert followed(flow)["status"] == "failed"
     assert flow.at == "Roll back"
 
 
-def test_who_lost_the_lease_does_not_stop_the_task_of_somebody_else(world: World) -> None:
-    flow = at_migration(world, ImageBehavior(hang=True))
+def test_who_lost_the_lease_does_not_stop_the_task_of_somebody_else(simulated: SimulatedEnvironment) -> None:
+    flow = at_migration(simulated, ImageBehavior(hang=True))
     flow.step()
     flow.wait(2000)
     flow.lose_lock()
-    start = len(world.aws.calls)
+    start = len(simulated.aws.calls)
     assert flow.fails(HERE).error_type == "LeaseLost"
-    assert writes(world.aws.calls[start:]) == ["UpdateItem"]
+    assert writes(simulated.aws.calls[start:]) == ["UpdateItem"]
 
 
-def test_a_task_that_ecs_forgot_has_failed(world: World) -> None:
-    flow = at_migration(world)
+def test_a_task_that_ecs_forgot_has_failed(simulated: SimulatedEnvironment) -> None:
+    flow = at_migration(simulated)
     flow.step()
     flow.wait(3 * 3600)
     result = flow.call(HERE)
@@ -135,18 +135,18 @@ def test_a_task_that_ecs_forgot_has_failed(world: World) -> None:
     assert "no longer knows the task" in result["reason"]
 
 
-def test_log_lines_that_may_not_be_read_do_not_hide_the_exit_code(world: World) -> None:
-    flow = at_migration(world, ImageBehavior(exit_code=3, logs=("secret",)))
-    world.aws.faults.add(denied("GetLogEvents"))
+def test_log_lines_that_may_not_be_read_do_not_hide_the_exit_code(simulated: SimulatedEnvironment) -> None:
+    flow = at_migration(simulated, ImageBehavior(exit_code=3, logs=("secret",)))
+    simulated.aws.faults.add(denied("GetLogEvents"))
     result = followed(flow)
     assert result["reason"] == "the migration exited with 3"
     assert result["explanation"]["logLines"] == []
     assert "logs:get_log_events" in result["explanation"]["missing"][0]
 
 
-def test_following_the_task_asks_once_a_time(world: World) -> None:
-    flow = at_migration(world)
+def test_following_the_task_asks_once_a_time(simulated: SimulatedEnvironment) -> None:
+    flow = at_migration(simulated)
     flow.step()
-    start = len(world.aws.calls)
+    start = len(simulated.aws.calls)
     assert flow.call(HERE)["status"] == "running"
-    assert [call.operation for call in world.aws.calls[start:]] == ["DescribeTasks"]
+    assert [call.operation for call in simulated.aws.calls[start:]] == ["DescribeTasks"]

@@ -8,23 +8,23 @@ import pytest
 import config
 from simulator.ecs.ecr import push_image
 from simulator.ecs.images import ScanResult
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import Flow, footprint, writes
 
 
-def error_of(world: World, **request: object) -> tuple[str, str]:
+def error_of(simulated: SimulatedEnvironment, **request: object) -> tuple[str, str]:
     """Return name and message of the error; nothing may have been written."""
-    existing = footprint(world)
-    error = Flow(world, request).fails("Verify image")
-    assert footprint(world) == existing
-    assert writes(world.aws.calls) == []
+    existing = footprint(simulated)
+    error = Flow(simulated, request).fails("Verify image")
+    assert footprint(simulated) == existing
+    assert writes(simulated.aws.calls) == []
     assert error.message.startswith("Verify image: ")
     assert len(error.message) < 700
     return error.error_type, error.message
 
 
-def image_of(world: World, **request: object) -> dict[str, object]:
-    image: dict[str, object] = Flow(world, request).call("Verify image")["image"]
+def image_of(simulated: SimulatedEnvironment, **request: object) -> dict[str, object]:
+    image: dict[str, object] = Flow(simulated, request).call("Verify image")["image"]
     return image
 
 
@@ -32,137 +32,137 @@ def uri(repository: str = "v3-backend") -> str:
     return f"123456789012.dkr.ecr.us-east-1.amazonaws.com/{repository}"
 
 
-def register_in(world: World, service: str, repository: str) -> None:
+def register_in(simulated: SimulatedEnvironment, service: str, repository: str) -> None:
     """Move a service to a repository of its own."""
-    client, name = world.aws.client("ssm"), world.identity.services_path + service
+    client, name = simulated.aws.client("ssm"), simulated.identity.services_path + service
     entry = json.loads(client.get_parameter(Name=name)["Parameter"]["Value"])
     client.put_parameter(Name=name, Value=json.dumps({**entry, "repository": repository}), Overwrite=True)
 
 
-def world_with(scan_required: bool = False, max_critical: int = 5) -> World:
+def world_with(scan_required: bool = False, max_critical: int = 5) -> SimulatedEnvironment:
     dev = config.load("dev")
     image = replace(dev.image, scan_required=scan_required, max_critical_findings=max_critical)
-    return World(settings=replace(dev, image=image), recovery=False)
+    return SimulatedEnvironment(settings=replace(dev, image=image), recovery=False)
 
 
-def test_a_tag_becomes_the_digest_that_it_points_to(world: World) -> None:
-    digest = world.push("v1")
-    state = Flow(world, {"imageTag": "v1"}).call("Verify image")
+def test_a_tag_becomes_the_digest_that_it_points_to(simulated: SimulatedEnvironment) -> None:
+    digest = simulated.push("v1")
+    state = Flow(simulated, {"imageTag": "v1"}).call("Verify image")
     assert state["image"] == {"tag": "v1", "pinned": {"v3-backend": f"{uri()}@{digest}"}}
     assert state["request"]["action"] == "deploy"
     assert state["request"]["runMigration"] is True
 
 
-def test_the_result_replaces_the_input_so_that_other_steps_can_add_their_keys(world: World) -> None:
-    world.push("v1")
-    flow = Flow(world, {"imageTag": "v1"})
+def test_the_result_replaces_the_input_so_that_other_steps_can_add_their_keys(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1")
+    flow = Flow(simulated, {"imageTag": "v1"})
     flow.step()
     assert set(flow.state) == {"step", "at", "request", "image"}
 
 
-def test_a_digest_alone_is_reported_under_its_first_tag(world: World) -> None:
-    digest = world.push("v1")
-    assert image_of(world, imageDigest=digest) == {"tag": "v1", "pinned": {"v3-backend": f"{uri()}@{digest}"}}
+def test_a_digest_alone_is_reported_under_its_first_tag(simulated: SimulatedEnvironment) -> None:
+    digest = simulated.push("v1")
+    assert image_of(simulated, imageDigest=digest) == {"tag": "v1", "pinned": {"v3-backend": f"{uri()}@{digest}"}}
 
 
-def test_a_tag_and_the_digest_it_points_to_agree(world: World) -> None:
-    digest = world.push("v1")
-    assert image_of(world, imageTag="v1", imageDigest=digest)["tag"] == "v1"
+def test_a_tag_and_the_digest_it_points_to_agree(simulated: SimulatedEnvironment) -> None:
+    digest = simulated.push("v1")
+    assert image_of(simulated, imageTag="v1", imageDigest=digest)["tag"] == "v1"
 
 
-def test_a_tag_that_was_moved_since_disagrees_with_its_digest(world: World) -> None:
-    old = world.push("v1")
-    push_image(world.aws.client("ecr"), "v3-backend", "v1", content="moved")
-    error, message = error_of(world, imageTag="v1", imageDigest=old)
+def test_a_tag_that_was_moved_since_disagrees_with_its_digest(simulated: SimulatedEnvironment) -> None:
+    old = simulated.push("v1")
+    push_image(simulated.aws.client("ecr"), "v3-backend", "v1", content="moved")
+    error, message = error_of(simulated, imageTag="v1", imageDigest=old)
     assert error == "DigestMismatch"
     assert "imageDigest" in message
     assert old in message
 
 
-def test_an_index_is_deployed_by_the_digest_of_the_index(world: World) -> None:
-    index = world.push("v1", architectures=("arm64", "amd64"), index=True)
-    assert image_of(world, imageTag="v1")["pinned"] == {"v3-backend": f"{uri()}@{index}"}
+def test_an_index_is_deployed_by_the_digest_of_the_index(simulated: SimulatedEnvironment) -> None:
+    index = simulated.push("v1", architectures=("arm64", "amd64"), index=True)
+    assert image_of(simulated, imageTag="v1")["pinned"] == {"v3-backend": f"{uri()}@{index}"}
 
 
-def test_an_attestation_in_an_index_is_no_architecture(world: World) -> None:
-    push_image(world.aws.client("ecr"), "v3-backend", "v1", architectures=("arm64",), index=True, attestation=True)
-    assert image_of(world, imageTag="v1")["tag"] == "v1"
+def test_an_attestation_in_an_index_is_no_architecture(simulated: SimulatedEnvironment) -> None:
+    push_image(simulated.aws.client("ecr"), "v3-backend", "v1", architectures=("arm64",), index=True, attestation=True)
+    assert image_of(simulated, imageTag="v1")["tag"] == "v1"
 
 
-def test_an_index_without_the_cpu_of_the_tasks_is_refused(world: World) -> None:
-    world.push("v1", architectures=("amd64",), index=True)
-    error, message = error_of(world, imageTag="v1")
+def test_an_index_without_the_cpu_of_the_tasks_is_refused(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1", architectures=("amd64",), index=True)
+    error, message = error_of(simulated, imageTag="v1")
     assert error == "WrongArchitecture"
     assert "api asks for ARM64" in message
     assert "amd64" in message
 
 
-def test_only_the_services_that_are_deployed_must_fit_the_index(world: World) -> None:
-    world.push("v1", architectures=("amd64",), index=True)
-    _, message = error_of(world, imageTag="v1", services=["worker"])
+def test_only_the_services_that_are_deployed_must_fit_the_index(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1", architectures=("amd64",), index=True)
+    _, message = error_of(simulated, imageTag="v1", services=["worker"])
     assert "worker asks for ARM64" in message
     assert "api" not in message
 
 
 @pytest.mark.parametrize("request_", [{"imageTag": "gone"}, {"imageDigest": f"sha256:{'0' * 64}"}])
-def test_an_image_that_was_never_pushed_is_not_found(world: World, request_: dict[str, str]) -> None:
-    error, message = error_of(world, **request_)
+def test_an_image_that_was_never_pushed_is_not_found(simulated: SimulatedEnvironment, request_: dict[str, str]) -> None:
+    error, message = error_of(simulated, **request_)
     assert error == "ImageNotFound"
     (field, value), *_ = request_.items()
     assert f"{field} {value}" in message
 
 
-def test_a_repository_that_does_not_exist_is_named(world: World) -> None:
-    world.push("v1")
-    register_in(world, "worker", "nowhere")
-    error, message = error_of(world, imageTag="v1")
+def test_a_repository_that_does_not_exist_is_named(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1")
+    register_in(simulated, "worker", "nowhere")
+    error, message = error_of(simulated, imageTag="v1")
     assert error == "RepositoryNotFound"
     assert "nowhere" in message
 
 
-def test_a_tag_is_looked_up_in_every_repository_of_the_services(world: World) -> None:
-    first = world.push("v1")
-    world.aws.client("ecr").create_repository(repositoryName="worker")
-    register_in(world, "worker", "worker")
-    error, message = error_of(world, imageTag="v1")
+def test_a_tag_is_looked_up_in_every_repository_of_the_services(simulated: SimulatedEnvironment) -> None:
+    first = simulated.push("v1")
+    simulated.aws.client("ecr").create_repository(repositoryName="worker")
+    register_in(simulated, "worker", "worker")
+    error, message = error_of(simulated, imageTag="v1")
     assert error == "ImageNotFound"
     assert "worker" in message
-    second = push_image(world.aws.client("ecr"), "worker", "v1")
-    pinned = image_of(world, imageTag="v1")["pinned"]
+    second = push_image(simulated.aws.client("ecr"), "worker", "v1")
+    pinned = image_of(simulated, imageTag="v1")["pinned"]
     assert pinned == {"v3-backend": f"{uri()}@{first}", "worker": f"{uri('worker')}@{second}"}
 
 
-def test_a_digest_cannot_be_deployed_to_several_repositories(world: World) -> None:
-    digest = world.push("v1")
-    register_in(world, "worker", "worker")
-    error, message = error_of(world, imageDigest=digest)
+def test_a_digest_cannot_be_deployed_to_several_repositories(simulated: SimulatedEnvironment) -> None:
+    digest = simulated.push("v1")
+    register_in(simulated, "worker", "worker")
+    error, message = error_of(simulated, imageDigest=digest)
     assert error == "InvalidInput"
     assert "imageDigest" in message
     assert "v3-backend, worker" in message
 
 
-def test_services_that_share_a_repository_are_looked_up_once(world: World) -> None:
-    world.push("v1")
-    image_of(world, imageTag="v1")
-    assert len(world.aws.calls.of("ecr", "DescribeImages")) == 1
+def test_services_that_share_a_repository_are_looked_up_once(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1")
+    image_of(simulated, imageTag="v1")
+    assert len(simulated.aws.calls.of("ecr", "DescribeImages")) == 1
 
 
 @pytest.mark.parametrize("index", [False, True])
-def test_findings_above_the_limit_are_refused(world: World, index: bool) -> None:
-    world.push("v1", scan=ScanResult(counts={"CRITICAL": 6, "HIGH": 51}), index=index)
-    error, message = error_of(world, imageTag="v1")
+def test_findings_above_the_limit_are_refused(simulated: SimulatedEnvironment, index: bool) -> None:
+    simulated.push("v1", scan=ScanResult(counts={"CRITICAL": 6, "HIGH": 51}), index=index)
+    error, message = error_of(simulated, imageTag="v1")
     assert error == "ScanFindings"
     assert "6 CRITICAL (allowed 5), 51 HIGH (allowed 50)" in message
 
 
-def test_findings_at_the_limit_pass(world: World) -> None:
-    world.push("v1", scan=ScanResult(counts={"CRITICAL": 5, "HIGH": 50, "LOW": 1000}))
-    assert image_of(world, imageTag="v1")["tag"] == "v1"
+def test_findings_at_the_limit_pass(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1", scan=ScanResult(counts={"CRITICAL": 5, "HIGH": 50, "LOW": 1000}))
+    assert image_of(simulated, imageTag="v1")["tag"] == "v1"
 
 
-def test_a_running_scan_is_asked_for_again_until_it_is_done(world: World) -> None:
-    world.push("v1", scan=ScanResult(seconds=40))
-    flow = Flow(world, {"imageTag": "v1"})
+def test_a_running_scan_is_asked_for_again_until_it_is_done(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1", scan=ScanResult(seconds=40))
+    flow = Flow(simulated, {"imageTag": "v1"})
     assert flow.fails().error_type == "ScanInProgress"
     flow.step()
     assert flow.at == "Acquire lock"
@@ -171,30 +171,30 @@ def test_a_running_scan_is_asked_for_again_until_it_is_done(world: World) -> Non
 
 @pytest.mark.parametrize("scan", [None, ScanResult("FAILED"), ScanResult("UNSUPPORTED_IMAGE")])
 def test_a_required_scan_must_be_finished(scan: ScanResult | None) -> None:
-    with world_with(scan_required=True) as world:
-        world.push("v1", scan=scan)
-        error, message = error_of(world, imageTag="v1")
+    with world_with(scan_required=True) as simulated:
+        simulated.push("v1", scan=scan)
+        error, message = error_of(simulated, imageTag="v1")
     assert error == "ScanMissing"
     assert "scan_required" in message
 
 
-def test_an_image_that_was_never_scanned_passes_where_no_scan_is_required(world: World) -> None:
-    world.push("v1")
-    assert image_of(world, imageTag="v1")["tag"] == "v1"
+def test_an_image_that_was_never_scanned_passes_where_no_scan_is_required(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1")
+    assert image_of(simulated, imageTag="v1")["tag"] == "v1"
 
 
-def test_a_service_that_is_not_registered_is_named_with_those_that_are(world: World) -> None:
-    world.push("v1")
-    error, message = error_of(world, imageTag="v1", services=["api", "ghost"])
+def test_a_service_that_is_not_registered_is_named_with_those_that_are(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1")
+    error, message = error_of(simulated, imageTag="v1", services=["api", "ghost"])
     assert error == "NoServices"
     assert "ghost" in message
     assert "api, scheduler, worker" in message
 
 
 def test_an_environment_without_services_says_what_to_deploy_first() -> None:
-    with World(services=(), migration=False, recovery=False) as world:
-        world.push("v1")
-        error, message = error_of(world, imageTag="v1")
+    with SimulatedEnvironment(services=(), migration=False, recovery=False) as simulated:
+        simulated.push("v1")
+        error, message = error_of(simulated, imageTag="v1")
     assert error == "NoServices"
     assert "deploy a service stack" in message
 
@@ -208,27 +208,29 @@ def test_an_environment_without_services_says_what_to_deploy_first() -> None:
         ('{"cluster": 7}', "cluster must be a non-empty text"),
     ],
 )
-def test_a_broken_registration_names_its_parameter_and_key(world: World, value: str, about: str) -> None:
-    world.push("v1")
-    name = world.identity.services_path + "api"
-    world.aws.client("ssm").put_parameter(Name=name, Value=value, Overwrite=True)
-    error, message = error_of(world, imageTag="v1")
+def test_a_broken_registration_names_its_parameter_and_key(
+    simulated: SimulatedEnvironment, value: str, about: str
+) -> None:
+    simulated.push("v1")
+    name = simulated.identity.services_path + "api"
+    simulated.aws.client("ssm").put_parameter(Name=name, Value=value, Overwrite=True)
+    error, message = error_of(simulated, imageTag="v1")
     assert error == "InvalidRegistration"
     assert name in message
     assert about in message
 
 
-def test_a_registry_of_several_pages_is_read_whole(world: World) -> None:
-    world.push("v1")
-    name = world.identity.services_path + "api"
-    entry = world.aws.client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
+def test_a_registry_of_several_pages_is_read_whole(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1")
+    name = simulated.identity.services_path + "api"
+    entry = simulated.aws.client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
     for number in range(24):
-        world.aws.client("ssm").put_parameter(Name=f"{name}-{number:02}", Value=entry, Type="String")
-    assert image_of(world, imageTag="v1", services=["api-23", "worker"])["tag"] == "v1"
-    assert len(world.aws.calls.of("ssm", "GetParametersByPath")) == 3
+        simulated.aws.client("ssm").put_parameter(Name=f"{name}-{number:02}", Value=entry, Type="String")
+    assert image_of(simulated, imageTag="v1", services=["api-23", "worker"])["tag"] == "v1"
+    assert len(simulated.aws.calls.of("ssm", "GetParametersByPath")) == 3
 
 
-def test_a_rollback_needs_no_image(world: World) -> None:
-    state = Flow(world, {"action": "rollback"}).call("Verify image")
+def test_a_rollback_needs_no_image(simulated: SimulatedEnvironment) -> None:
+    state = Flow(simulated, {"action": "rollback"}).call("Verify image")
     assert state["image"] is None
-    assert list(world.aws.calls) == []
+    assert list(simulated.aws.calls) == []

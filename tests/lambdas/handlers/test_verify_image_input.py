@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lambdas.handlers.verify_image import schema
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import Flow, StepError
 
 DIGEST = f"sha256:{'0' * 64}"
@@ -18,10 +18,10 @@ TAKEOVER = "arn:aws:states:us-east-1:123456789012:execution:v3-backend-dev-deplo
 
 
 @pytest.fixture(scope="module")
-def shared_world() -> Iterator[World]:
-    with World(recovery=False) as world:
-        world.push("v1")
-        yield world
+def shared_world() -> Iterator[SimulatedEnvironment]:
+    with SimulatedEnvironment(recovery=False) as simulated:
+        simulated.push("v1")
+        yield simulated
 
 
 def nested(depth: int) -> Any:
@@ -82,7 +82,9 @@ BAD_INPUTS: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("value", "field"), [pytest.param(value, field, id=name) for name, value, field in BAD_INPUTS])
-def test_a_bad_input_is_refused_with_the_name_of_its_field(shared_world: World, value: Any, field: str) -> None:
+def test_a_bad_input_is_refused_with_the_name_of_its_field(
+    shared_world: SimulatedEnvironment, value: Any, field: str
+) -> None:
     flow = Flow(shared_world, {"imageTag": "v1"}, name=f"bad-{len(shared_world.aws.runs)}")
     flow.request = flow.state = value
     start = len(shared_world.aws.calls)
@@ -96,7 +98,9 @@ def test_a_bad_input_is_refused_with_the_name_of_its_field(shared_world: World, 
 @pytest.mark.parametrize(
     "request_", [{"imageTag": "v1", field: value["examples"][0]} for field, value in schema()["properties"].items()]
 )
-def test_every_example_of_the_schema_has_the_right_type(shared_world: World, request_: dict[str, Any]) -> None:
+def test_every_example_of_the_schema_has_the_right_type(
+    shared_world: SimulatedEnvironment, request_: dict[str, Any]
+) -> None:
     flow = Flow(shared_world, request_, name=f"example-{len(shared_world.aws.runs)}")
     message = ""
     try:
@@ -106,7 +110,7 @@ def test_every_example_of_the_schema_has_the_right_type(shared_world: World, req
     assert "breaks the rule" not in message
 
 
-def test_300_kb_of_junk_end_as_rejected_with_a_short_record(shared_world: World) -> None:
+def test_300_kb_of_junk_end_as_rejected_with_a_short_record(shared_world: SimulatedEnvironment) -> None:
     flow = Flow(shared_world, {"imageTag": "v1"}, name="junk")
     flow.request = flow.state = {"imageTag": "v1", "reason": JUNK, "requestedBy": ["x"] * 10_000}
     assert flow.run_to_end() == "Rejected"

@@ -7,11 +7,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from lambdas.release.catalog import MigrationTask, Registry, Service
+from lambdas.release.catalog import Catalog, MigrationTask, Service
 from lambdas.release.history import Release
 from lambdas.release.image import ReleaseImage
 from lambdas.release.plan import Plan, PlannedApproval, PlannedMigration, PlannedRollout, PlannedService
-from lambdas.release.planning import Policies, RunningService, World
+from lambdas.release.planning import PlanInputs, Policies, RunningService
 from lambdas.release.policies import (
     ApprovalPolicy,
     CircuitBreakerPolicy,
@@ -70,7 +70,7 @@ def started(at: float, tasks: int) -> Event:
 
 
 def registered(name: str, **changes: Any) -> Service:
-    """Return a service as its registry parameter describes it."""
+    """Return a service as its catalog parameter describes it."""
     prefix = f"v3-backend-dev-{name}"
     return replace(
         Service(name, "v3-backend-dev", prefix, prefix, f"v3-backend-{name}", "v3-backend", WAVES.get(name, 1)),
@@ -80,7 +80,7 @@ def registered(name: str, **changes: Any) -> Service:
 
 MIGRATION_TASK = MigrationTask("v3-backend-dev", "v3-backend-dev-migration", "v3-backend-migration", "v3-backend")
 SERVICES = tuple(sorted((registered(name) for name in WAVES), key=lambda s: (s.wave, s.name)))
-REGISTRY = Registry(SERVICES, None)
+REGISTRY = Catalog(SERVICES, None)
 
 POLICIES = Policies(
     RolloutPolicy(600, 10, 60, 15, 900),
@@ -117,11 +117,11 @@ def parameters(version: int, names: tuple[str, ...] = tuple(WAVES)) -> dict[str,
     return {TAG: f"v{version}", **{image_parameter(name): pinned(version) for name in names}}
 
 
-def world(version: int = 1, **changes: Any) -> World:
+def inputs(version: int = 1, **changes: Any) -> PlanInputs:
     """Return a world at rest on a version."""
-    at_rest = World(
+    at_rest = PlanInputs(
         identity=IDENTITY,
-        registry=REGISTRY,
+        catalog=REGISTRY,
         running={name: running(name, version) for name in WAVES},
         parameters=parameters(version),
         live=release(version),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.release.catalog import MigrationTask, Registry, Service, parse_registry
+from lambdas.release.catalog import Catalog, MigrationTask, Service, parse_catalog
 from lambdas.release.errors import InvalidRegistration, NoServices
 
 PATH = "/v3-backend/dev/services/"
@@ -16,37 +16,37 @@ API = {"cluster": "c", "service": "s", "family": "f", "container": "k", "reposit
 MIGRATION = {"cluster": "c", "family": "f", "container": "k", "repository": "m"}
 
 
-def registry(**entries: dict[str, Any]) -> Registry:
-    return parse_registry({PATH + name: json.dumps(entry) for name, entry in entries.items()})
+def catalog(**entries: dict[str, Any]) -> Catalog:
+    return parse_catalog({PATH + name: json.dumps(entry) for name, entry in entries.items()})
 
 
 def test_a_service_is_named_by_its_parameter() -> None:
-    assert registry(api=API) == Registry((Service("api", "c", "s", "f", "k", "r", 1),), None)
+    assert catalog(api=API) == Catalog((Service("api", "c", "s", "f", "k", "r", 1),), None)
 
 
 def test_the_migration_is_no_service() -> None:
-    assert registry(migration=MIGRATION) == Registry((), MigrationTask("c", "f", "k", "m"))
+    assert catalog(migration=MIGRATION) == Catalog((), MigrationTask("c", "f", "k", "m"))
 
 
 def test_the_migration_may_bring_its_network() -> None:
     network = {"subnets": ["subnet-1"], "securityGroups": ["sg-1", "sg-2"]}
-    task = registry(migration=MIGRATION | network).migration
+    task = catalog(migration=MIGRATION | network).migration
     assert task == MigrationTask("c", "f", "k", "m", ("subnet-1",), ("sg-1", "sg-2"))
 
 
 def test_without_a_wave_a_service_is_in_the_first() -> None:
     entry = {key: value for key, value in API.items() if key != "wave"}
-    assert registry(api=entry).services[0].wave == 1
+    assert catalog(api=entry).services[0].wave == 1
 
 
 def test_waves_go_up_and_services_in_them_by_name() -> None:
-    found = registry(worker=API | {"wave": 2}, admin=API | {"wave": 2}, api=API, cron=API | {"wave": -1})
+    found = catalog(worker=API | {"wave": 2}, admin=API | {"wave": 2}, api=API, cron=API | {"wave": -1})
     assert found.waves == (("cron",), ("api",), ("admin", "worker"))
 
 
 def test_each_repository_is_named_once() -> None:
-    assert registry(api=API, worker=API, migration=MIGRATION).repositories == ("r", "m")
-    assert registry(api=API).repositories == ("r",)
+    assert catalog(api=API, worker=API, migration=MIGRATION).repositories == ("r", "m")
+    assert catalog(api=API).repositories == ("r",)
 
 
 WRONG: dict[str, tuple[str, str, str]] = {
@@ -77,7 +77,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
 @pytest.mark.parametrize(("name", "value", "words"), WRONG.values(), ids=WRONG)
 def test_a_wrong_registration_is_named_by_parameter_and_key(name: str, value: str, words: str) -> None:
     with pytest.raises(InvalidRegistration, match=f"^{PATH}{name}: {words}"):
-        parse_registry({PATH + name: value})
+        parse_catalog({PATH + name: value})
 
 
 json_values = st.recursive(
@@ -93,18 +93,18 @@ raw = st.text(max_size=20) | json_values.map(json.dumps) | entries.map(json.dump
 @given(st.dictionaries(st.sampled_from(["api", "worker", "migration", ""]).map(PATH.__add__), raw, max_size=3))
 def test_whatever_stands_in_a_parameter_is_read_or_refused(parameters: dict[str, str]) -> None:
     with suppress(InvalidRegistration, NoServices):
-        found = parse_registry(parameters).select(())
+        found = parse_catalog(parameters).select(())
         assert {name for wave in found.waves for name in wave} == {s.name for s in found.services}
         assert found.services
 
 
 def test_selecting_nothing_selects_all() -> None:
-    found = registry(api=API, worker=API, migration=MIGRATION)
+    found = catalog(api=API, worker=API, migration=MIGRATION)
     assert found.select(()) == found
 
 
 def test_selecting_some_keeps_order_waves_and_migration() -> None:
-    found = registry(api=API | {"wave": 2}, worker=API, cron=API, migration=MIGRATION)
+    found = catalog(api=API | {"wave": 2}, worker=API, cron=API, migration=MIGRATION)
     chosen = found.select(["api", "worker", "api"])
     assert chosen.waves == (("worker",), ("api",))
     assert chosen.migration == found.migration
@@ -112,24 +112,24 @@ def test_selecting_some_keeps_order_waves_and_migration() -> None:
 
 def test_an_unknown_service_is_refused_with_those_there_are() -> None:
     with pytest.raises(NoServices, match=r"^services: web, cron not registered; registered are api, worker"):
-        registry(api=API, worker=API).select(["web", "api", "cron"])
+        catalog(api=API, worker=API).select(["web", "api", "cron"])
 
 
 def test_a_name_is_not_a_service_because_the_migration_has_it() -> None:
     with pytest.raises(NoServices, match=r"^services: migration not registered"):
-        registry(api=API, migration=MIGRATION).select(["migration"])
+        catalog(api=API, migration=MIGRATION).select(["migration"])
 
 
 @pytest.mark.parametrize("names", [(), ("api",)], ids=["all", "one"])
 def test_an_empty_registry_says_what_to_do(names: tuple[str, ...]) -> None:
     with pytest.raises(NoServices, match=r"^services: none is registered; deploy a service stack"):
-        registry(migration=MIGRATION).select(names)
+        catalog(migration=MIGRATION).select(names)
 
 
 @pytest.mark.parametrize("key", ["family", "container", "repository"])
 def test_what_is_no_name_is_refused_with_parameter_key_and_value(key: str) -> None:
     with pytest.raises(InvalidRegistration) as refused:
-        registry(api=API | {key: "arn:aws:ecs:us-east-1:123456789012:thing/x"})
+        catalog(api=API | {key: "arn:aws:ecs:us-east-1:123456789012:thing/x"})
     said = str(refused.value)
     assert said.startswith(f"{PATH}api: {key} is 'arn:aws:ecs")
     assert "which is no name of one" in said

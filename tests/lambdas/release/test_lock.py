@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lambdas.release.errors import LockTimeout, TakeoverRefused
+from lambdas.release.errors import LockTimeout, RecoveryRefused
 from lambdas.release.lock import Claim, Kind, Lock, LockDecision, LockStatus, LockTry, claim_of, decide_lock
 from lambdas.release.request import Request
 
@@ -177,7 +177,7 @@ def test_a_recovery_takes_over_from_the_stopped_holder_alone(
 
 
 def test_a_recovery_is_refused_while_the_holder_runs() -> None:
-    with pytest.raises(TakeoverRefused, match="takeover: older is still running"):
+    with pytest.raises(RecoveryRefused, match="takeover: older is still running"):
         decide(held_by(older), my_recovery, alive=(older,), takeover="older")
 
 

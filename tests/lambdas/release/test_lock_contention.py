@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from lambdas.release.errors import LockTimeout, TakeoverRefused, UnfinishedRollback
+from lambdas.release.errors import LockTimeout, RecoveryRefused, UnfinishedRollback
 from lambdas.release.lock import WISHES, Claim, Kind, Lock, LockDecision, LockStatus, LockTry, decide_lock
 
 POLL_SECONDS = 15
@@ -71,7 +71,7 @@ class Contention(RuleBasedStateMachine):
         )
         try:
             decision = decide_lock(look.lock, attempt)
-        except TakeoverRefused:
+        except RecoveryRefused:
             assert execution.claim.kind == Kind.RECOVERY
             execution.runs = False
             return None

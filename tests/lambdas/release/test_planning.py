@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.release.catalog import MIGRATION, Registry
+from lambdas.release.catalog import MIGRATION, Catalog
 from lambdas.release.codec import decode, encode
 from lambdas.release.plan import (
     MAX_STATE_BYTES,
@@ -20,7 +20,7 @@ from lambdas.release.plan import (
     bytes_to_come,
     check_size,
 )
-from lambdas.release.planning import RunningService, World, plan_deploy
+from lambdas.release.planning import PlanInputs, RunningService, plan_deploy
 from lambdas.release.policies import ApprovalPolicy
 from lambdas.release.preflight import Result
 from lambdas.release.request import Request
@@ -35,29 +35,29 @@ from tests.lambdas.release.examples import (
     deployment,
     image,
     image_parameter,
+    inputs,
     parameters,
     pinned,
     release,
     running,
     service,
-    world,
 )
 
 NEW_ID = "r-20260106-090000-abcdef"
 
 
-def deploy(world_: World, version: int = 2, **fields: Any) -> Plan:
+def deploy(world_: PlanInputs, version: int = 2, **fields: Any) -> Plan:
     request = Request(image_tag=f"v{version}", **fields)
     return plan_deploy(request, image(version), world_, POLICIES, NEW_ID)
 
 
-def some(names: tuple[str, ...], **changes: Any) -> World:
+def some(names: tuple[str, ...], **changes: Any) -> PlanInputs:
     """Return a world of which only some services were asked for."""
-    return world(registry=REGISTRY.select(names), running={name: running(name, 1) for name in names}, **changes)
+    return inputs(catalog=REGISTRY.select(names), running={name: running(name, 1) for name in names}, **changes)
 
 
 def test_a_deploy_moves_every_service_in_wave_order() -> None:
-    plan = deploy(world())
+    plan = deploy(inputs())
     assert plan.waves == (("api",), ("scheduler", "worker"))
     assert [s.name for s in plan.in_order()] == ["api", "scheduler", "worker"]
     assert {s.target for s in plan.in_order()} == {None}
@@ -68,36 +68,36 @@ def test_a_deploy_moves_every_service_in_wave_order() -> None:
 
 
 def test_a_deploy_carries_who_it_is_and_what_to_do_when_it_fails() -> None:
-    plan = deploy(world())
+    plan = deploy(inputs())
     assert (plan.action, plan.release_id, plan.image_tag) == ("deploy", NEW_ID, "v2")
     assert (plan.on_failure, plan.recovers, plan.force) == ("restore", False, False)
-    assert deploy(world(), force=True).force
+    assert deploy(inputs(), force=True).force
 
 
 def test_a_planned_service_remembers_what_it_was_and_where_it_is() -> None:
-    api = deploy(world()).services["api"]
+    api = deploy(inputs()).services["api"]
     assert (api.cluster, api.service, api.family) == ("v3-backend-dev", "v3-backend-dev-api", "v3-backend-dev-api")
     assert (api.container, api.wave, api.desired, api.deployment) == ("v3-backend-api", 1, 2, "ecs-svc/api-1")
 
 
 def test_a_service_without_a_primary_deployment_has_no_deployment_to_wait_for() -> None:
     bare = replace(running("api", 1), facts=service(task_definition=arn("api", 1)))
-    assert deploy(world(running={"api": bare})).services["api"].deployment is None
+    assert deploy(inputs(running={"api": bare})).services["api"].deployment is None
 
 
 def test_the_policies_of_the_environment_are_in_the_plan() -> None:
-    rollout = deploy(world()).rollout
+    rollout = deploy(inputs()).rollout
     assert (rollout.timeout_seconds, rollout.poll_seconds, rollout.rollback_timeout_seconds) == (600, 10, 900)
     assert (rollout.bake_seconds, rollout.bake_poll_seconds) == (60, 15)
     assert (rollout.failed_tasks_limit, rollout.alarms) == (3, ("v3-backend-dev-5xx",))
     policy = ApprovalPolicy(required=True, timeout_seconds=7200, requester_may_approve=False)
     careful = replace(POLICIES, approval=policy)
-    approval = plan_deploy(Request(image_tag="v2"), image(2), world(), careful, NEW_ID).approval
+    approval = plan_deploy(Request(image_tag="v2"), image(2), inputs(), careful, NEW_ID).approval
     assert (approval.required, approval.timeout_seconds) == (True, 7200)
 
 
 def test_the_tag_is_written_first_then_each_image() -> None:
-    assert deploy(world()).parameters == (
+    assert deploy(inputs()).parameters == (
         PlannedParameter(TAG, "v1", "v2"),
         *(PlannedParameter(image_parameter(name), pinned(1), pinned(2)) for name in WAVES),
     )
@@ -105,14 +105,14 @@ def test_the_tag_is_written_first_then_each_image() -> None:
 
 @pytest.mark.parametrize("missing", [{}, {TAG: None}], ids=["not read", "not there"])
 def test_a_parameter_that_does_not_exist_has_no_previous_value(missing: dict[str, str | None]) -> None:
-    plan = deploy(world(parameters=missing))
+    plan = deploy(inputs(parameters=missing))
     assert {p.previous for p in plan.parameters} == {None}
 
 
 def test_each_repository_has_its_own_digest() -> None:
     jobs = replace(running("worker", 1), registered=replace(running("worker", 1).registered, repository="jobs"))
     both = replace(image(2), pinned={"v3-backend": pinned(2), "jobs": pinned(9)})
-    world_ = world(running={"api": running("api", 1), "worker": jobs})
+    world_ = inputs(running={"api": running("api", 1), "worker": jobs})
     plan = plan_deploy(Request(image_tag="v2"), both, world_, POLICIES, NEW_ID)
     assert {s.name: s.image for s in plan.services.values()} == {"api": pinned(2), "worker": pinned(9)}
 
@@ -124,41 +124,41 @@ def test_only_the_services_that_were_asked_for_are_in_the_plan() -> None:
 
 
 def test_a_service_that_has_the_image_keeps_its_task_definition() -> None:
-    mixed = world(running={**world().running, "api": running("api", 2, revision=7)})
+    mixed = inputs(running={**inputs().running, "api": running("api", 2, revision=7)})
     plan = deploy(mixed)
     assert plan.services["api"].target == arn("api", 7)
     assert plan.services["worker"].target is None
     assert not plan.nothing_to_do
 
 
-AT_REST = world(2)
+AT_REST = inputs(2)
 ROLLING = running("api", 2, deployments=(deployment(arn("api", 2), rollout_state="IN_PROGRESS"),))
 
-SAME_AGAIN: dict[str, tuple[World, dict[str, Any], bool]] = {
+SAME_AGAIN: dict[str, tuple[PlanInputs, dict[str, Any], bool]] = {
     "everything is there": (AT_REST, {}, True),
     "infrastructure made a new revision": (
-        world(2, running={name: running(name, 2, revision=9) for name in WAVES}),
+        inputs(2, running={name: running(name, 2, revision=9) for name in WAVES}),
         {},
         True,
     ),
     "forced": (AT_REST, {"force": True}, False),
-    "the first release": (world(2, live=None), {}, False),
-    "the live release lacks a service": (world(2, live=release(2, ("api", "worker"))), {}, False),
-    "the live release is another one": (world(2, live=release(1)), {}, False),
-    "a service runs something else": (world(2, running={**AT_REST.running, "api": running("api", 1)}), {}, False),
-    "a rollout is under way": (world(2, running={**AT_REST.running, "api": ROLLING}), {}, False),
-    "the tag parameter is behind": (world(2, parameters={**parameters(2), TAG: "v1"}), {}, False),
-    "an image parameter is missing": (world(2, parameters={**parameters(2), image_parameter("api"): None}), {}, False),
-    "a migration was never pinned": (world(2, registry=replace(REGISTRY, migration=MIGRATION_TASK)), {}, False),
+    "the first release": (inputs(2, live=None), {}, False),
+    "the live release lacks a service": (inputs(2, live=release(2, ("api", "worker"))), {}, False),
+    "the live release is another one": (inputs(2, live=release(1)), {}, False),
+    "a service runs something else": (inputs(2, running={**AT_REST.running, "api": running("api", 1)}), {}, False),
+    "a rollout is under way": (inputs(2, running={**AT_REST.running, "api": ROLLING}), {}, False),
+    "the tag parameter is behind": (inputs(2, parameters={**parameters(2), TAG: "v1"}), {}, False),
+    "an image parameter is missing": (inputs(2, parameters={**parameters(2), image_parameter("api"): None}), {}, False),
+    "a migration was never pinned": (inputs(2, catalog=replace(REGISTRY, migration=MIGRATION_TASK)), {}, False),
     "a migration that is left out": (
-        world(2, registry=replace(REGISTRY, migration=MIGRATION_TASK)),
+        inputs(2, catalog=replace(REGISTRY, migration=MIGRATION_TASK)),
         {"run_migration": False},
         True,
     ),
     "a migration that ran": (
-        world(
+        inputs(
             2,
-            registry=replace(REGISTRY, migration=MIGRATION_TASK),
+            catalog=replace(REGISTRY, migration=MIGRATION_TASK),
             parameters=parameters(2, (*WAVES, MIGRATION)),
         ),
         {},
@@ -169,7 +169,7 @@ SAME_AGAIN: dict[str, tuple[World, dict[str, Any], bool]] = {
 
 @pytest.mark.parametrize(("world_", "fields", "done"), SAME_AGAIN.values(), ids=SAME_AGAIN)
 def test_the_same_again_is_nothing_to_do_only_if_all_of_it_is_there(
-    world_: World, fields: dict[str, Any], *, done: bool
+    world_: PlanInputs, fields: dict[str, Any], *, done: bool
 ) -> None:
     plan = deploy(world_, **fields)
     assert plan.nothing_to_do is done
@@ -198,7 +198,7 @@ NEEDED = PlannedMigration(
 )
 OWN_NETWORK = replace(MIGRATION_TASK, subnets=("subnet-own",), security_groups=("sg-own",))
 
-MIGRATIONS: dict[str, tuple[Registry, dict[str, Any], PlannedMigration]] = {
+MIGRATIONS: dict[str, tuple[Catalog, dict[str, Any], PlannedMigration]] = {
     "not registered": (REGISTRY, {}, NOT_NEEDED),
     "registered": (replace(REGISTRY, migration=MIGRATION_TASK), {}, NEEDED),
     "left out": (replace(REGISTRY, migration=MIGRATION_TASK), {"run_migration": False}, NOT_NEEDED),
@@ -219,9 +219,9 @@ MIGRATIONS: dict[str, tuple[Registry, dict[str, Any], PlannedMigration]] = {
 }
 
 
-@pytest.mark.parametrize(("registry", "fields", "expected"), MIGRATIONS.values(), ids=MIGRATIONS)
-def test_a_migration_is_planned(registry: Registry, fields: dict[str, Any], expected: PlannedMigration) -> None:
-    plan = deploy(world(registry=registry, running=PLACED), **fields)
+@pytest.mark.parametrize(("catalog", "fields", "expected"), MIGRATIONS.values(), ids=MIGRATIONS)
+def test_a_migration_is_planned(catalog: Catalog, fields: dict[str, Any], expected: PlannedMigration) -> None:
+    plan = deploy(inputs(catalog=catalog, running=PLACED), **fields)
     assert plan.migration == expected
     pins_migration = image_parameter(MIGRATION) in {p.name for p in plan.parameters}
     assert pins_migration is expected.needed
@@ -231,7 +231,7 @@ versions = st.integers(1, 4)
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
+def worlds(draw: st.DrawFn) -> PlanInputs:
     """Draw a world in which each thing may be on another version, or missing."""
     names = draw(st.lists(st.sampled_from(sorted(WAVES)), min_size=1, unique=True).map(tuple))
     alive: dict[str, RunningService] = {}
@@ -243,17 +243,17 @@ def worlds(draw: st.DrawFn) -> World:
         st.sampled_from([image_parameter(n) for n in (*WAVES, MIGRATION)]), st.none() | versions.map(pinned)
     )
     tag = draw(st.none() | versions.map(lambda version: f"v{version}"))
-    registry = replace(REGISTRY, migration=draw(st.sampled_from([None, MIGRATION_TASK, OWN_NETWORK])))
-    return World(
-        identity=world().identity,
-        registry=registry.select(names),
+    catalog = replace(REGISTRY, migration=draw(st.sampled_from([None, MIGRATION_TASK, OWN_NETWORK])))
+    return PlanInputs(
+        identity=inputs().identity,
+        catalog=catalog.select(names),
         running=alive,
         parameters={TAG: tag, **draw(written)},
         live=draw(st.none() | versions.map(release)),
     )
 
 
-def what_is_there(world_: World) -> tuple[dict[str, str], dict[str, str]]:
+def what_is_there(world_: PlanInputs) -> tuple[dict[str, str], dict[str, str]]:
     """Return the services' task definitions and the parameters that exist."""
     definitions = {name: one.facts.task_definition for name, one in world_.running.items()}
     return definitions, {name: value for name, value in world_.parameters.items() if value is not None}
@@ -266,7 +266,7 @@ def written(state: dict[str, str], values: dict[str, str | None]) -> dict[str, s
 
 @given(worlds(), versions, st.booleans(), st.booleans())
 def test_going_there_and_back_leaves_the_world_as_it_was(
-    world_: World, version: int, force: bool, run_migration: bool
+    world_: PlanInputs, version: int, force: bool, run_migration: bool
 ) -> None:
     plan = deploy(world_, version, force=force, run_migration=run_migration)
     definitions, values = what_is_there(world_)
@@ -279,7 +279,7 @@ def test_going_there_and_back_leaves_the_world_as_it_was(
 
 
 @given(worlds(), versions)
-def test_nothing_to_do_means_that_nothing_would_be_written(world_: World, version: int) -> None:
+def test_nothing_to_do_means_that_nothing_would_be_written(world_: PlanInputs, version: int) -> None:
     plan = deploy(world_, version)
     if plan.nothing_to_do:
         definitions, values = what_is_there(world_)
@@ -288,7 +288,7 @@ def test_nothing_to_do_means_that_nothing_would_be_written(world_: World, versio
 
 
 @given(worlds(), versions)
-def test_a_plan_survives_the_execution_s_state(world_: World, version: int) -> None:
+def test_a_plan_survives_the_execution_s_state(world_: PlanInputs, version: int) -> None:
     plan = deploy(world_, version)
     assert decode(Plan, json.loads(json.dumps(encode(plan)))) == plan
     assert sorted(name for wave in plan.waves for name in wave) == sorted(plan.services)

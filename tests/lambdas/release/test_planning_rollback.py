@@ -13,7 +13,14 @@ from lambdas.release.catalog import MIGRATION
 from lambdas.release.errors import ReleaseNotFound
 from lambdas.release.history import DeploymentRecord, Outcome, Release, Report, parse_timestamp
 from lambdas.release.plan import Plan, PlannedParameter
-from lambdas.release.planning import World, choose_release, plan_deploy, plan_recovery, plan_return, undone_meanwhile
+from lambdas.release.planning import (
+    PlanInputs,
+    choose_release,
+    plan_deploy,
+    plan_recovery,
+    plan_rollback,
+    undone_meanwhile,
+)
 from lambdas.release.request import Request
 from tests.lambdas.release.examples import (
     MIGRATION_TASK,
@@ -25,18 +32,18 @@ from tests.lambdas.release.examples import (
     deployment,
     image,
     image_parameter,
+    inputs,
     parameters,
     pinned,
     release,
     running,
-    world,
 )
 
 ROLLBACK = Request(action="rollback")
 TO_V1 = replace(ROLLBACK, release_id=release(1).release_id)
 RECOVERY = replace(ROLLBACK, takeover="arn:stopped")
 
-JOURNAL = plan_deploy(Request(image_tag="v2"), image(2), world(1), POLICIES, "r-20260105-090002-abc123")
+JOURNAL = plan_deploy(Request(image_tag="v2"), image(2), inputs(1), POLICIES, "r-20260105-090002-abc123")
 """The plan of a deployment from v1 to v2 that was stopped somewhere."""
 
 
@@ -44,12 +51,12 @@ def rolling(name: str, version: int) -> Any:
     return running(name, version, deployments=(deployment(arn(name, version), rollout_state="IN_PROGRESS"),))
 
 
-def go_back(world_: World, to: Release, request: Request = ROLLBACK) -> Plan:
-    return plan_return(request, to, world_, POLICIES)
+def go_back(world_: PlanInputs, to: Release, request: Request = ROLLBACK) -> Plan:
+    return plan_rollback(request, to, world_, POLICIES)
 
 
 def test_a_rollback_walks_the_waves_backwards_to_the_release_s_task_definitions() -> None:
-    plan = go_back(world(2), release(1))
+    plan = go_back(inputs(2), release(1))
     assert plan.waves == (("scheduler", "worker"), ("api",))
     assert {s.name: s.target for s in plan.in_order()} == {name: arn(name, 1) for name in WAVES}
     assert {s.name: s.previous for s in plan.in_order()} == {name: arn(name, 2) for name in WAVES}
@@ -60,7 +67,7 @@ def test_a_rollback_walks_the_waves_backwards_to_the_release_s_task_definitions(
 
 
 def test_a_rollback_restores_the_parameters_of_the_release() -> None:
-    assert go_back(world(2), release(1)).parameters == (
+    assert go_back(inputs(2), release(1)).parameters == (
         PlannedParameter(TAG, "v2", "v1"),
         *(PlannedParameter(image_parameter(name), pinned(2), pinned(1)) for name in WAVES),
     )
@@ -68,7 +75,7 @@ def test_a_rollback_restores_the_parameters_of_the_release() -> None:
 
 def test_a_rollback_pins_the_migration_of_the_release_and_runs_none() -> None:
     migrated = replace(release(1), images={**release(1).images, MIGRATION: pinned(1)})
-    plan = go_back(world(2, registry=replace(REGISTRY, migration=MIGRATION_TASK)), migrated)
+    plan = go_back(inputs(2, catalog=replace(REGISTRY, migration=MIGRATION_TASK)), migrated)
     assert plan.parameters[-1] == PlannedParameter(image_parameter(MIGRATION), None, pinned(1))
     assert not plan.migration.needed
     assert MIGRATION not in plan.services
@@ -76,7 +83,7 @@ def test_a_rollback_pins_the_migration_of_the_release_and_runs_none() -> None:
 
 def test_a_rollback_asks_nobody_and_ignores_alarms() -> None:
     careful = replace(POLICIES, approval=replace(POLICIES.approval, required=True))
-    plan = plan_return(ROLLBACK, release(1), world(2), careful)
+    plan = plan_rollback(ROLLBACK, release(1), inputs(2), careful)
     assert not plan.approval.required
     assert plan.rollout.alarms == ()
     assert plan.rollout.failed_tasks_limit == 3
@@ -88,51 +95,51 @@ def test_a_rollback_asks_nobody_and_ignores_alarms() -> None:
     ids=["the way back itself", "to a chosen release"],
 )
 def test_what_follows_a_failed_rollback_depends_on_who_chose_the_release(request_: Request, expected: str) -> None:
-    assert go_back(world(2), release(1), request_).on_failure == expected
+    assert go_back(inputs(2), release(1), request_).on_failure == expected
 
 
 def test_a_service_that_the_release_does_not_know_stays_where_it_is() -> None:
-    plan = go_back(world(2), release(1, ("api",)))
+    plan = go_back(inputs(2), release(1, ("api",)))
     assert plan.waves == (("api",),)
     assert [p.name for p in plan.parameters] == [TAG, image_parameter("api")]
 
 
 def test_a_service_on_the_release_s_image_keeps_what_infrastructure_made_of_it() -> None:
-    changed = {**world(2).running, "api": running("api", 1, revision=9)}
-    assert go_back(world(2, running=changed), release(1)).services["api"].target == arn("api", 9)
+    changed = {**inputs(2).running, "api": running("api", 1, revision=9)}
+    assert go_back(inputs(2, running=changed), release(1)).services["api"].target == arn("api", 9)
 
 
 def test_a_service_that_still_moves_gets_the_release_s_own_task_definition() -> None:
-    moving = {**world(2).running, "api": rolling("api", 1)}
-    plan = go_back(world(2, running=moving), release(1, services={"api": arn("api", 5)}))
+    moving = {**inputs(2).running, "api": rolling("api", 1)}
+    plan = go_back(inputs(2, running=moving), release(1, services={"api": arn("api", 5)}))
     assert plan.services["api"].target == arn("api", 5)
 
 
-DONE: dict[str, tuple[World, Request, bool]] = {
-    "everything is there": (world(1), TO_V1, True),
-    "forced": (world(1), replace(TO_V1, force=True), False),
-    "a service is elsewhere": (world(1, running={**world(1).running, "api": running("api", 2)}), TO_V1, False),
-    "a service still moves": (world(1, running={**world(1).running, "api": rolling("api", 1)}), TO_V1, False),
-    "the tag is elsewhere": (world(1, parameters={**parameters(1), TAG: "v2"}), TO_V1, False),
-    "an image is not pinned": (world(1, parameters={**parameters(1), image_parameter("api"): None}), TO_V1, False),
+DONE: dict[str, tuple[PlanInputs, Request, bool]] = {
+    "everything is there": (inputs(1), TO_V1, True),
+    "forced": (inputs(1), replace(TO_V1, force=True), False),
+    "a service is elsewhere": (inputs(1, running={**inputs(1).running, "api": running("api", 2)}), TO_V1, False),
+    "a service still moves": (inputs(1, running={**inputs(1).running, "api": rolling("api", 1)}), TO_V1, False),
+    "the tag is elsewhere": (inputs(1, parameters={**parameters(1), TAG: "v2"}), TO_V1, False),
+    "an image is not pinned": (inputs(1, parameters={**parameters(1), image_parameter("api"): None}), TO_V1, False),
     "stopped after the tag was written": (
-        world(1, parameters={**parameters(1), TAG: "v2"}, journal=JOURNAL),
+        inputs(1, parameters={**parameters(1), TAG: "v2"}, journal=JOURNAL),
         TO_V1,
         False,
     ),
-    "stopped before the tag was written": (world(1, journal=JOURNAL), TO_V1, True),
+    "stopped before the tag was written": (inputs(1, journal=JOURNAL), TO_V1, True),
 }
 
 
 @pytest.mark.parametrize(("world_", "request_", "done"), DONE.values(), ids=DONE)
 def test_a_rollback_has_nothing_to_do_only_if_all_of_it_is_there(
-    world_: World, request_: Request, *, done: bool
+    world_: PlanInputs, request_: Request, *, done: bool
 ) -> None:
     assert go_back(world_, release(1), request_).nothing_to_do is done
 
 
 def test_after_a_takeover_the_way_back_leads_to_before_the_stopped_deployment() -> None:
-    stopped = world(2, running={**world(1).running, "api": running("api", 2)}, journal=JOURNAL)
+    stopped = inputs(2, running={**inputs(1).running, "api": running("api", 2)}, journal=JOURNAL)
     plan = go_back(stopped, release(3), replace(ROLLBACK, release_id=release(3).release_id))
     assert {s.name: s.previous for s in plan.in_order()} == {name: arn(name, 1) for name in WAVES}
     assert {s.previous_image for s in plan.in_order()} == {pinned(1)}
@@ -141,24 +148,24 @@ def test_after_a_takeover_the_way_back_leads_to_before_the_stopped_deployment() 
 
 
 def test_after_a_takeover_a_service_that_the_release_does_not_know_is_put_back_too() -> None:
-    plan = go_back(world(2, journal=JOURNAL), release(3, ("api",)))
+    plan = go_back(inputs(2, journal=JOURNAL), release(3, ("api",)))
     assert plan.services["api"].target == arn("api", 3)
     assert {plan.services[name].target for name in ("worker", "scheduler")} == {arn("worker", 1), arn("scheduler", 1)}
     assert plan.services["worker"].image == pinned(1)
 
 
 def test_after_a_takeover_a_parameter_that_the_release_does_not_know_is_put_back_too() -> None:
-    migrating = world(1, registry=replace(REGISTRY, migration=MIGRATION_TASK))
+    migrating = inputs(1, catalog=replace(REGISTRY, migration=MIGRATION_TASK))
     journal = plan_deploy(Request(image_tag="v2"), image(2), migrating, POLICIES, "r-1")
     written = parameters(2, (*WAVES, MIGRATION))
-    plan = go_back(world(1, parameters=written, journal=journal), release(1), TO_V1)
+    plan = go_back(inputs(1, parameters=written, journal=journal), release(1), TO_V1)
     assert {p.name: p.target for p in plan.parameters} == {**parameters(1), image_parameter(MIGRATION): None}
     assert plan.parameters[0].name == TAG
     assert not plan.nothing_to_do
 
 
 def test_a_recovery_goes_back_in_reverse_to_what_the_journal_saw() -> None:
-    stopped = world(2, running={**world(1).running, "api": running("api", 2)}, journal=JOURNAL)
+    stopped = inputs(2, running={**inputs(1).running, "api": running("api", 2)}, journal=JOURNAL)
     plan = plan_recovery(RECOVERY, stopped, POLICIES)
     assert plan.waves == (("scheduler", "worker"), ("api",))
     assert {s.name: s.target for s in plan.in_order()} == {name: arn(name, 1) for name in WAVES}
@@ -172,40 +179,40 @@ def test_a_recovery_goes_back_in_reverse_to_what_the_journal_saw() -> None:
 
 
 def test_a_recovery_deletes_the_parameters_that_did_not_exist_before() -> None:
-    first = plan_deploy(Request(image_tag="v2"), image(2), world(1, parameters={}), POLICIES, "r-1")
-    plan = plan_recovery(RECOVERY, world(2, journal=first), POLICIES)
+    first = plan_deploy(Request(image_tag="v2"), image(2), inputs(1, parameters={}), POLICIES, "r-1")
+    plan = plan_recovery(RECOVERY, inputs(2, journal=first), POLICIES)
     assert {p.target for p in plan.parameters} == {None}
     assert plan.image_tag is None
 
 
 def test_a_recovery_leaves_out_a_service_that_is_no_longer_registered() -> None:
-    plan = plan_recovery(RECOVERY, world(2, running={"api": running("api", 2)}, journal=JOURNAL), POLICIES)
+    plan = plan_recovery(RECOVERY, inputs(2, running={"api": running("api", 2)}, journal=JOURNAL), POLICIES)
     assert set(plan.services) == {"api"}
     assert [name for wave in plan.waves for name in wave] == ["api"]
 
 
-RECOVERED: dict[str, tuple[World, bool]] = {
-    "stopped before its first write took effect": (world(1, journal=JOURNAL), True),
-    "stopped before its journal": (world(1), True),
-    "only the tag was written": (world(1, parameters={**parameters(1), TAG: "v2"}, journal=JOURNAL), False),
+RECOVERED: dict[str, tuple[PlanInputs, bool]] = {
+    "stopped before its first write took effect": (inputs(1, journal=JOURNAL), True),
+    "stopped before its journal": (inputs(1), True),
+    "only the tag was written": (inputs(1, parameters={**parameters(1), TAG: "v2"}, journal=JOURNAL), False),
     "a service was moved": (
-        world(1, running={**world(1).running, "api": running("api", 2)}, journal=JOURNAL),
+        inputs(1, running={**inputs(1).running, "api": running("api", 2)}, journal=JOURNAL),
         False,
     ),
     "a service is on its way back": (
-        world(1, running={**world(1).running, "api": rolling("api", 1)}, journal=JOURNAL),
+        inputs(1, running={**inputs(1).running, "api": rolling("api", 1)}, journal=JOURNAL),
         False,
     ),
 }
 
 
 @pytest.mark.parametrize(("world_", "done"), RECOVERED.values(), ids=RECOVERED)
-def test_a_recovery_has_nothing_to_do_only_if_nothing_was_moved(world_: World, *, done: bool) -> None:
+def test_a_recovery_has_nothing_to_do_only_if_nothing_was_moved(world_: PlanInputs, *, done: bool) -> None:
     assert plan_recovery(RECOVERY, world_, POLICIES).nothing_to_do is done
 
 
 def test_a_recovery_without_a_journal_touches_nothing() -> None:
-    plan = plan_recovery(RECOVERY, world(1), POLICIES)
+    plan = plan_recovery(RECOVERY, inputs(1), POLICIES)
     assert (plan.waves, plan.services, plan.parameters) == ((), {}, ())
 
 
@@ -215,7 +222,7 @@ def test_a_recovery_without_a_journal_touches_nothing() -> None:
 def test_a_recovery_is_the_way_back_from_wherever_the_deployment_was_stopped(
     moved: list[str], written: list[str]
 ) -> None:
-    half = world(
+    half = inputs(
         1,
         running={name: running(name, 2 if name in moved else 1) for name in WAVES},
         parameters={name: (parameters(2) if name in written else parameters(1))[name] for name in parameters(1)},
@@ -229,47 +236,47 @@ def test_a_recovery_is_the_way_back_from_wherever_the_deployment_was_stopped(
     assert chosen.nothing_to_do is not bool(moved or written)
 
 
-CHOICES: dict[str, tuple[Request, World, Release | None, Release | None, Release]] = {
-    "the release that was named": (TO_V1, world(2), release(1), None, release(1)),
-    "the release before": (ROLLBACK, world(2), None, release(1), release(1)),
+CHOICES: dict[str, tuple[Request, PlanInputs, Release | None, Release | None, Release]] = {
+    "the release that was named": (TO_V1, inputs(2), release(1), None, release(1)),
+    "the release before": (ROLLBACK, inputs(2), None, release(1), release(1)),
     "a repair: a service runs something else": (
         ROLLBACK,
-        world(2, running={**world(2).running, "api": running("api", 1)}),
+        inputs(2, running={**inputs(2).running, "api": running("api", 1)}),
         None,
         release(1),
         release(2),
     ),
     "a repair: a service still moves": (
         ROLLBACK,
-        world(2, running={**world(2).running, "api": rolling("api", 2)}),
+        inputs(2, running={**inputs(2).running, "api": rolling("api", 2)}),
         None,
         release(1),
         release(2),
     ),
     "whatever is live: a service is not on it": (
         Request(action="rollback", release_id="live"),
-        world(2, running={**world(2).running, "api": running("api", 1)}),
+        inputs(2, running={**inputs(2).running, "api": running("api", 1)}),
         None,
         release(1),
         release(2),
     ),
     "whatever is live: all services are on it": (
         Request(action="rollback", release_id="live"),
-        world(2),
+        inputs(2),
         None,
         release(1),
         release(2),
     ),
     "no repair: infrastructure made another revision": (
         ROLLBACK,
-        world(2, running={name: running(name, 2, revision=9) for name in WAVES}),
+        inputs(2, running={name: running(name, 2, revision=9) for name in WAVES}),
         None,
         release(1),
         release(1),
     ),
     "no repair: a service that the live release does not know": (
         ROLLBACK,
-        world(1, live=release(2, ()), running={"api": running("api", 1)}),
+        inputs(1, live=release(2, ()), running={"api": running("api", 1)}),
         None,
         release(1),
         release(1),
@@ -279,25 +286,31 @@ CHOICES: dict[str, tuple[Request, World, Release | None, Release | None, Release
 
 @pytest.mark.parametrize(("request_", "world_", "wanted", "before", "expected"), CHOICES.values(), ids=CHOICES)
 def test_a_rollback_chooses_its_release(
-    request_: Request, world_: World, wanted: Release | None, before: Release | None, expected: Release
+    request_: Request, world_: PlanInputs, wanted: Release | None, before: Release | None, expected: Release
 ) -> None:
     assert choose_release(request_, world_, wanted, before) == expected
 
 
-NO_CHOICE: dict[str, tuple[Request, World, str]] = {
-    "not in the history": (TO_V1, world(2), f"^releaseId: the history has no verified release {release(1).release_id}"),
-    "nothing was ever verified": (ROLLBACK, world(1, live=None), "^rollback: no release was verified yet"),
+NO_CHOICE: dict[str, tuple[Request, PlanInputs, str]] = {
+    "not in the history": (
+        TO_V1,
+        inputs(2),
+        f"^releaseId: the history has no verified release {release(1).release_id}",
+    ),
+    "nothing was ever verified": (ROLLBACK, inputs(1, live=None), "^rollback: no release was verified yet"),
     "nothing is live": (
         Request(action="rollback", release_id="live"),
-        world(1, live=None),
+        inputs(1, live=None),
         "^rollback: no release was verified yet",
     ),
-    "the first release": (ROLLBACK, world(1), f"^rollback: {release(1).release_id} is the first verified release"),
+    "the first release": (ROLLBACK, inputs(1), f"^rollback: {release(1).release_id} is the first verified release"),
 }
 
 
 @pytest.mark.parametrize(("request_", "world_", "words"), NO_CHOICE.values(), ids=NO_CHOICE)
-def test_without_a_release_to_return_to_a_rollback_is_refused(request_: Request, world_: World, words: str) -> None:
+def test_without_a_release_to_return_to_a_rollback_is_refused(
+    request_: Request, world_: PlanInputs, words: str
+) -> None:
     with pytest.raises(ReleaseNotFound, match=words):
         choose_release(request_, world_, None, None)
 
@@ -334,7 +347,7 @@ def test_a_rollback_whose_reason_went_away_while_it_waited_has_nothing_to_do(
 
 
 def test_a_recovery_leaves_an_infrastructure_change_that_runs_the_code_of_before() -> None:
-    changed = {**world(2).running, "api": running("api", 1, revision=7)}
-    plan = plan_recovery(RECOVERY, world(2, running=changed, journal=JOURNAL), POLICIES)
+    changed = {**inputs(2).running, "api": running("api", 1, revision=7)}
+    plan = plan_recovery(RECOVERY, inputs(2, running=changed, journal=JOURNAL), POLICIES)
     assert plan.services["api"].target == arn("api", 7)
     assert plan.services["worker"].target == arn("worker", 1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lambdas.release.errors import RollbackTimeout
 from lambdas.release.plan import Plan
-from lambdas.release.rollback import BackStatus, is_back, judge_way_back, next_wave_back, to_restore
+from lambdas.release.rollback import BackStatus, is_back, judge_rollback, next_wave_back, to_restore
 from lambdas.release.rollout import Deployment, ServiceFacts
 from tests.lambdas.release.examples import arn, deployment, plan, planned, service
 
@@ -102,7 +102,7 @@ def test_the_way_back_is_decided_on_the_world_alone(
     services = next_wave_back(PLAN, facts)
     assert [s.name for s in services] == wave.split()
     assert [s.name for s in to_restore(services, facts)] == restore.split()
-    assert judge_way_back(PLAN, facts, started_at=0, now=899) == status
+    assert judge_rollback(PLAN, facts, started_at=0, now=899) == status
 
 
 def test_a_service_is_back_on_exactly_what_it_had() -> None:
@@ -141,20 +141,20 @@ LATE: dict[str, tuple[dict[str, ServiceFacts], float, str]] = {
 @pytest.mark.parametrize(("facts", "now", "words"), LATE.values(), ids=LATE)
 def test_a_way_back_that_does_not_arrive_calls_a_person(facts: dict[str, ServiceFacts], now: float, words: str) -> None:
     with pytest.raises(RollbackTimeout, match=f"^{words} on the previous task definition$"):
-        judge_way_back(PLAN, facts, started_at=0, now=now)
+        judge_rollback(PLAN, facts, started_at=0, now=now)
 
 
 def test_a_deployment_that_ecs_gave_up_is_no_reason_to_give_the_way_back_up() -> None:
     failed = service(deployment(arn("worker", 2), running=0, rollout_state="FAILED"))
     facts = {"api": moved("api"), "worker": failed, "scheduler": moved("scheduler")}
-    assert judge_way_back(PLAN, facts, started_at=0, now=10) == NEXT
+    assert judge_rollback(PLAN, facts, started_at=0, now=10) == NEXT
 
 
 def test_all_that_arrived_late_is_still_all() -> None:
-    assert judge_way_back(PLAN, {name: back(name) for name in NAMES}, started_at=0, now=9999) == BACK
+    assert judge_rollback(PLAN, {name: back(name) for name in NAMES}, started_at=0, now=9999) == BACK
 
 
-class EcsWorld:
+class EcsContext:
     """Services that do what they are told a moment later."""
 
     def __init__(self, facts: dict[str, ServiceFacts]) -> None:
@@ -187,7 +187,7 @@ mixed_worlds = st.fixed_dictionaries({}, optional={name: any_state(name) for nam
 shapes = st.sampled_from([(("api",), ("worker", "scheduler")), (NAMES,), tuple((name,) for name in NAMES)])
 
 
-def roll_back(plan_: Plan, ecs: EcsWorld, *, only: int | None = None) -> None:
+def roll_back(plan_: Plan, ecs: EcsContext, *, only: int | None = None) -> None:
     """Do one ``Roll back`` step; ``only`` some of its updates when the function dies half-way."""
     for one in to_restore(next_wave_back(plan_, ecs.facts), ecs.facts)[:only]:
         ecs.update(one.name, one.previous)
@@ -197,7 +197,7 @@ def roll_back(plan_: Plan, ecs: EcsWorld, *, only: int | None = None) -> None:
 def test_from_any_world_the_way_back_arrives_and_tells_no_service_twice(
     facts: dict[str, ServiceFacts], waves: tuple[tuple[str, ...], ...], data: st.DataObject
 ) -> None:
-    plan_, ecs = plan(*waves), EcsWorld(dict(facts))
+    plan_, ecs = plan(*waves), EcsContext(dict(facts))
     wave_of = {name: number for number, wave in enumerate(waves) for name in wave}
     for _ in range(4 * len(NAMES)):
         before = len(ecs.updates)
@@ -208,13 +208,13 @@ def test_from_any_world_the_way_back_arrives_and_tells_no_service_twice(
             assert all(is_back(plan_.services[n], ecs.facts[n]) for n in later), (
                 "a wave began before the later was back"
             )
-        assert judge_way_back(plan_, ecs.facts, 0, 1) != NEXT or not ecs.facts
+        assert judge_rollback(plan_, ecs.facts, 0, 1) != NEXT or not ecs.facts
         for name in data.draw(st.sets(st.sampled_from(NAMES))) & ecs.facts.keys():
             ecs.settle(name)
-        if judge_way_back(plan_, ecs.facts, 0, 1) == GOING:
+        if judge_rollback(plan_, ecs.facts, 0, 1) == GOING:
             for name in ecs.facts:
                 ecs.settle(name)
-    assert judge_way_back(plan_, ecs.facts, 0, 1) == BACK
+    assert judge_rollback(plan_, ecs.facts, 0, 1) == BACK
     assert all(is_back(plan_.services[name], ecs.facts[name]) for name in ecs.facts)
     assert len(ecs.updates) == len(set(ecs.updates))
     roll_back(plan_, ecs)

@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 
 from simulator.ecs.backend import installed, live_ecs
-from simulator.ecs.context import EcsWorld
+from simulator.ecs.context import EcsContext
 from simulator.ecs.ecr import push_image
 from simulator.ecs.images import HEALTHY, ImageBehavior
 from simulator.ecs.operations import EcsOperations
@@ -37,7 +37,7 @@ class Account:
     """An AWS account in which a test deploys."""
 
     clock: SetClock
-    world: EcsWorld
+    simulated: EcsContext
     ecs: Any = field(init=False)
     ecr: Any = field(init=False)
     logs: Any = field(init=False)
@@ -134,9 +134,9 @@ class Account:
 def simulated_account() -> Iterator[Account]:
     """An account with a cluster `c`, a repository `app` and a log group `/app`."""
     clock = SetClock()
-    world = EcsWorld(clock)
-    with installed(world), mock_aws():
-        yield Account(clock, world)
+    simulated = EcsContext(clock)
+    with installed(simulated), mock_aws():
+        yield Account(clock, simulated)
 
 
 @pytest.fixture

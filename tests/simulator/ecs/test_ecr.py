@@ -37,7 +37,7 @@ def test_a_pushed_image_has_the_digest_of_its_manifest(account: Account, media_t
     assert detail["imageManifestMediaType"] == media_type
     assert detail["imagePushedAt"].timestamp() == START
     assert manifest(account, imageTag="v1")["mediaType"] == media_type
-    assert account.world.images.behavior_of(digest) == CRASH
+    assert account.simulated.images.behavior_of(digest) == CRASH
 
 
 def test_an_index_has_children_and_an_attestation(account: Account) -> None:
@@ -48,8 +48,8 @@ def test_an_index_has_children_and_an_attestation(account: Account) -> None:
     for child in index["manifests"]:
         assert describe(account, imageDigest=child["digest"])["imageManifestMediaType"] == OCI_MANIFEST
     children = [each["digest"] for each in index["manifests"][:2]]
-    assert {account.world.images.behavior_of(each).outcome for each in [digest, *children]} == {"crash"}
-    assert account.world.images.architectures_of(digest) == ("arm64", "amd64")
+    assert {account.simulated.images.behavior_of(each).outcome for each in [digest, *children]} == {"crash"}
+    assert account.simulated.images.architectures_of(digest) == ("arm64", "amd64")
 
 
 def test_several_architectures_need_an_index(account: Account) -> None:

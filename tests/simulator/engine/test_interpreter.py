@@ -10,7 +10,18 @@ from botocore.exceptions import ClientError
 from simulator.clock import START, DeadlockError
 from simulator.engine.machine import SimulatedAws, SimulationTooLongError
 from simulator.faults.faults import FunctionAction, FunctionFault
-from tests.simulator.engine.toys import DONE, approval, asked, history, keys, machine, put_all, run_machine, task, world
+from tests.simulator.engine.toys import (
+    DONE,
+    approval,
+    asked,
+    history,
+    keys,
+    machine,
+    put_all,
+    run_machine,
+    simulated,
+    task,
+)
 
 
 class LeaseLost(Exception):
@@ -82,7 +93,7 @@ def test_retry_sleeps_in_virtual_time(aws: SimulatedAws) -> None:
 
 def test_jitter_is_the_same_in_each_world_of_a_seed() -> None:
     def elapsed(seed: int) -> float:
-        for aws in world(seed=seed):
+        for aws in simulated(seed=seed):
             aws.functions["f"] = fail(ValueError)
             retry = [{"ErrorEquals": ["ValueError"], "IntervalSeconds": 100, "JitterStrategy": "FULL"}]
             run_machine(aws, machine(Only=task("f", Retry=retry)))

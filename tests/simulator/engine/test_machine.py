@@ -29,8 +29,8 @@ from tests.simulator.engine.toys import (
     put,
     put_all,
     run_machine,
+    simulated,
     task,
-    world,
 )
 
 # --- stopping
@@ -164,7 +164,7 @@ def test_what_cannot_run_in_virtual_time_is_refused(aws: SimulatedAws) -> None:
 
 def story(seed: int = 0) -> tuple[list[tuple[Any, ...]], set[str]]:
     """Let three executions overlap, with faults and stops, and return all that happened."""
-    for aws in world(seed=seed):
+    for aws in simulated(seed=seed):
         aws.functions["write"] = lambda event, _: put_all(3, event["name"])
         retry = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 3, "MaxAttempts": 2, "JitterStrategy": "FULL"}]
         write = task("write", Parameters={"name.$": "$$.Execution.Name"}, ResultPath=None, Retry=retry, Next="Wait")
@@ -257,22 +257,22 @@ def seams() -> list[object]:
 def test_a_world_begins_empty_and_leaves_nothing_behind() -> None:
     session, environment, generator = boto3.DEFAULT_SESSION, dict(os.environ), random.getstate()
     before = seams()
-    for aws in world():
+    for aws in simulated():
         run_machine(aws, toy(aws), {"a": 1})
         assert os.environ["AWS_ACCESS_KEY_ID"] != environment.get("AWS_ACCESS_KEY_ID")
     assert (boto3.DEFAULT_SESSION, dict(os.environ)) == (session, environment)
     assert random.getstate() == generator
     assert seams() == before
-    for aws in world():
+    for aws in simulated():
         assert keys(aws) == set()
         assert aws.client("stepfunctions").list_state_machines()["stateMachines"] == []
 
 
 def test_leaving_a_world_while_executions_run() -> None:
-    for aws in world():
+    for aws in simulated():
         tokens = asked(aws, approval())
         aws.wait_for(tokens.__len__)
-    for aws in world():
+    for aws in simulated():
         assert run_machine(aws, toy(aws), {"a": 1}).status == "SUCCEEDED"
 
 

@@ -30,7 +30,7 @@ def run_machine(aws: SimulatedAws, definition: dict[str, Any], given: object = N
     return run
 
 
-def world(**settings: Any) -> Iterator[SimulatedAws]:
+def simulated(**settings: Any) -> Iterator[SimulatedAws]:
     """Yield a world with a DynamoDB table ``table`` whose key is ``id``."""
     with SimulatedAws(**settings) as aws:
         aws.client("dynamodb").create_table(

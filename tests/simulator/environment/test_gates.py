@@ -14,38 +14,40 @@ import pytest
 import config
 from lambdas.release.gates import StoppedLine
 from simulator.engine.runs import Run
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 
 ASKING = "Wait for approval"
 
 
 @contextmanager
-def asking(*, requester_may_approve: bool = False, windows: tuple[str, ...] = ()) -> Iterator[World]:
+def asking(*, requester_may_approve: bool = False, windows: tuple[str, ...] = ()) -> Iterator[SimulatedEnvironment]:
     """An environment that asks a person; ``v1`` is deployed, ``v2`` is pushed."""
     dev = config.load("dev")
     approval = replace(dev.approval, required=True, requester_may_approve=requester_may_approve)
-    with World(settings=replace(dev, approval=approval, freeze=replace(dev.freeze, windows=windows))) as world:
-        world.push("v1")
-        answer(world, world.start({"imageTag": "v1"}, "first"), {"approvedBy": "anna"})
-        world.push("v2")
-        yield world
+    with SimulatedEnvironment(
+        settings=replace(dev, approval=approval, freeze=replace(dev.freeze, windows=windows))
+    ) as simulated:
+        simulated.push("v1")
+        answer(simulated, simulated.start({"imageTag": "v1"}, "first"), {"approvedBy": "anna"})
+        simulated.push("v2")
+        yield simulated
 
 
 @contextmanager
-def frozen(*windows: str) -> Iterator[World]:
+def frozen(*windows: str) -> Iterator[SimulatedEnvironment]:
     dev = config.load("dev")
-    with World(settings=replace(dev, freeze=replace(dev.freeze, windows=windows))) as world:
-        world.push("v1")
-        yield world
+    with SimulatedEnvironment(settings=replace(dev, freeze=replace(dev.freeze, windows=windows))) as simulated:
+        simulated.push("v1")
+        yield simulated
 
 
-def answer(world: World, run: Run, output: object) -> Run:
+def answer(simulated: SimulatedEnvironment, run: Run, output: object) -> Run:
     """Wait for the question, say yes, and wait for the end."""
-    world.aws.wait_for(lambda: run.ended or run.state == ASKING)
-    world.aws.clock.sleep(5)
-    token = world.table.approval_token(run.arn)
-    world.aws.client("stepfunctions").send_task_success(taskToken=token, output=json.dumps(output))
-    world.settle()
+    simulated.aws.wait_for(lambda: run.ended or run.state == ASKING)
+    simulated.aws.clock.sleep(5)
+    token = simulated.table.approval_token(run.arn)
+    simulated.aws.client("stepfunctions").send_task_success(taskToken=token, output=json.dumps(output))
+    simulated.settle()
     return run
 
 
@@ -58,19 +60,21 @@ MONDAY = "mon 00:00 - mon 23:59"
 
 
 def test_a_yes_is_recorded_with_who_said_it_and_why() -> None:
-    with asking() as world:
-        run = answer(world, world.start({"imageTag": "v2"}, "second"), {"approvedBy": "anna", "reason": "tested it"})
-        record = world.records()["second"]
+    with asking() as simulated:
+        run = answer(
+            simulated, simulated.start({"imageTag": "v2"}, "second"), {"approvedBy": "anna", "reason": "tested it"}
+        )
+        record = simulated.records()["second"]
     assert run.state == "Deployed"
     assert (record.approved_by, record.approval_reason) == ("anna", "tested it")
 
 
 @pytest.mark.parametrize("output", [{}, "yes", {"approvedBy": ""}, [1]])
 def test_a_yes_from_nobody_changes_nothing(output: object) -> None:
-    with asking() as world:
-        before = world.snapshot().services
-        run = answer(world, world.start({"imageTag": "v2"}, "second"), output)
-        assert world.snapshot().services == before
+    with asking() as simulated:
+        before = simulated.snapshot().services
+        run = answer(simulated, simulated.start({"imageTag": "v2"}, "second"), output)
+        assert simulated.snapshot().services == before
     assert run.state == "Rejected"
     assert cause(run)["errorType"] == "ApprovalRejected"
     assert "stepship approve" in cause(run)["message"]
@@ -78,44 +82,44 @@ def test_a_yes_from_nobody_changes_nothing(output: object) -> None:
 
 @pytest.mark.parametrize(("may", "end"), [(False, "Rejected"), (True, "Deployed")])
 def test_who_asked_may_not_approve_unless_the_config_says_so(may: bool, end: str) -> None:
-    with asking(requester_may_approve=may) as world:
+    with asking(requester_may_approve=may) as simulated:
         request = {"imageTag": "v2", "requestedBy": "ben"}
-        run = answer(world, world.start(request, "second"), {"approvedBy": "ben"})
+        run = answer(simulated, simulated.start(request, "second"), {"approvedBy": "ben"})
     assert run.state == end
 
 
 def test_a_no_says_who_and_why() -> None:
-    with asking() as world:
-        run = world.start({"imageTag": "v2"}, "second")
-        world.aws.wait_for(lambda: run.state == ASKING)
-        world.aws.clock.sleep(5)
-        world.aws.client("stepfunctions").send_task_failure(
-            taskToken=world.table.approval_token(run.arn),
+    with asking() as simulated:
+        run = simulated.start({"imageTag": "v2"}, "second")
+        simulated.aws.wait_for(lambda: run.state == ASKING)
+        simulated.aws.clock.sleep(5)
+        simulated.aws.client("stepfunctions").send_task_failure(
+            taskToken=simulated.table.approval_token(run.arn),
             error="ApprovalRejected",
             cause='{"rejectedBy": "anna", "reason": "the sale begins tonight"}',
         )
-        world.settle()
-        assert world.records()["second"].report.message == "rejected by anna: the sale begins tonight"
+        simulated.settle()
+        assert simulated.records()["second"].report.message == "rejected by anna: the sale begins tonight"
     assert run.state == "Rejected"
 
 
 def test_nobodys_answer_is_a_no() -> None:
-    with asking() as world:
-        run = world.run({"imageTag": "v2"}, "second")
+    with asking() as simulated:
+        run = simulated.run({"imageTag": "v2"}, "second")
     assert run.state == "Rejected"
     assert "nobody answered within" in cause(run)["message"]
 
 
 def test_a_rollback_does_not_wait_for_a_person_who_is_asked_about_a_deploy() -> None:
-    with asking() as world:
-        answer(world, world.start({"imageTag": "v2"}, "second"), {"approvedBy": "anna"})
-        open_question = world.start({"imageTag": "v1"}, "third")
-        world.aws.wait_for(lambda: open_question.state == ASKING)
-        world.aws.clock.sleep(5)
-        asked_at = world.aws.clock.now()
-        back = world.run({"action": "rollback"}, "back")
+    with asking() as simulated:
+        answer(simulated, simulated.start({"imageTag": "v2"}, "second"), {"approvedBy": "anna"})
+        open_question = simulated.start({"imageTag": "v1"}, "third")
+        simulated.aws.wait_for(lambda: open_question.state == ASKING)
+        simulated.aws.clock.sleep(5)
+        asked_at = simulated.aws.clock.now()
+        back = simulated.run({"action": "rollback"}, "back")
         assert back.started_at is not None
-        tags = {world.tag_of(service["image"]) for service in world.snapshot().services.values()}
+        tags = {simulated.tag_of(service["image"]) for service in simulated.snapshot().services.values()}
     assert (open_question.state, back.state) == ("Rejected", "Deployed")
     assert "a rollback goes before an unanswered question" in cause(open_question)["message"]
     assert tags == {"v1"}
@@ -124,24 +128,24 @@ def test_a_rollback_does_not_wait_for_a_person_who_is_asked_about_a_deploy() -> 
 
 
 def test_a_deploy_in_a_freeze_window_is_rejected_with_its_end() -> None:
-    with frozen(MONDAY) as world:
-        run = world.run({"imageTag": "v1"}, "one")
-        assert {world.tag_of(s["image"]) for s in world.snapshot().services.values()} == {"placeholder"}
+    with frozen(MONDAY) as simulated:
+        run = simulated.run({"imageTag": "v1"}, "one")
+        assert {simulated.tag_of(s["image"]) for s in simulated.snapshot().services.values()} == {"placeholder"}
     assert run.state == "Rejected"
     assert cause(run)["errorType"] == "Frozen"
     assert "dev is frozen until 2026-01-05 23:59 Etc/UTC" in cause(run)["message"]
 
 
 def test_a_reason_goes_past_a_freeze_and_is_kept() -> None:
-    with frozen(MONDAY) as world:
-        run = world.run({"imageTag": "v1", "overrideFreeze": "fixes the outage"}, "one")
-        assert world.records()["one"].override_freeze == "fixes the outage"
+    with frozen(MONDAY) as simulated:
+        run = simulated.run({"imageTag": "v1", "overrideFreeze": "fixes the outage"}, "one")
+        assert simulated.records()["one"].override_freeze == "fixes the outage"
     assert run.state == "Deployed"
 
 
 def test_a_dry_run_in_a_freeze_window_says_so_and_plans() -> None:
-    with frozen(MONDAY) as world:
-        run = world.run({"imageTag": "v1", "dryRun": True}, "one")
+    with frozen(MONDAY) as simulated:
+        run = simulated.run({"imageTag": "v1", "dryRun": True}, "one")
     assert run.state == "Planned"
     (check,) = (check for check in run.output["plan"]["checks"] if check["check"] == "freeze")
     assert check["result"] == "SKIP"
@@ -149,37 +153,37 @@ def test_a_dry_run_in_a_freeze_window_says_so_and_plans() -> None:
 
 
 def test_a_rollback_is_never_frozen() -> None:
-    with frozen(MONDAY) as world:
-        world.push("v2")
+    with frozen(MONDAY) as simulated:
+        simulated.push("v2")
         for tag in ("v1", "v2"):
-            world.run({"imageTag": tag, "overrideFreeze": "to have something to go back from"}, tag)
-        assert world.run({"action": "rollback"}, "back").state == "Deployed"
+            simulated.run({"imageTag": tag, "overrideFreeze": "to have something to go back from"}, tag)
+        assert simulated.run({"action": "rollback"}, "back").state == "Deployed"
 
 
 def test_a_freeze_that_begins_while_a_person_is_asked_holds() -> None:
-    with asking(windows=("mon 10:00 - mon 18:00",)) as world:
-        run = world.start({"imageTag": "v2"}, "second")
-        world.aws.wait_for(lambda: run.state == ASKING)
-        until_ten = datetime(2026, 1, 5, 10, 0, 5, tzinfo=UTC).timestamp() - world.aws.clock.now()
-        assert 0 < until_ten < world.settings.approval.timeout_seconds
-        world.aws.clock.sleep(until_ten)
-        answer(world, run, {"approvedBy": "anna"})
+    with asking(windows=("mon 10:00 - mon 18:00",)) as simulated:
+        run = simulated.start({"imageTag": "v2"}, "second")
+        simulated.aws.wait_for(lambda: run.state == ASKING)
+        until_ten = datetime(2026, 1, 5, 10, 0, 5, tzinfo=UTC).timestamp() - simulated.aws.clock.now()
+        assert 0 < until_ten < simulated.settings.approval.timeout_seconds
+        simulated.aws.clock.sleep(until_ten)
+        answer(simulated, run, {"approvedBy": "anna"})
     assert run.state == "Rejected"
     assert cause(run)["errorType"] == "Frozen"
 
 
 def test_a_stopped_line_holds_deploys_and_lets_rollbacks_pass() -> None:
-    with World() as world:
+    with SimulatedEnvironment() as simulated:
         for tag in ("v1", "v2"):
-            world.push(tag)
-            world.run({"imageTag": tag}, tag)
-        world.table.stop_line(StoppedLine("anna", "checkout is down", world.aws.clock.now()))
-        world.push("v3")
-        held = world.run({"imageTag": "v3"}, "held")
-        forced = world.run({"imageTag": "v3", "force": True, "overrideFreeze": "no"}, "forced")
-        back = world.run({"action": "rollback"}, "back")
-        world.table.start_line()
-        again = world.run({"imageTag": "v3"}, "again")
+            simulated.push(tag)
+            simulated.run({"imageTag": tag}, tag)
+        simulated.table.stop_line(StoppedLine("anna", "checkout is down", simulated.aws.clock.now()))
+        simulated.push("v3")
+        held = simulated.run({"imageTag": "v3"}, "held")
+        forced = simulated.run({"imageTag": "v3", "force": True, "overrideFreeze": "no"}, "forced")
+        back = simulated.run({"action": "rollback"}, "back")
+        simulated.table.start_line()
+        again = simulated.run({"imageTag": "v3"}, "again")
     assert (held.state, forced.state, back.state, again.state) == ("Rejected", "Rejected", "Deployed", "Deployed")
     assert cause(held)["errorType"] == "LineStopped"
     assert "stopped by anna" in cause(held)["message"]

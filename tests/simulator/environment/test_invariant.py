@@ -89,8 +89,8 @@ def test_a_service_on_another_image_breaks_parameter_and_live_release() -> None:
 
 
 def test_without_a_parameter_a_service_runs_what_it_ran_first() -> None:
-    world = replace(GOOD, parameters={}, live=None, live_tag=None, live_images={}, services={"api": service()})
-    assert violations(world, [DEPLOYED]) == (
+    snapshot = replace(GOOD, parameters={}, live=None, live_tag=None, live_images={}, services={"api": service()})
+    assert violations(snapshot, [DEPLOYED]) == (
         f"api: runs {SHORT_NEW} without {IMAGES}api; before the first release it ran busybox",
     )
 
@@ -115,28 +115,30 @@ def test_the_true_outcome_is_the_end_state(ended: Run, outcome: str) -> None:
 
 
 def test_a_record_written_just_before_the_stop_may_say_how_it_would_have_ended() -> None:
-    stopped = run(status="ABORTED", state="What became of it?", before=["Complete"])
+    stopped = run(status="ABORTED", state="Rollback outcome?", before=["Complete"])
     assert violations(GOOD, [stopped]) == ()
     assert len(violations(GOOD, [run(status="ABORTED", state="Bake")])) == 1
 
 
 def test_a_failed_rollback_excuses_the_services_and_is_not_hidden() -> None:
-    world = replace(GOOD, services={"api": service(OLD)}, history=({"execution": "d1", "outcome": "RollbackFailed"},))
-    examination = examine(world, [run(status="FAILED", state="RollbackFailed")])
+    snapshot = replace(
+        GOOD, services={"api": service(OLD)}, history=({"execution": "d1", "outcome": "RollbackFailed"},)
+    )
+    examination = examine(snapshot, [run(status="FAILED", state="RollbackFailed")])
     assert examination.violations == ()
     assert len(examination.excused) == 2
     assert examination.person_needed == ("d1 ended as RollbackFailed: a person has to look",)
 
 
 def test_a_failed_rollback_does_not_excuse_the_lock() -> None:
-    world = replace(GOOD, lock="arn:d1", history=({"execution": "d1", "outcome": "RollbackFailed"},))
-    found = examine(world, [run(status="FAILED", state="RollbackFailed")]).violations
+    snapshot = replace(GOOD, lock="arn:d1", history=({"execution": "d1", "outcome": "RollbackFailed"},))
+    found = examine(snapshot, [run(status="FAILED", state="RollbackFailed")]).violations
     assert found == ("the lock is held by arn:d1",)
 
 
 def test_a_later_deployment_ends_the_excuse() -> None:
     history = ({"execution": "d0", "outcome": "RollbackFailed"}, *GOOD.history)
-    world = replace(GOOD, services={"api": service(running=0)}, history=history)
-    examination = examine(world, [run("d0", "FAILED", "RollbackFailed", ended_at=1.0), DEPLOYED])
+    snapshot = replace(GOOD, services={"api": service(running=0)}, history=history)
+    examination = examine(snapshot, [run("d0", "FAILED", "RollbackFailed", ended_at=1.0), DEPLOYED])
     assert examination.person_needed == ()
     assert examination.violations == ("api: 0 of 2 tasks run",)

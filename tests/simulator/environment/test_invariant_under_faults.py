@@ -19,7 +19,7 @@ from simulator.ecs.images import ImageBehavior
 from simulator.engine.runs import Run, StopAt
 from simulator.environment.invariant import examine
 from simulator.environment.platform import SimulatedService
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.api_call import CallAction
 from simulator.faults.faults import CallFault, FunctionAction, FunctionFault
 
@@ -36,18 +36,18 @@ def few_polls() -> config.EnvironmentConfig:
 
 
 @contextmanager
-def started_world() -> Iterator[World]:
+def started_world() -> Iterator[SimulatedEnvironment]:
     """A world with one release live, and two images to go on with: a good one, and one that breaks the last wave."""
-    with World(services=SERVICES, settings=few_polls()) as world:
-        world.push("v1")
-        assert world.run({"imageTag": "v1"}, "first").status == "SUCCEEDED"
-        world.push(GOOD)
-        world.push(BAD, per_service={"worker": ImageBehavior(outcome="crash")})
-        yield world
+    with SimulatedEnvironment(services=SERVICES, settings=few_polls()) as simulated:
+        simulated.push("v1")
+        assert simulated.run({"imageTag": "v1"}, "first").status == "SUCCEEDED"
+        simulated.push(GOOD)
+        simulated.push(BAD, per_service={"worker": ImageBehavior(outcome="crash")})
+        yield simulated
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def simulated() -> Iterator[SimulatedEnvironment]:
     with started_world() as started:
         yield started
 
@@ -55,10 +55,10 @@ def world() -> Iterator[World]:
 @cache
 def undisturbed(tag: str) -> tuple[tuple[tuple[str, str, str], ...], tuple[str, ...]]:
     """Return the calls (function, service, operation) and the states of a deployment, each once, in order."""
-    with started_world() as world:
-        before = len(world.aws.calls)
-        run = world.run({"imageTag": tag}, "second")
-        calls = dict.fromkeys((c.function, c.service, c.operation) for c in world.aws.calls[before:])
+    with started_world() as simulated:
+        before = len(simulated.aws.calls)
+        run = simulated.run({"imageTag": tag}, "second")
+        calls = dict.fromkeys((c.function, c.service, c.operation) for c in simulated.aws.calls[before:])
         return tuple(calls), tuple(dict.fromkeys(run.path))
 
 
@@ -67,132 +67,138 @@ def calls_of(tag: str, *, writing: bool) -> list[tuple[str, str, str]]:
     return [call for call in calls if not writing or not call[2].startswith(FIRST_READS)]
 
 
-def assert_invariant(world: World) -> None:
-    examination = examine(world.snapshot(), world.aws.runs)
+def assert_invariant(simulated: SimulatedEnvironment) -> None:
+    examination = examine(simulated.snapshot(), simulated.aws.runs)
     assert examination.violations == ()
     assert examination.person_needed == ()
 
 
-def end_states(world: World) -> list[str]:
-    return [run.state for run in world.aws.runs if run.name == "second"]
+def end_states(simulated: SimulatedEnvironment) -> list[str]:
+    return [run.state for run in simulated.aws.runs if run.name == "second"]
 
 
 @pytest.mark.parametrize(("function", "service", "operation"), calls_of(GOOD, writing=True))
 def test_a_writing_call_whose_answers_get_lost_still_ends_deployed(
-    function: str, service: str, operation: str, world: World
+    function: str, service: str, operation: str, simulated: SimulatedEnvironment
 ) -> None:
-    world.aws.faults.add(CallFault(CallAction.LOST, service, operation, function, times=ATTEMPTS))
-    world.run({"imageTag": GOOD}, "second")
-    assert any(call.faults for call in world.aws.calls)
-    assert end_states(world) == ["Deployed"]
-    assert_invariant(world)
+    simulated.aws.faults.add(CallFault(CallAction.LOST, service, operation, function, times=ATTEMPTS))
+    simulated.run({"imageTag": GOOD}, "second")
+    assert any(call.faults for call in simulated.aws.calls)
+    assert end_states(simulated) == ["Deployed"]
+    assert_invariant(simulated)
 
 
 @pytest.mark.parametrize(("function", "service", "operation"), calls_of(BAD, writing=True))
 def test_a_writing_call_whose_answers_get_lost_still_ends_rolled_back(
-    function: str, service: str, operation: str, world: World
+    function: str, service: str, operation: str, simulated: SimulatedEnvironment
 ) -> None:
-    world.aws.faults.add(CallFault(CallAction.LOST, service, operation, function, times=ATTEMPTS))
-    world.run({"imageTag": BAD}, "second")
-    assert end_states(world) == ["RolledBack"]
-    assert_invariant(world)
+    simulated.aws.faults.add(CallFault(CallAction.LOST, service, operation, function, times=ATTEMPTS))
+    simulated.run({"imageTag": BAD}, "second")
+    assert end_states(simulated) == ["RolledBack"]
+    assert_invariant(simulated)
 
 
 @pytest.mark.parametrize(("function", "service", "operation"), calls_of(GOOD, writing=False))
 def test_a_call_that_is_throttled_beyond_botocores_retries_delays_the_deployment_and_no_more(
-    function: str, service: str, operation: str, world: World
+    function: str, service: str, operation: str, simulated: SimulatedEnvironment
 ) -> None:
-    world.aws.faults.add(CallFault(CallAction.THROTTLE, service, operation, function, times=2 * ATTEMPTS))
-    world.run({"imageTag": GOOD}, "second")
-    assert any(call.faults for call in world.aws.calls)
-    assert end_states(world) == ["Deployed"]
-    assert_invariant(world)
+    simulated.aws.faults.add(CallFault(CallAction.THROTTLE, service, operation, function, times=2 * ATTEMPTS))
+    simulated.run({"imageTag": GOOD}, "second")
+    assert any(call.faults for call in simulated.aws.calls)
+    assert end_states(simulated) == ["Deployed"]
+    assert_invariant(simulated)
 
 
 @pytest.mark.parametrize("when", ["entered", "exited"])
 @pytest.mark.parametrize("state", undisturbed(GOOD)[1])
 def test_an_execution_that_is_stopped_anywhere_leaves_the_world_as_it_was_or_as_asked(
-    state: str, when: str, world: World
+    state: str, when: str, simulated: SimulatedEnvironment
 ) -> None:
-    before = world.snapshot()
-    run: Run = world.run({"imageTag": GOOD}, "second", stop=StopAt(state, when=when))  # type: ignore[arg-type]  # both values are in the Literal
-    assert_invariant(world)
-    if run.status == "ABORTED" and world.snapshot().live == before.live:
-        assert world.snapshot().services == before.services
-        assert world.snapshot().parameters == before.parameters
+    before = simulated.snapshot()
+    run: Run = simulated.run({"imageTag": GOOD}, "second", stop=StopAt(state, when=when))  # type: ignore[arg-type]  # both values are in the Literal
+    assert_invariant(simulated)
+    if run.status == "ABORTED" and simulated.snapshot().live == before.live:
+        assert simulated.snapshot().services == before.services
+        assert simulated.snapshot().parameters == before.parameters
 
 
 @pytest.mark.parametrize("state", undisturbed(BAD)[1][-8:])
-def test_an_execution_that_is_stopped_on_its_way_back_is_brought_back_by_the_recovery(state: str, world: World) -> None:
-    before = world.snapshot()
-    world.run({"imageTag": BAD}, "second", stop=StopAt(state))
-    assert_invariant(world)
-    assert world.snapshot().services == before.services
-    assert world.snapshot().parameters == before.parameters
+def test_an_execution_that_is_stopped_on_its_way_back_is_brought_back_by_the_recovery(
+    state: str, simulated: SimulatedEnvironment
+) -> None:
+    before = simulated.snapshot()
+    simulated.run({"imageTag": BAD}, "second", stop=StopAt(state))
+    assert_invariant(simulated)
+    assert simulated.snapshot().services == before.services
+    assert simulated.snapshot().parameters == before.parameters
 
 
-def test_a_recovery_that_is_stopped_too_is_followed_by_another(world: World) -> None:
-    before = world.snapshot()
+def test_a_recovery_that_is_stopped_too_is_followed_by_another(simulated: SimulatedEnvironment) -> None:
+    before = simulated.snapshot()
     stops = iter([StopAt("Deploy wave", when="exited"), StopAt("Check rollout")])
 
     def stop_recoveries() -> None:
-        for recovery in world.recoveries[len(stopped) :]:
+        for recovery in simulated.recoveries[len(stopped) :]:
             stopped.append(recovery)
             if stop := next(stops, None):
                 recovery.stop_at(stop)
 
     stopped: list[Run] = []
-    world.aws.subscribe(lambda _: stop_recoveries())
-    world.run({"imageTag": GOOD}, "second", stop=StopAt("Check rollout", nth=2))
-    assert [recovery.status for recovery in world.recoveries] == ["ABORTED", "ABORTED", "SUCCEEDED"]
-    assert_invariant(world)
-    assert world.snapshot().services == before.services
+    simulated.aws.subscribe(lambda _: stop_recoveries())
+    simulated.run({"imageTag": GOOD}, "second", stop=StopAt("Check rollout", nth=2))
+    assert [recovery.status for recovery in simulated.recoveries] == ["ABORTED", "ABORTED", "SUCCEEDED"]
+    assert_invariant(simulated)
+    assert simulated.snapshot().services == before.services
 
 
 @pytest.mark.parametrize("function", sorted({call[0] for call in undisturbed(GOOD)[0]}))
-def test_a_function_that_runs_twice_changes_nothing_more(function: str, world: World) -> None:
-    world.aws.faults.add(FunctionFault(FunctionAction.TWICE, function, times=99))
-    world.run({"imageTag": GOOD}, "second")
-    assert end_states(world) == ["Deployed"]
-    assert_invariant(world)
+def test_a_function_that_runs_twice_changes_nothing_more(function: str, simulated: SimulatedEnvironment) -> None:
+    simulated.aws.faults.add(FunctionFault(FunctionAction.TWICE, function, times=99))
+    simulated.run({"imageTag": GOOD}, "second")
+    assert end_states(simulated) == ["Deployed"]
+    assert_invariant(simulated)
 
 
 @pytest.mark.parametrize("function", sorted({call[0] for call in undisturbed(GOOD)[0]}))
-def test_a_bug_in_a_step_rejects_before_the_first_write_and_rolls_back_after_it(function: str, world: World) -> None:
-    world.aws.faults.add(FunctionFault(FunctionAction.RAISE, function, error="ZeroDivisionError"))
-    run = world.run({"imageTag": GOOD}, "second")
+def test_a_bug_in_a_step_rejects_before_the_first_write_and_rolls_back_after_it(
+    function: str, simulated: SimulatedEnvironment
+) -> None:
+    simulated.aws.faults.add(FunctionFault(FunctionAction.RAISE, function, error="ZeroDivisionError"))
+    run = simulated.run({"imageTag": GOOD}, "second")
     before_first_write = {"verify-image", "acquire-lock", "plan"}
     expected = "Rejected" if function.removeprefix("v3-backend-dev-") in before_first_write else "RolledBack"
     assert (run.status, run.error) == ("FAILED", expected)
-    assert_invariant(world)
+    assert_invariant(simulated)
 
 
-def test_a_recovery_that_cannot_begin_pages_a_person_whose_rollback_puts_everything_back(world: World) -> None:
-    before = world.snapshot()
-    world.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-plan", nth=2, error="Broken"))
-    world.run({"imageTag": GOOD}, "second", stop=StopAt("Check rollout"))
-    assert [recovery.state for recovery in world.recoveries] == ["RollbackFailed"]
-    refused = world.run({"imageTag": GOOD}, "too-early")
+def test_a_recovery_that_cannot_begin_pages_a_person_whose_rollback_puts_everything_back(
+    simulated: SimulatedEnvironment,
+) -> None:
+    before = simulated.snapshot()
+    simulated.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-plan", nth=2, error="Broken"))
+    simulated.run({"imageTag": GOOD}, "second", stop=StopAt("Check rollout"))
+    assert [recovery.state for recovery in simulated.recoveries] == ["RollbackFailed"]
+    refused = simulated.run({"imageTag": GOOD}, "too-early")
     assert (refused.error, "UnfinishedRollback" in (refused.cause or "")) == ("Rejected", True)
-    assert world.run({"action": "rollback"}, "by-a-person").state == "Deployed"
-    assert world.snapshot().services == before.services
-    assert world.snapshot().parameters == before.parameters
-    assert_invariant(world)
+    assert simulated.run({"action": "rollback"}, "by-a-person").state == "Deployed"
+    assert simulated.snapshot().services == before.services
+    assert simulated.snapshot().parameters == before.parameters
+    assert_invariant(simulated)
 
 
-def test_a_world_that_could_not_be_put_back_may_go_forward_by_force(world: World) -> None:
-    world.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-roll-back", times=4, error="Broken"))
-    assert world.run({"imageTag": BAD}, "second").state == "RollbackFailed"
-    assert world.run({"imageTag": GOOD}, "third").state == "Rejected"
-    assert world.run({"imageTag": GOOD, "force": True}, "fourth").state == "Deployed"
-    assert_invariant(world)
+def test_a_world_that_could_not_be_put_back_may_go_forward_by_force(simulated: SimulatedEnvironment) -> None:
+    simulated.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-roll-back", times=4, error="Broken"))
+    assert simulated.run({"imageTag": BAD}, "second").state == "RollbackFailed"
+    assert simulated.run({"imageTag": GOOD}, "third").state == "Rejected"
+    assert simulated.run({"imageTag": GOOD, "force": True}, "fourth").state == "Deployed"
+    assert_invariant(simulated)
 
 
-def test_a_rollback_that_was_refused_leaves_the_recovery_its_work(world: World) -> None:
-    before = world.snapshot()
-    world.recovers = False
-    stopped = world.run({"imageTag": GOOD}, "second", stop=StopAt("Check rollout"))
-    assert world.run({"action": "rollback", "releaseId": "r-unknown"}, "refused").state == "Rejected"
-    assert world.run({"action": "rollback", "takeover": stopped.arn}, "recovery").state == "Deployed"
-    assert world.snapshot().services == before.services
-    assert_invariant(world)
+def test_a_rollback_that_was_refused_leaves_the_recovery_its_work(simulated: SimulatedEnvironment) -> None:
+    before = simulated.snapshot()
+    simulated.recovers = False
+    stopped = simulated.run({"imageTag": GOOD}, "second", stop=StopAt("Check rollout"))
+    assert simulated.run({"action": "rollback", "releaseId": "r-unknown"}, "refused").state == "Rejected"
+    assert simulated.run({"action": "rollback", "takeover": stopped.arn}, "recovery").state == "Deployed"
+    assert simulated.snapshot().services == before.services
+    assert_invariant(simulated)

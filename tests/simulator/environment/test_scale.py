@@ -12,7 +12,7 @@ from lambdas.release.plan import MAX_STATE_BYTES
 from simulator.ecs.images import ImageBehavior
 from simulator.environment.account import account
 from simulator.environment.platform import SimulatedService
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.quotas import QUOTAS, Quota
 from tools.benchmarks.scale import COUNTS, Figures, measure_environments, measure_longest, measure_services
 
@@ -86,37 +86,37 @@ def test_payloads_stay_below_what_the_plan_has_made_room_for(
 def test_a_deployment_that_would_outgrow_its_state_is_refused_before_anything_is_written() -> None:
     name = "a-service-with-a-name-as-long-as-the-input-schema-allows-{:03d}"
     services = [SimulatedService(name.format(n), desired=0) for n in range(120)]
-    with World(services=services, migration=False) as world:
-        world.push("v1")
-        run = world.run({"imageTag": "v1"}, "too-large")
+    with SimulatedEnvironment(services=services, migration=False) as simulated:
+        simulated.push("v1")
+        run = simulated.run({"imageTag": "v1"}, "too-large")
         assert run.state == "Rejected"
         assert '\\"services\\" in the input' in str(run.cause)
-        assert not world.aws.calls.of("ssm", "PutParameter")
-        assert world.run({"imageTag": "v1", "services": [services[0].name]}, "a-part").state == "Deployed"
-        assert world.violations() == ()
+        assert not simulated.aws.calls.of("ssm", "PutParameter")
+        assert simulated.run({"imageTag": "v1", "services": [services[0].name]}, "a-part").state == "Deployed"
+        assert simulated.violations() == ()
 
 
 def test_a_step_that_needs_longer_than_its_function_lives_goes_on_where_it_was() -> None:
     slow = [replace(each, burst=1, per_second=0.3) if "PutParameter" in each.operations else each for each in QUOTAS]
     services = [SimulatedService(f"s{n}", desired=1) for n in range(30)]
-    with World(services=services, migration=False, quotas=slow) as world:
-        world.push("v1")
-        run = world.run({"imageTag": "v1"}, "slow")
+    with SimulatedEnvironment(services=services, migration=False, quotas=slow) as simulated:
+        simulated.push("v1")
+        run = simulated.run({"imageTag": "v1"}, "slow")
         assert run.state == "Deployed"
         visit = next(visit for visit in run.states if visit.state == "Update image tag")
         assert (visit.exited_at or 0) - visit.entered_at > 100, "its function lives for 60 s"
-        writes = [call.params["Name"] for call in world.aws.calls.of("ssm", "PutParameter") if call.error is None]
+        writes = [call.params["Name"] for call in simulated.aws.calls.of("ssm", "PutParameter") if call.error is None]
         assert len(writes) == len(set(writes)) == len(services) + 1
-        assert world.violations() == ()
+        assert simulated.violations() == ()
 
 
 def test_environments_that_roll_back_together_all_come_back() -> None:
     with account(8, lambda _: [SimulatedService("api", desired=1)], settings=few_looks()) as worlds:
         worlds[0].push("bad", ImageBehavior(outcome="crash"))
-        runs = [world.start({"imageTag": "bad"}, f"bad-{number}") for number, world in enumerate(worlds)]
+        runs = [simulated.start({"imageTag": "bad"}, f"bad-{number}") for number, simulated in enumerate(worlds)]
         worlds[0].aws.run_until_idle()
         assert {run.state for run in runs} == {"RolledBack"}
-        assert [violation for world in worlds for violation in world.violations()] == []
+        assert [violation for simulated in worlds for violation in simulated.violations()] == []
 
 
 def test_the_longest_deployment_stays_inside_its_history() -> None:
@@ -132,21 +132,21 @@ def test_a_look_is_as_many_events_as_the_check_of_the_config_counts() -> None:
     histories = []
     # Longer than a function holds: every look is a visit.
     for polls in (120, 31):
-        with World(
+        with SimulatedEnvironment(
             services=[SimulatedService("api", desired=1)],
             migration=False,
             settings=replace(dev, rollout=replace(dev.rollout, poll_seconds=polls)),
-        ) as world:
-            world.push("v1", ImageBehavior(start_seconds=100))
-            run = world.run({"imageTag": "v1"}, "v1")
-            histories.append((run.path.count("Check rollout"), len(world.aws.history(run))))
+        ) as simulated:
+            simulated.push("v1", ImageBehavior(start_seconds=100))
+            run = simulated.run({"imageTag": "v1"}, "v1")
+            histories.append((run.path.count("Check rollout"), len(simulated.aws.history(run))))
     (few, short), (many, long) = histories
     assert many > few
     assert long - short == (many - few) * EVENTS_OF_A_LOOK
 
 
 def test_an_operation_without_a_quota_is_an_error() -> None:
-    with World(quotas=[Quota("ecs", (), 1000, 1000, "only this")]) as world:
-        run = world.run({"imageTag": "v1"}, "v1")
+    with SimulatedEnvironment(quotas=[Quota("ecs", (), 1000, 1000, "only this")]) as simulated:
+        run = simulated.run({"imageTag": "v1"}, "v1")
     assert run.state == "Rejected"
     assert "has no quota in simulator/faults/quotas.py" in str(run.cause)

@@ -16,7 +16,7 @@ from simulator.engine.local_lambda import Function
 from simulator.engine.machine import SimulatedAws
 from simulator.faults.api_call import ApiCall, CallAction
 from simulator.faults.faults import CallFault
-from tests.simulator.engine.toys import keys, machine, put, run_machine, task, world
+from tests.simulator.engine.toys import keys, machine, put, run_machine, simulated, task
 
 STANDARD = Config(retries={"mode": "standard", "total_max_attempts": 3}, read_timeout=5)
 
@@ -180,7 +180,7 @@ def old_client() -> Any:
 @pytest.mark.parametrize("number", [1, 2])
 def test_an_old_client_works_in_each_world(old_client: Any, number: int) -> None:
     del number
-    for aws in world():
+    for aws in simulated():
         aws.faults.add(CallFault(CallAction.LOST))
         call = call_of(aws, lambda *_: old_client.put_item(TableName="table", Item={"id": {"S": "x"}}))
         assert call.attempts == 2
@@ -190,7 +190,7 @@ def test_an_old_client_works_in_each_world(old_client: Any, number: int) -> None
 def test_a_client_that_is_used_in_many_worlds_always_has_all_its_retries(old_client: Any) -> None:
     attempts = set()
     for _ in range(60):  # a quota of 500 is used up by 50 failed calls with 2 retries of 5 each
-        for aws in world():
+        for aws in simulated():
             aws.faults.add(CallFault(CallAction.THROTTLE, times=3))
             attempts.add(call_of(aws, lambda *_: old_client.list_tables()).attempts)
     assert attempts == {3}
@@ -198,6 +198,6 @@ def test_a_client_that_is_used_in_many_worlds_always_has_all_its_retries(old_cli
 
 def test_all_seams_of_botocore_are_restored() -> None:
     before = (BaseClient.__dict__["_make_api_call"], botocore.endpoint.time, type(botocore_stubber))
-    for _ in world():
+    for _ in simulated():
         assert type(botocore_stubber) is not BotocoreStubber
     assert (BaseClient.__dict__["_make_api_call"], botocore.endpoint.time, type(botocore_stubber)) == before

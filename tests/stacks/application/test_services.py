@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import config
-from lambdas.release.catalog import parse_registry
+from lambdas.release.catalog import parse_catalog
 from tests.stacks.synthesis import known_text, of_kind, resources
 
 Json = dict[str, Any]
@@ -175,7 +175,7 @@ def test_the_registry_parameters_are_what_the_deployer_reads(environment: str, a
     for template in (*registering, app_templates[f"v3-backend-{environment}-migration"]):
         for parameter in resources(template, "AWS::SSM::Parameter"):
             published[parameter["Name"]] = known_text(parameter["Value"])
-    registry = parse_registry(published)
+    registry = parse_catalog(published)
     prefix = f"v3-backend-{environment}"
     assert {service.name: service.service for service in registry.services} == {
         name: f"{prefix}-{name}" for name in SERVICES

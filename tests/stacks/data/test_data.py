@@ -10,7 +10,7 @@ import pytest
 
 import config
 from config import EnvironmentConfig
-from lambdas.release.catalog import parse_registry
+from lambdas.release.catalog import parse_catalog
 from stacks.names import Names
 from tests.stacks.synthesis import (
     Template,
@@ -223,7 +223,7 @@ def test_an_environment_has_one_migration_the_same_with_a_cluster_and_without(
         only(each, "AWS::ECS::TaskDefinition")
         for each in (without, app_templates[f"v3-backend-{environment}-db-migration"])
     ]
-    registry = parse_registry({f"/v3-backend/{environment}/services/migration": known_text(registered)})
+    registry = parse_catalog({f"/v3-backend/{environment}/services/migration": known_text(registered)})
     assert registry.migration is not None
     assert {each["Family"] for each in definitions} == {registry.migration.family}
     assert {each["ContainerDefinitions"][0]["Name"] for each in definitions} == {registry.migration.container}

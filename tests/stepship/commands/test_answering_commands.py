@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.stepship.conftest import Desk
 
 ME = "arn:aws:sts::123456789012:user/moto"
 
 
 @pytest.fixture
-def asked(asking_world: World) -> Iterator[Desk]:
+def asked(asking_world: SimulatedEnvironment) -> Iterator[Desk]:
     """Somebody else has asked to deploy v1, half a minute ago."""
     asking_world.push("v1")
     asking_world.start({"imageTag": "v1", "requestedBy": "github:octocat", "reason": "release 41"}, "asks")
@@ -31,16 +31,16 @@ def test_an_approval_shows_what_it_is_about_and_lets_it_go_on(asked: Desk) -> No
     ):
         assert line in typed.stdout.splitlines()
     assert "9 min 30 s left" in typed.stdout
-    asked.world.settle()
-    record = asked.world.records()["asks"]
+    asked.simulated.settle()
+    record = asked.simulated.records()["asks"]
     assert (record.outcome, record.approved_by, record.approval_reason) == ("Deployed", ME, "the board agreed")
 
 
 def test_a_no_ends_it_with_its_reason(asked: Desk) -> None:
     document = asked("reject", "asks", "--reason", "not on a Friday", "--json").document
     assert (document["answer"], document["by"], document["reason"]) == ("rejected", ME, "not on a Friday")
-    asked.world.settle()
-    report = asked.world.records()["asks"].report
+    asked.simulated.settle()
+    report = asked.simulated.records()["asks"].report
     assert (report.outcome, report.message) == ("Rejected", f"rejected by {ME}: not on a Friday")
 
 
@@ -59,10 +59,12 @@ def test_a_person_at_a_terminal_is_asked_first(asked: Desk, command: tuple[str, 
 
 
 def test_a_second_answer_comes_too_late(asked: Desk) -> None:
-    token = asked.world.table.approval_token("x") or asked.world.table.approval_token(asked.world.aws.runs[0].arn)
+    token = asked.simulated.table.approval_token("x") or asked.simulated.table.approval_token(
+        asked.simulated.aws.runs[0].arn
+    )
     asked.on_sleep = lambda _now: None
     # Somebody answers between the question and this answer: the state has not moved on yet.
-    asked.world.aws.client("stepfunctions").send_task_success(taskToken=token, output='{"approvedBy": "other"}')
+    asked.simulated.aws.client("stepfunctions").send_task_success(taskToken=token, output='{"approvedBy": "other"}')
     typed = asked("approve")
     assert typed.exit_code == 1
     assert typed.stderr.startswith("stepship: asks no longer waits: somebody has answered")
@@ -75,15 +77,15 @@ def test_status_and_a_follower_tell_that_it_waits(asked: Desk) -> None:
     assert "a person has to say yes or no: stepship approve asks --env dev" in typed.stdout
 
 
-def test_there_is_nothing_to_answer(world: World, stepship: Desk) -> None:
+def test_there_is_nothing_to_answer(simulated: SimulatedEnvironment, stepship: Desk) -> None:
     assert stepship("approve").stderr == "stepship: nothing waits for approval in dev\n"
-    world.push("v1")
-    world.run({"imageTag": "v1"}, "done")
+    simulated.push("v1")
+    simulated.run({"imageTag": "v1"}, "done")
     assert stepship("approve", "done").stderr == "stepship: done does not wait for approval; it is SUCCEEDED\n"
 
 
-def test_a_stopped_line_refuses_deploys_until_it_is_started(world: World, stepship: Desk) -> None:
-    world.push("v1")
+def test_a_stopped_line_refuses_deploys_until_it_is_started(simulated: SimulatedEnvironment, stepship: Desk) -> None:
+    simulated.push("v1")
     typed = stepship("line", "stop", "the database is being moved")
     assert typed.exit_code == 0
     assert typed.stdout.splitlines()[-1] == "Start it again: stepship line start --env dev"
@@ -96,16 +98,16 @@ def test_a_stopped_line_refuses_deploys_until_it_is_started(world: World, stepsh
     assert stepship("line", "start").stdout == "The line of dev was not stopped\n"
 
 
-def test_a_line_is_not_stopped_without_a_reason(world: World, stepship: Desk) -> None:
+def test_a_line_is_not_stopped_without_a_reason(simulated: SimulatedEnvironment, stepship: Desk) -> None:
     assert stepship("line", "stop", " ").exit_code == 2
-    assert world.table.line() is None
+    assert simulated.table.line() is None
 
 
-def test_a_line_that_somebody_has_stopped_is_not_stopped_again(world: World, stepship: Desk) -> None:
+def test_a_line_that_somebody_has_stopped_is_not_stopped_again(simulated: SimulatedEnvironment, stepship: Desk) -> None:
     stepship("line", "stop", "the database is being moved")
     again = stepship("line", "stop", "another incident")
     assert again.exit_code == 2
     assert "has stopped this line already: the database is being moved" in again.stderr
-    line = world.table.line()
+    line = simulated.table.line()
     assert line is not None
     assert line.reason == "the database is being moved"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from simulator.ecs.images import ImageBehavior
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.faults import FunctionAction, FunctionFault
 from tests.stepship.conftest import Desk, Refuse
 
@@ -26,16 +26,16 @@ def ctrl_c(at: int) -> Callable[[float], None]:
 
 
 @pytest.fixture
-def live(world: World) -> World:
+def live(simulated: SimulatedEnvironment) -> SimulatedEnvironment:
     """A world in which v1 is live; v2 is good, v3 crashes."""
     for tag in ("v1", "v2"):
-        world.push(tag)
-    world.push("v3", per_service={"worker": CRASH})
-    world.run({"imageTag": "v1"}, "first")
-    return world
+        simulated.push(tag)
+    simulated.push("v3", per_service={"worker": CRASH})
+    simulated.run({"imageTag": "v1"}, "first")
+    return simulated
 
 
-def test_a_deploy_is_followed_to_its_end(live: World, stepship: Desk) -> None:
+def test_a_deploy_is_followed_to_its_end(live: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("deploy", "v2", "--reason", "release 41")
     assert (typed.exit_code, typed.stderr) == (0, "")
     lines = typed.stdout.splitlines()
@@ -46,7 +46,7 @@ def test_a_deploy_is_followed_to_its_end(live: World, stepship: Desk) -> None:
     assert (record.requested_by, record.reason) == ("arn:aws:sts::123456789012:user/moto", "release 41")
 
 
-def test_the_json_document_is_all_of_stdout(live: World, stepship: Desk) -> None:
+def test_the_json_document_is_all_of_stdout(live: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("deploy", "v2", "--json")
     document = typed.document
     assert typed.stderr == ""
@@ -64,7 +64,7 @@ def test_the_json_document_is_all_of_stdout(live: World, stepship: Desk) -> None
     assert [each["state"] for each in document["states"]][:3] == ["Verify image", "Acquire lock", "Plan"]
 
 
-def test_a_crash_exits_with_3_and_is_explained(live: World, stepship: Desk) -> None:
+def test_a_crash_exits_with_3_and_is_explained(live: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("deploy", "v3")
     assert typed.exit_code == 3
     for line in (
@@ -77,7 +77,7 @@ def test_a_crash_exits_with_3_and_is_explained(live: World, stepship: Desk) -> N
         assert line in typed.stdout.splitlines()
 
 
-def test_a_failed_way_back_exits_with_4_and_names_the_command(live: World, stepship: Desk) -> None:
+def test_a_failed_way_back_exits_with_4_and_names_the_command(live: SimulatedEnvironment, stepship: Desk) -> None:
     name = "v3-backend-dev-roll-back"
     live.aws.faults.add(FunctionFault(FunctionAction.RAISE, name, times=4, error="AwsError"))
     typed = stepship("deploy", "v3")
@@ -86,20 +86,20 @@ def test_a_failed_way_back_exits_with_4_and_names_the_command(live: World, steps
     assert typed.stdout.splitlines()[-1] == "When the cause is mended: stepship rollback --env dev"
 
 
-def test_a_rejected_deploy_exits_with_2(live: World, stepship: Desk) -> None:
+def test_a_rejected_deploy_exits_with_2(live: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("deploy", "never-pushed")
     assert typed.exit_code == 2
     assert "imageTag never-pushed: repository v3-backend has no such image; push it first" in typed.stdout
 
 
-def test_one_that_is_overtaken_exits_with_5(live: World, stepship: Desk) -> None:
+def test_one_that_is_overtaken_exits_with_5(live: SimulatedEnvironment, stepship: Desk) -> None:
     live.start({"imageTag": "v2"}, "first-of-three")
     live.aws.clock.sleep(20)
     live.start({"imageTag": "v1"}, "newest", at=live.aws.clock.now() + 20)
     assert stepship("deploy", "v2", "--force").exit_code == 5
 
 
-def test_the_same_again_has_nothing_to_do(live: World, stepship: Desk) -> None:
+def test_the_same_again_has_nothing_to_do(live: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("deploy", "v1")
     assert (typed.exit_code, typed.stdout.splitlines()[-1][:13]) == (0, "Nothing to do")
 
@@ -114,13 +114,15 @@ def test_the_same_again_has_nothing_to_do(live: World, stepship: Desk) -> None:
         (("v1", "--timeout", "soon"), "is no duration; write 90s"),
     ],
 )
-def test_a_wrong_wish_never_reaches_aws(world: World, stepship: Desk, arguments: tuple[str, ...], message: str) -> None:
+def test_a_wrong_wish_never_reaches_aws(
+    simulated: SimulatedEnvironment, stepship: Desk, arguments: tuple[str, ...], message: str
+) -> None:
     typed = stepship("deploy", *arguments)
-    assert (typed.exit_code, world.aws.runs) == (2, [])
+    assert (typed.exit_code, simulated.aws.runs) == (2, [])
     assert message in " ".join(typed.stderr.replace("│", "").split())
 
 
-def test_all_that_a_deploy_may_say_is_in_its_input(live: World, stepship: Desk) -> None:
+def test_all_that_a_deploy_may_say_is_in_its_input(live: SimulatedEnvironment, stepship: Desk) -> None:
     digest = live.push("v4")
     typed = stepship(
         *("deploy", "v4", "--digest", digest, "--services", "api, worker", "--services", "scheduler"),
@@ -142,7 +144,7 @@ def test_all_that_a_deploy_may_say_is_in_its_input(live: World, stepship: Desk) 
     }
 
 
-def test_no_wait_says_how_to_follow_and_ends_at_once(live: World, stepship: Desk) -> None:
+def test_no_wait_says_how_to_follow_and_ends_at_once(live: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("deploy", "v2", "--no-wait")
     assert typed.exit_code == 0
     assert stepship.slept == []
@@ -151,7 +153,7 @@ def test_no_wait_says_how_to_follow_and_ends_at_once(live: World, stepship: Desk
     assert live.snapshot().live_tag == "v2"
 
 
-def test_ctrl_c_detaches_and_the_deployment_goes_on(live: World, stepship: Desk) -> None:
+def test_ctrl_c_detaches_and_the_deployment_goes_on(live: SimulatedEnvironment, stepship: Desk) -> None:
     stepship.on_sleep = ctrl_c(at=3)
     typed = stepship("deploy", "v2")
     name = live.aws.runs[-1].name
@@ -161,7 +163,7 @@ def test_ctrl_c_detaches_and_the_deployment_goes_on(live: World, stepship: Desk)
     assert live.snapshot().live_tag == "v2"
 
 
-def test_a_cli_that_died_is_picked_up_by_watch(live: World, stepship: Desk) -> None:
+def test_a_cli_that_died_is_picked_up_by_watch(live: SimulatedEnvironment, stepship: Desk) -> None:
     stepship.on_sleep = ctrl_c(at=8)  # killed: nothing of it is left but the execution
     stepship("deploy", "v2")
     stepship.on_sleep = lambda _now: None
@@ -172,7 +174,7 @@ def test_a_cli_that_died_is_picked_up_by_watch(live: World, stepship: Desk) -> N
     assert "Complete ok" in typed.stdout
 
 
-def test_a_timeout_leaves_it_running_and_exits_with_1(live: World, stepship: Desk) -> None:
+def test_a_timeout_leaves_it_running_and_exits_with_1(live: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("deploy", "v2", "--timeout", "1m", "--json")
     assert typed.exit_code == 1
     assert (typed.document["outcome"], typed.document["status"]) == ("Running", "RUNNING")
@@ -180,7 +182,7 @@ def test_a_timeout_leaves_it_running_and_exits_with_1(live: World, stepship: Des
     assert live.snapshot().live_tag == "v2"
 
 
-def test_a_retried_ci_step_takes_up_what_it_started(live: World, stepship: Desk) -> None:
+def test_a_retried_ci_step_takes_up_what_it_started(live: SimulatedEnvironment, stepship: Desk) -> None:
     stepship.environ = GITHUB
     stepship("deploy", "v2", "--no-wait")
     typed = stepship("deploy", "v2", "--requested-by", "another-session")
@@ -192,7 +194,7 @@ def test_a_retried_ci_step_takes_up_what_it_started(live: World, stepship: Desk)
     assert [run.name for run in live.aws.runs[1:]] == ["deploy-dev-v2-42-1"]
 
 
-def test_a_run_that_is_started_again_takes_up_what_still_runs(live: World, stepship: Desk) -> None:
+def test_a_run_that_is_started_again_takes_up_what_still_runs(live: SimulatedEnvironment, stepship: Desk) -> None:
     stepship.environ = GITHUB
     stepship("deploy", "v2", "--no-wait")
     stepship.environ = {**GITHUB, "GITHUB_RUN_ATTEMPT": "2"}
@@ -202,20 +204,22 @@ def test_a_run_that_is_started_again_takes_up_what_still_runs(live: World, steps
     assert [run.name for run in live.aws.runs[1:]] == ["deploy-dev-v2-42-1", "deploy-dev-v2-42-2"]
 
 
-def test_a_step_that_is_tried_again_after_a_failure_starts_anew(live: World, stepship: Desk) -> None:
+def test_a_step_that_is_tried_again_after_a_failure_starts_anew(live: SimulatedEnvironment, stepship: Desk) -> None:
     stepship.environ = GITHUB
     assert stepship("deploy", "v3").exit_code == 3
     assert stepship("deploy", "v3").exit_code == 3
     assert [run.name for run in live.aws.runs[1:]] == ["deploy-dev-v3-42-1", "deploy-dev-v3-42-1-2"]
 
 
-def test_another_wish_of_the_same_run_is_another_execution(live: World, stepship: Desk) -> None:
+def test_another_wish_of_the_same_run_is_another_execution(live: SimulatedEnvironment, stepship: Desk) -> None:
     for services in ("api", "worker"):
         stepship("deploy", "v2", "--services", services, "--run-id", "7", "--no-wait")
     assert [run.name for run in live.aws.runs[1:]] == ["deploy-dev-v2-7", "deploy-dev-v2-7-2"]
 
 
-def test_a_caller_who_may_only_start_and_read_executions_is_enough(live: World, stepship: Desk, refuse: Refuse) -> None:
+def test_a_caller_who_may_only_start_and_read_executions_is_enough(
+    live: SimulatedEnvironment, stepship: Desk, refuse: Refuse
+) -> None:
     refuse("dynamodb", "Query", "AccessDeniedException", "User is not authorized to perform: dynamodb:Query")
     refuse("stepfunctions", "ListExecutions", "AccessDeniedException", "not authorized")
     stepship.environ = GITHUB
@@ -223,7 +227,9 @@ def test_a_caller_who_may_only_start_and_read_executions_is_enough(live: World, 
     assert (typed.exit_code, typed.stderr) == (0, "")
 
 
-def test_without_the_history_it_is_followed_by_its_description(live: World, stepship: Desk, refuse: Refuse) -> None:
+def test_without_the_history_it_is_followed_by_its_description(
+    live: SimulatedEnvironment, stepship: Desk, refuse: Refuse
+) -> None:
     refuse("stepfunctions", "GetExecutionHistory", "AccessDeniedException", "not authorized")
     typed = stepship("deploy", "v3")
     assert typed.exit_code == 3
@@ -231,7 +237,7 @@ def test_without_the_history_it_is_followed_by_its_description(live: World, step
     assert "KeyError: 'QUEUE_URL'" in typed.stdout
 
 
-def test_throttling_makes_it_look_less_often(live: World, stepship: Desk, refuse: Refuse) -> None:
+def test_throttling_makes_it_look_less_often(live: SimulatedEnvironment, stepship: Desk, refuse: Refuse) -> None:
     def throttle(_now: float) -> None:
         if len(stepship.slept) == 3:
             refuse("stepfunctions", "DescribeExecution", "ThrottlingException", "Rate exceeded")
@@ -247,7 +253,7 @@ def test_throttling_makes_it_look_less_often(live: World, stepship: Desk, refuse
     assert live.snapshot().live_tag == "v2"
 
 
-def test_a_terminal_shows_services_and_what_is_usual(live: World, stepship: Desk) -> None:
+def test_a_terminal_shows_services_and_what_is_usual(live: SimulatedEnvironment, stepship: Desk) -> None:
     stepship.watched = True
     typed = stepship("deploy", "v3")
     assert typed.exit_code == 3
@@ -257,12 +263,12 @@ def test_a_terminal_shows_services_and_what_is_usual(live: World, stepship: Desk
     assert set(stepship.slept) == {2.0}
 
 
-def test_a_rollback_goes_to_the_release_before(live: World, stepship: Desk) -> None:
+def test_a_rollback_goes_to_the_release_before(live: SimulatedEnvironment, stepship: Desk) -> None:
     stepship("deploy", "v2")
     typed = stepship("rollback", "--reason", "error rate doubled")
     assert (typed.exit_code, live.snapshot().live_tag) == (0, "v1")
     assert typed.stdout.splitlines()[-1].startswith("Rolled back (release r-")
 
 
-def test_a_rollback_to_a_release_that_never_was_is_rejected(live: World, stepship: Desk) -> None:
+def test_a_rollback_to_a_release_that_never_was_is_rejected(live: SimulatedEnvironment, stepship: Desk) -> None:
     assert stepship("rollback", "r-20200101-000000-000000").exit_code == 2

@@ -13,10 +13,10 @@ import pytest
 import config
 from lambdas.aws.gateway import client_of
 from lambdas.release.lock import Claim, Kind
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from stacks.stages import chosen
 from stepship.commands.infra import by_stack, plan, status
-from stepship.commands.infra_deploy import InfraWish, deploy
+from stepship.commands.infra_deploy import InfraRequest, deploy
 from stepship.commands.infra_destroy import destroy
 from stepship.errors import CommandError
 from stepship.infra.cloudformation import CloudFormation
@@ -37,10 +37,10 @@ def outcomes(told: Any) -> dict[str, str]:
 
 
 def test_a_deploy_makes_every_stack_in_the_order_of_the_stages(
-    world: World, cdk: FakeCdk, tools: Tools, capsys: pytest.CaptureFixture[str]
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    session = session_in(world, as_json=True)
-    assert deploy(session, InfraWish(), tools) == 0
+    session = session_in(simulated, as_json=True)
+    assert deploy(session, InfraRequest(), tools) == 0
     stages = read_layout(session, {}).stages
     assert sorted(statuses()) == sorted(cdk.asked) == sorted(step.part for each in stages for step in each.steps)
     place = {part: number for number, part in enumerate(cdk.asked)}
@@ -52,23 +52,27 @@ def test_a_deploy_makes_every_stack_in_the_order_of_the_stages(
     assert set(outcomes(told).values()) == {"deployed"}
     assert (told["stopped"], told["exitCode"]) == (None, 0)
     assert cdk.context == {"environment": "dev"}
-    assert world.table.read_lock().holder is None
+    assert simulated.table.read_lock().holder is None
 
 
-def test_a_second_deploy_changes_nothing(world: World, tools: Tools, capsys: pytest.CaptureFixture[str]) -> None:
-    session = session_in(world)
-    deploy(session, InfraWish(), tools)
+def test_a_second_deploy_changes_nothing(
+    simulated: SimulatedEnvironment, tools: Tools, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = session_in(simulated)
+    deploy(session, InfraRequest(), tools)
     capsys.readouterr()
-    assert deploy(session, InfraWish(), tools) == 0
+    assert deploy(session, InfraRequest(), tools) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "  00:00 network no change (0 s)" in lines
     assert lines[-1].endswith("stacks are as they should be; 0 changed; the longest took 0 s")
 
 
-def test_it_holds_the_lock_while_stacks_are_deployed(world: World, cdk: FakeCdk, tools: Tools) -> None:
+def test_it_holds_the_lock_while_stacks_are_deployed(
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools
+) -> None:
     holders: list[Claim | None] = []
-    cdk.on_deploy = lambda _: holders.append(world.table.read_lock().holder)
-    deploy(session_in(world), InfraWish("bootstrap"), tools)
+    cdk.on_deploy = lambda _: holders.append(simulated.table.read_lock().holder)
+    deploy(session_in(simulated), InfraRequest("bootstrap"), tools)
     assert holders
     for holder in holders:
         assert holder is not None
@@ -76,18 +80,18 @@ def test_it_holds_the_lock_while_stacks_are_deployed(world: World, cdk: FakeCdk,
 
 
 def test_a_failure_is_explained_and_a_repair_goes_on_where_it_stopped(
-    world: World, cdk: FakeCdk, tools: Tools, capsys: pytest.CaptureFixture[str]
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cdk.fails = {f"{PREFIX}compute-shared": "Resource handler returned message: no"}
-    session = session_in(world)
-    assert deploy(session, InfraWish(), tools) == 1
+    session = session_in(simulated)
+    assert deploy(session, InfraRequest(), tools) == 1
     out = capsys.readouterr().out
     assert "compute-shared FAILED (0 s): Resource handler returned message: no" in out
     assert "Stopped: compute-shared failed; " in out
     assert out.endswith("Go on with: stepship infra deploy --env dev (what is done is skipped)\n")
     assert not {"log-forwarder", "api-service"} & set(statuses())
     cdk.fails = {}
-    assert deploy(session_in(world, as_json=True), InfraWish(), tools) == 0
+    assert deploy(session_in(simulated, as_json=True), InfraRequest(), tools) == 0
     told = outcomes(document(capsys))
     assert (told["network"], told["compute-shared"]) == ("noChange", "deployed")
 
@@ -103,13 +107,15 @@ class Telling(CloudFormation):
         return ["Vpc (AWS::EC2::VPC): the maximum number of VPCs has been reached"]
 
 
-def test_the_events_of_a_failed_stack_say_why(world: World, cdk: FakeCdk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_events_of_a_failed_stack_say_why(
+    simulated: SimulatedEnvironment, cdk: FakeCdk, capsys: pytest.CaptureFixture[str]
+) -> None:
     cloudformation = Telling()
     tools = Tools(lambda _: cdk, cloudformation)
     cdk.fails = {f"{PREFIX}network": "failed"}
-    began_at = world.aws.clock.now()
+    began_at = simulated.aws.clock.now()
     make_needed(("bootstrap", "deployment-coordinator"))
-    assert deploy(session_in(world), InfraWish("infrastructure"), tools) == 1
+    assert deploy(session_in(simulated), InfraRequest("infrastructure"), tools) == 1
     assert "network FAILED (0 s): Vpc (AWS::EC2::VPC): the maximum number" in capsys.readouterr().out
     assert cloudformation.asked == [(f"{PREFIX}network", began_at)]
 
@@ -123,29 +129,29 @@ def make_needed(parts: tuple[str, ...]) -> None:
         make_stack(f"{PREFIX}{part}")
 
 
-def test_a_stage_wants_those_before_it(world: World, cdk: FakeCdk, tools: Tools) -> None:
+def test_a_stage_wants_those_before_it(simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools) -> None:
     make_needed(("bootstrap", "deployment-coordinator"))
     with pytest.raises(CommandError, match="must stand before this: deploy the stage infrastructure first"):
-        deploy(session_in(world), InfraWish("application"), tools)
+        deploy(session_in(simulated), InfraRequest("application"), tools)
     assert cdk.asked == []
 
 
 @pytest.mark.parametrize(
     ("wish", "words"),
     [
-        (InfraWish("basement"), "--stage basement: dev has no such stage; it has bootstrap, infrastructure"),
-        (InfraWish(recreate=("nothing",)), "--recreate nothing: the parts are"),
-        (InfraWish(skip=("nothing/Vpc",)), "--skip nothing: the parts are"),
-        (InfraWish(skip=("network",)), "--skip network: write PART/RESOURCE"),
+        (InfraRequest("basement"), "--stage basement: dev has no such stage; it has bootstrap, infrastructure"),
+        (InfraRequest(recreate=("nothing",)), "--recreate nothing: the parts are"),
+        (InfraRequest(skip=("nothing/Vpc",)), "--skip nothing: the parts are"),
+        (InfraRequest(skip=("network",)), "--skip network: write PART/RESOURCE"),
     ],
 )
 def test_what_was_asked_wrongly_begins_nothing(
-    world: World, cdk: FakeCdk, tools: Tools, wish: InfraWish, words: str
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, wish: InfraRequest, words: str
 ) -> None:
     with pytest.raises(CommandError) as error:
-        deploy(session_in(world), wish, tools)
+        deploy(session_in(simulated), wish, tools)
     assert (error.value.exit_code, words in str(error.value)) == (2, True)
-    assert (cdk.asked, world.table.read_lock().holder) == ([], None)
+    assert (cdk.asked, simulated.table.read_lock().holder) == ([], None)
 
 
 @pytest.mark.parametrize(
@@ -161,11 +167,11 @@ def test_a_context_that_cannot_be_used_is_refused(context: list[str], words: str
 
 
 def test_templates_that_were_synthesised_before_are_taken_as_they_are(
-    world: World, cdk: FakeCdk, tmp_path: Path
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tmp_path: Path
 ) -> None:
     with pytest.raises(CommandError, match="nothing was synthesised to it"):
-        deploy(session_in(world), InfraWish("bootstrap", app_options((), tmp_path)), tools_with(cdk))
-    stacks = [step.stack for step in read_layout(session_in(world), {}).only("bootstrap")[0].steps]
+        deploy(session_in(simulated), InfraRequest("bootstrap", app_options((), tmp_path)), tools_with(cdk))
+    stacks = [step.stack for step in read_layout(session_in(simulated), {}).only("bootstrap")[0].steps]
     artifacts = {stack: {"type": "aws:cloudformation:stack"} for stack in stacks}
     (tmp_path / "manifest.json").write_text(json.dumps({"artifacts": artifacts}))
     with pytest.raises(CommandError, match="--context imageTag: the templates of --assembly were made without it"):
@@ -177,39 +183,39 @@ def test_templates_that_were_synthesised_before_are_taken_as_they_are(
         return cdk
 
     tools = Tools(make)
-    assert deploy(session_in(world), InfraWish("bootstrap", app_options((), tmp_path)), tools) == 0
+    assert deploy(session_in(simulated), InfraRequest("bootstrap", app_options((), tmp_path)), tools) == 0
     assert (assemblies, cdk.context) == ([tmp_path], None)
 
 
 def test_a_stack_that_was_never_made_is_made_anew(
-    world: World, tools: Tools, capsys: pytest.CaptureFixture[str]
+    simulated: SimulatedEnvironment, tools: Tools, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_stack(f"{PREFIX}bootstrap", "ROLLBACK_COMPLETE")
-    assert deploy(session_in(world), InfraWish("bootstrap"), tools) == 0
+    assert deploy(session_in(simulated), InfraRequest("bootstrap"), tools) == 0
     assert statuses()["bootstrap"] == "CREATE_COMPLETE"
     assert "bootstrap | it is ROLLBACK_COMPLETE: it can only be deleted and made anew" in capsys.readouterr().out
 
 
 def test_ctrl_c_says_how_to_go_on_and_frees_the_lock(
-    world: World, cdk: FakeCdk, tools: Tools, capsys: pytest.CaptureFixture[str]
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupt(_: str) -> None:
         tools.interrupts.count = 1
 
     cdk.on_deploy = interrupt
-    assert deploy(session_in(world), InfraWish("bootstrap", concurrency=1), tools) == 130
+    assert deploy(session_in(simulated), InfraRequest("bootstrap", concurrency=1), tools) == 130
     out = capsys.readouterr().out
     assert f"Stopped: interrupted; 1 of {steps_of('bootstrap')} stacks are done" in out
     assert "Go on with: stepship infra deploy --env dev --stage bootstrap" in out
-    assert world.table.read_lock().holder is None
+    assert simulated.table.read_lock().holder is None
     assert len(statuses()) == 1
 
 
 def test_a_plan_shows_what_would_change_and_what_a_stuck_stack_needs(
-    world: World, cdk: FakeCdk, tools: Tools, capsys: pytest.CaptureFixture[str]
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_stack(f"{PREFIX}bootstrap")
-    assert plan(session_in(world), "bootstrap", ALL, tools) == 0
+    assert plan(session_in(simulated), "bootstrap", ALL, tools) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines[1:4]] == [
         ["Stage", "Stack", "Status", "Plan"],
@@ -218,7 +224,7 @@ def test_a_plan_shows_what_would_change_and_what_a_stuck_stack_needs(
     ]
     assert lines[-2:] == ["Resources", "[+] AWS::SNS::Topic"]
     set_status(f"{PREFIX}bootstrap", "ROLLBACK_COMPLETE")
-    plan(session_in(world, as_json=True), "bootstrap", ALL, tools)
+    plan(session_in(simulated, as_json=True), "bootstrap", ALL, tools)
     first, second = document(capsys)["stages"][0]["stacks"][:2]
     assert (first["remedy"], first["changes"], second["changes"]) == ("delete", False, True)
     assert cdk.asked == []
@@ -240,41 +246,43 @@ Stack two-nested
     }
 
 
-def test_status_shows_stacks_and_who_deploys(world: World, tools: Tools, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_shows_stacks_and_who_deploys(
+    simulated: SimulatedEnvironment, tools: Tools, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_stack(f"{PREFIX}network", "ROLLBACK_COMPLETE")
-    now = world.aws.clock.now()
-    lock = world.table.read_lock()
+    now = simulated.aws.clock.now()
+    lock = simulated.table.read_lock()
     holder = Claim("infra:octocat@1f3c", Kind.INFRASTRUCTURE, now - 90)
-    world.table.swap_lock(lock, replace(lock, holder=holder, lease_expires_at=now + 30))
-    assert status(session_in(world), {}, tools) == 0
+    simulated.table.swap_lock(lock, replace(lock, holder=holder, lease_expires_at=now + 30))
+    assert status(session_in(simulated), {}, tools) == 0
     out = capsys.readouterr().out
     assert "it is ROLLBACK_COMPLETE: it can only be deleted and made anew" in out
     assert out.endswith("infra:octocat@1f3c has been deploying infrastructure for 1 min 30 s\n")
-    status(session_in(world, as_json=True), {}, tools)
+    status(session_in(simulated, as_json=True), {}, tools)
     told = document(capsys)
     assert told["deploying"] == "infra:octocat@1f3c"
     network = next(each for stage in told["stages"] for each in stage["stacks"] if each["part"] == "network")
     assert (network["status"], network["remedy"], network["protected"]) == ("ROLLBACK_COMPLETE", "delete", False)
 
 
-def test_status_of_the_code_knows_who_deploys_infrastructure(world: World, stepship: Desk) -> None:
-    world.push("v1")
-    world.run({"imageTag": "v1"}, "first")
-    now, lock = world.aws.clock.now(), world.table.read_lock()
+def test_status_of_the_code_knows_who_deploys_infrastructure(simulated: SimulatedEnvironment, stepship: Desk) -> None:
+    simulated.push("v1")
+    simulated.run({"imageTag": "v1"}, "first")
+    now, lock = simulated.aws.clock.now(), simulated.table.read_lock()
     holder = Claim("infra:octocat@1f3c", Kind.INFRASTRUCTURE, now - 90)
-    world.table.swap_lock(lock, replace(lock, holder=holder, lease_expires_at=now + 30))
+    simulated.table.swap_lock(lock, replace(lock, holder=holder, lease_expires_at=now + 30))
     assert "Lock: infra:octocat@1f3c (infrastructure), started 1 min 30 s ago" in stepship("status").stdout
     assert stepship("approve", "--yes").stderr == "stepship: nothing waits for approval in dev\n"
-    world.aws.clock.sleep(40)
+    simulated.aws.clock.sleep(40)
     assert "which no longer runs; its lease has ended" in stepship("status").stdout
 
 
 def test_destroy_takes_the_last_stage_first(
-    world: World, cdk: FakeCdk, tools: Tools, capsys: pytest.CaptureFixture[str]
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parts = ("bootstrap", "deployment-coordinator", "network", "compute-shared", "monitoring")
     make_needed(parts)
-    assert destroy(session_in(world), confirm=None, yes=True, options=ALL, concurrency=1, tools=tools) == 0
+    assert destroy(session_in(simulated), confirm=None, yes=True, options=ALL, concurrency=1, tools=tools) == 0
     assert cdk.asked[:3] == ["monitoring", "compute-shared", "network"]
     assert sorted(cdk.asked[3:]) == ["bootstrap", "deployment-coordinator"]
     assert statuses() == {}
@@ -282,40 +290,44 @@ def test_destroy_takes_the_last_stage_first(
         "All 5 stacks are gone; still there: the image repository, GitHub's identity provider and the buckets of "
         'compute-shared, docs/rollback.md, "What is kept when a stack goes"\n'
     )
-    assert world.table.read_lock().holder is None
+    assert simulated.table.read_lock().holder is None
 
 
-def test_destroy_of_nothing_says_so(world: World, cdk: FakeCdk, tools: Tools) -> None:
-    assert destroy(session_in(world), confirm=None, yes=True, options=ALL, concurrency=1, tools=tools) == 0
+def test_destroy_of_nothing_says_so(simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools) -> None:
+    assert destroy(session_in(simulated), confirm=None, yes=True, options=ALL, concurrency=1, tools=tools) == 0
     assert cdk.context is None
 
 
-def test_destroy_stops_at_what_it_cannot_destroy(world: World, cdk: FakeCdk, tools: Tools) -> None:
+def test_destroy_stops_at_what_it_cannot_destroy(simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools) -> None:
     make_needed(("network", "compute-shared"))
     cdk.fails = {f"{PREFIX}compute-shared": "the bucket is not empty"}
-    assert destroy(session_in(world), confirm=None, yes=True, options=ALL, concurrency=1, tools=tools) == 1
+    assert destroy(session_in(simulated), confirm=None, yes=True, options=ALL, concurrency=1, tools=tools) == 1
     assert list(statuses()) == ["network", "compute-shared"]
 
 
-def test_destroy_asks_and_without_anybody_to_ask_it_refuses(world: World, cdk: FakeCdk, tools: Tools) -> None:
+def test_destroy_asks_and_without_anybody_to_ask_it_refuses(
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools
+) -> None:
     make_needed(("network",))
     with pytest.raises(CommandError, match="nobody can be asked here: say --yes"):
-        destroy(session_in(world), confirm=None, yes=False, options=ALL, concurrency=1, tools=tools)
+        destroy(session_in(simulated), confirm=None, yes=False, options=ALL, concurrency=1, tools=tools)
     assert cdk.asked == []
 
 
 @pytest.mark.parametrize("confirm", [None, "yes", "destroy staging of v3-backend"])
 def test_production_is_destroyed_with_the_words_only(
-    world: World, cdk: FakeCdk, tools: Tools, confirm: str | None
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, confirm: str | None
 ) -> None:
     make_stack("v3-backend-production-network")
-    session = session_in(world, "production")
+    session = session_in(simulated, "production")
     with pytest.raises(CommandError, match='without --confirm "destroy production of v3-backend"') as error:
         destroy(session, confirm=confirm, yes=True, options=ALL, concurrency=1, tools=tools)
     assert (error.value.exit_code, cdk.asked) == (2, [])
 
 
-def test_what_is_protected_is_told_and_nothing_is_destroyed(world: World, cdk: FakeCdk, tools: Tools) -> None:
+def test_what_is_protected_is_told_and_nothing_is_destroyed(
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools
+) -> None:
     client_of("cloudformation").create_stack(
         StackName="v3-backend-production-network",
         TemplateBody=json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}),
@@ -323,12 +335,12 @@ def test_what_is_protected_is_told_and_nothing_is_destroyed(world: World, cdk: F
     )
     words = "destroy production of v3-backend"
     with pytest.raises(CommandError, match="termination protection is on for v3-backend-production-network"):
-        destroy(session_in(world, "production"), confirm=words, yes=False, options=ALL, concurrency=1, tools=tools)
+        destroy(session_in(simulated, "production"), confirm=words, yes=False, options=ALL, concurrency=1, tools=tools)
     assert cdk.asked == []
 
 
-def test_there_must_be_an_app_and_the_cli(world: World, tmp_path: Path) -> None:
-    session = session_in(world)
+def test_there_must_be_an_app_and_the_cli(simulated: SimulatedEnvironment, tmp_path: Path) -> None:
+    session = session_in(simulated)
     session.host = replace(session.host, folder=tmp_path)
     tools = tools_of(session)
     with pytest.raises(CommandError, match=r"there is no cdk\.json here"):

@@ -10,9 +10,9 @@ import pytest
 
 import config
 from lambdas.release.errors import StepshipError
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from stepship.commands.infra import plan
-from stepship.commands.infra_deploy import EXAMPLE_OWNER, InfraWish, deploy
+from stepship.commands.infra_deploy import EXAMPLE_OWNER, InfraRequest, deploy
 from stepship.commands.infra_work import Hearing, said
 from stepship.errors import CommandError
 from stepship.infra.layout import layout
@@ -35,25 +35,27 @@ def assembly_of(environment: str, folder: Path) -> Path:
 
 
 def test_how_to_go_on_repeats_all_that_was_given(
-    world: World, cdk: FakeCdk, tools: Tools, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cdk.fails = {f"{PREFIX}bootstrap": "no"}
     folder = tmp_path / "the templates"
     folder.mkdir()
     options = app_options(["config=config"], assembly_of("dev", folder))
-    wish = InfraWish("bootstrap", options, ("bootstrap", "cicd"), ("cicd/Pipeline",), 1)
-    assert deploy(session_in(world), wish, tools) == 1
+    wish = InfraRequest("bootstrap", options, ("bootstrap", "cicd"), ("cicd/Pipeline",), 1)
+    assert deploy(session_in(simulated), wish, tools) == 1
     assert capsys.readouterr().out.splitlines()[-1] == (
         f"Go on with: stepship infra deploy --env dev --stage bootstrap --context config=config --assembly '{folder}' "
         "--recreate bootstrap --recreate cicd --skip cicd/Pipeline --concurrency 1 (what is done is skipped)"
     )
 
 
-def test_templates_of_another_environment_are_refused(world: World, cdk: FakeCdk, tools: Tools, tmp_path: Path) -> None:
+def test_templates_of_another_environment_are_refused(
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, tmp_path: Path
+) -> None:
     options = AppOptions(assembly=assembly_of("dev", tmp_path))
     commands: tuple[Callable[[], int], ...] = (
-        lambda: deploy(session_in(world, "staging"), InfraWish(None, options), tools),
-        lambda: plan(session_in(world, "staging"), None, options, tools),
+        lambda: deploy(session_in(simulated, "staging"), InfraRequest(None, options), tools),
+        lambda: plan(session_in(simulated, "staging"), None, options, tools),
     )
     for command in commands:
         with pytest.raises(CommandError) as error:
@@ -65,20 +67,22 @@ def test_templates_of_another_environment_are_refused(world: World, cdk: FakeCdk
 
 
 @pytest.mark.parametrize("content", [None, "no JSON"])
-def test_a_folder_without_templates_is_refused(world: World, tools: Tools, tmp_path: Path, content: str | None) -> None:
+def test_a_folder_without_templates_is_refused(
+    simulated: SimulatedEnvironment, tools: Tools, tmp_path: Path, content: str | None
+) -> None:
     if content is not None:
         (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(CommandError, match=r"nothing was synthesised to it: `node_modules/\.bin/cdk synth"):
-        deploy(session_in(world), InfraWish(options=AppOptions(assembly=tmp_path)), tools)
+        deploy(session_in(simulated), InfraRequest(options=AppOptions(assembly=tmp_path)), tools)
 
 
 @pytest.mark.parametrize("environment", ["dev", "staging", "production"])
 @pytest.mark.parametrize("stage", [None, "bootstrap", "frontend"])
 def test_the_repository_of_the_example_is_refused(
-    world: World, cdk: FakeCdk, tools: Tools, environment: str, stage: str | None
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, environment: str, stage: str | None
 ) -> None:
     with pytest.raises(CommandError) as error:
-        deploy(session_in(world, environment, folder=ROOT), InfraWish(stage), tools)
+        deploy(session_in(simulated, environment, folder=ROOT), InfraRequest(stage), tools)
     assert str(error.value) == (
         f'config/{environment}.toml: [pipeline] repository is the example "{EXAMPLE_OWNER}/v3-backend", from which no '
         "pipeline can deploy: give your own, or [pipeline] enabled = false and [frontend_pipeline] enabled = false"
@@ -86,19 +90,23 @@ def test_the_repository_of_the_example_is_refused(
     assert (error.value.exit_code, cdk.context, cdk.asked) == (2, None, [])
 
 
-def test_the_repository_of_the_example_hinders_nothing_but_pipelines(world: World, tools: Tools) -> None:
-    assert plan(session_in(world, folder=ROOT), None, ALL, tools) == 0
+def test_the_repository_of_the_example_hinders_nothing_but_pipelines(
+    simulated: SimulatedEnvironment, tools: Tools
+) -> None:
+    assert plan(session_in(simulated, folder=ROOT), None, ALL, tools) == 0
     for part in ("bootstrap", "deployment-coordinator"):
         make_stack(f"{PREFIX}{part}")
-    assert deploy(session_in(world, folder=ROOT), InfraWish("infrastructure"), tools) == 0
+    assert deploy(session_in(simulated, folder=ROOT), InfraRequest("infrastructure"), tools) == 0
 
 
-def test_without_credentials_nothing_is_synthesised(world: World, cdk: FakeCdk, tools: Tools, refuse: Refuse) -> None:
+def test_without_credentials_nothing_is_synthesised(
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, refuse: Refuse
+) -> None:
     refuse("sts", "GetCallerIdentity", "ExpiredToken", "The security token included in the request is expired")
     refuse("cloudformation", "DescribeStacks", "ExpiredToken", "The security token included in the request is expired")
     commands: tuple[Callable[[], int], ...] = (
-        lambda: deploy(session_in(world), InfraWish(), tools),
-        lambda: plan(session_in(world), None, ALL, tools),
+        lambda: deploy(session_in(simulated), InfraRequest(), tools),
+        lambda: plan(session_in(simulated), None, ALL, tools),
     )
     for command in commands:
         with pytest.raises(StepshipError, match="ExpiredToken"):
@@ -131,7 +139,9 @@ def test_a_cause_is_free_of_what_tells_nothing() -> None:
     assert said("x-net", lines) == "the role may not be assumed"
 
 
-def test_a_no_destroys_nothing_and_ends_with_the_code_of_its_help(world: World, stepship: Desk) -> None:
+def test_a_no_destroys_nothing_and_ends_with_the_code_of_its_help(
+    simulated: SimulatedEnvironment, stepship: Desk
+) -> None:
     make_stack(f"{PREFIX}network")
     stepship.asks = True
     typed = stepship("infra", "destroy", answer="n\n")
@@ -139,7 +149,7 @@ def test_a_no_destroys_nothing_and_ends_with_the_code_of_its_help(world: World, 
     assert typed.stdout.endswith("Nothing was destroyed\n")
 
 
-def test_ctrl_c_at_the_question_ends_as_ctrl_c_does(world: World, stepship: Desk) -> None:
+def test_ctrl_c_at_the_question_ends_as_ctrl_c_does(simulated: SimulatedEnvironment, stepship: Desk) -> None:
     make_stack(f"{PREFIX}network")
     stepship.asks = True
     typed = stepship("infra", "destroy", answer="")  # the end of what is typed is heard as Ctrl-C is
@@ -147,7 +157,7 @@ def test_ctrl_c_at_the_question_ends_as_ctrl_c_does(world: World, stepship: Desk
     assert "stepship: interrupted\n" in typed.stderr
 
 
-def test_the_question_names_what_stays(world: World, stepship: Desk) -> None:
+def test_the_question_names_what_stays(simulated: SimulatedEnvironment, stepship: Desk) -> None:
     for part in ("network", "frontend"):
         make_stack(f"{PREFIX}{part}")
     stepship.asks = True

@@ -5,7 +5,7 @@ import pytest
 from lambdas.release.gates import StoppedLine
 from lambdas.release.history import timestamp
 from simulator.ecs.images import ImageBehavior
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.faults import FunctionAction, FunctionFault
 from stepship.commands.plan import failed_checks
 from tests.stepship.conftest import Desk, Refuse
@@ -14,16 +14,16 @@ CRASH = ImageBehavior(outcome="crash", exit_code=3, logs=("KeyError: 'QUEUE_URL'
 
 
 @pytest.fixture
-def live(world: World) -> World:
+def live(simulated: SimulatedEnvironment) -> SimulatedEnvironment:
     """A world in which v1 is live; v2 is good, v3 crashes."""
     for tag in ("v1", "v2"):
-        world.push(tag)
-    world.push("v3", per_service={"worker": CRASH})
-    world.run({"imageTag": "v1", "requestedBy": "github:octocat", "reason": "first"}, "first")
-    return world
+        simulated.push(tag)
+    simulated.push("v3", per_service={"worker": CRASH})
+    simulated.run({"imageTag": "v1", "requestedBy": "github:octocat", "reason": "first"}, "first")
+    return simulated
 
 
-def test_status_before_the_first_release(world: World, stepship: Desk) -> None:
+def test_status_before_the_first_release(simulated: SimulatedEnvironment, stepship: Desk) -> None:
     lines = stepship("status").stdout.splitlines()
     assert lines[0] == "v3-backend dev: nothing was released yet"
     assert lines[2].split() == [
@@ -38,7 +38,7 @@ def test_status_before_the_first_release(world: World, stepship: Desk) -> None:
     assert lines[-1] == "Lock: free"
 
 
-def test_status_of_a_world_in_order(live: World, stepship: Desk) -> None:
+def test_status_of_a_world_in_order(live: SimulatedEnvironment, stepship: Desk) -> None:
     document = stepship("status", "--json").document
     assert list(document) == [
         *(
@@ -61,7 +61,7 @@ def test_status_of_a_world_in_order(live: World, stepship: Desk) -> None:
     assert f"v1 ({digest[7:19]})" in stepship("status").stdout
 
 
-def test_status_shows_what_somebody_else_has_deployed(live: World, stepship: Desk) -> None:
+def test_status_shows_what_somebody_else_has_deployed(live: SimulatedEnvironment, stepship: Desk) -> None:
     ecs = live.aws.client("ecs")
     ecs.update_service(cluster="v3-backend-dev", service="v3-backend-dev-api", taskDefinition="v3-backend-dev-api:1")
     live.aws.clock.sleep(120)
@@ -71,7 +71,7 @@ def test_status_shows_what_somebody_else_has_deployed(live: World, stepship: Des
     assert any(line.startswith("  ! api: not on the live release, which has ") for line in lines)
 
 
-def test_status_shows_who_is_at_it_and_who_waits(live: World, stepship: Desk) -> None:
+def test_status_shows_who_is_at_it_and_who_waits(live: SimulatedEnvironment, stepship: Desk) -> None:
     live.start({"imageTag": "v2"}, "rolling")
     live.aws.clock.sleep(50)
     live.start({"imageTag": "v3"}, "waiting")
@@ -83,7 +83,7 @@ def test_status_shows_who_is_at_it_and_who_waits(live: World, stepship: Desk) ->
     assert "rolling (deploy), which no longer runs; its lease ends in" in stepship("status").stdout
 
 
-def test_status_shows_a_stopped_line_and_a_rollback_that_failed(live: World, stepship: Desk) -> None:
+def test_status_shows_a_stopped_line_and_a_rollback_that_failed(live: SimulatedEnvironment, stepship: Desk) -> None:
     live.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-roll-back", times=4, error="AwsError"))
     live.run({"imageTag": "v3"}, "broken")
     live.table.stop_line(StoppedLine("ops", "we look at it", live.aws.clock.now()))
@@ -92,7 +92,7 @@ def test_status_shows_a_stopped_line_and_a_rollback_that_failed(live: World, ste
     assert lines[-1] == "An earlier deployment could not be put back: stepship rollback --env dev"
 
 
-def test_status_without_a_permission_names_it(live: World, stepship: Desk, refuse: Refuse) -> None:
+def test_status_without_a_permission_names_it(live: SimulatedEnvironment, stepship: Desk, refuse: Refuse) -> None:
     refuse("ecs", "DescribeServices", "AccessDeniedException", "User: me is not authorized")
     typed = stepship("status", "--json")
     assert typed.exit_code == 1
@@ -100,7 +100,7 @@ def test_status_without_a_permission_names_it(live: World, stepship: Desk, refus
     assert typed.document == {"error": typed.stderr.strip().removeprefix("stepship: "), "exitCode": 1}
 
 
-def test_history_is_newest_first_with_figures(live: World, stepship: Desk) -> None:
+def test_history_is_newest_first_with_figures(live: SimulatedEnvironment, stepship: Desk) -> None:
     live.run({"imageTag": "v3"}, "broken")
     live.run({"imageTag": "v2"}, "mended")
     lines = stepship("history").stdout.splitlines()
@@ -117,11 +117,11 @@ def test_history_is_newest_first_with_figures(live: World, stepship: Desk) -> No
     assert document["figures"]["deployments"] == 2
 
 
-def test_history_of_a_new_environment(world: World, stepship: Desk) -> None:
+def test_history_of_a_new_environment(simulated: SimulatedEnvironment, stepship: Desk) -> None:
     assert stepship("history").stdout.splitlines()[0] == "Nothing has been deployed to dev yet"
 
 
-def test_explain_takes_the_last_failure_a_name_or_a_release(live: World, stepship: Desk) -> None:
+def test_explain_takes_the_last_failure_a_name_or_a_release(live: SimulatedEnvironment, stepship: Desk) -> None:
     live.run({"imageTag": "v3", "requestedBy": "github:octocat"}, "broken")
     live.run({"imageTag": "v2"}, "mended")
     release = live.records()["broken"].release_id
@@ -134,18 +134,20 @@ def test_explain_takes_the_last_failure_a_name_or_a_release(live: World, stepshi
     assert (document["name"], document["report"]["explanation"]["causes"][0]["cause"]) == ("broken", "exit-code")
 
 
-def test_explain_without_the_table_reads_the_execution(live: World, stepship: Desk, refuse: Refuse) -> None:
+def test_explain_without_the_table_reads_the_execution(
+    live: SimulatedEnvironment, stepship: Desk, refuse: Refuse
+) -> None:
     live.run({"imageTag": "v3"}, "broken")
     refuse("dynamodb", "GetItem", "AccessDeniedException", "no")
     assert "KeyError: 'QUEUE_URL'" in stepship("explain", "broken").stdout
 
 
 @pytest.mark.parametrize("what", [(), ("r-20200101-000000-000000",), ("nobody",)])
-def test_explain_of_nothing_exits_with_1(live: World, stepship: Desk, what: tuple[str, ...]) -> None:
+def test_explain_of_nothing_exits_with_1(live: SimulatedEnvironment, stepship: Desk, what: tuple[str, ...]) -> None:
     assert stepship("explain", *what).exit_code == 1
 
 
-def test_a_plan_shows_what_would_happen(live: World, stepship: Desk) -> None:
+def test_a_plan_shows_what_would_happen(live: SimulatedEnvironment, stepship: Desk) -> None:
     before = live.snapshot().services
     typed = stepship("plan", "v2")
     assert typed.exit_code == 0
@@ -162,7 +164,9 @@ def test_a_plan_shows_what_would_happen(live: World, stepship: Desk) -> None:
     assert "api: service is ACTIVE" in stepship("plan", "v2", "--all").stdout
 
 
-def test_a_plan_that_would_be_refused_lists_each_check_and_exits_with_2(live: World, stepship: Desk) -> None:
+def test_a_plan_that_would_be_refused_lists_each_check_and_exits_with_2(
+    live: SimulatedEnvironment, stepship: Desk
+) -> None:
     for name in ("v3-backend-dev-api-5xx", "v3-backend-dev-worker-queue-age"):
         live.aws.client("cloudwatch").set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="x")
     typed = stepship("plan", "v2")
@@ -174,12 +178,12 @@ def test_a_plan_that_would_be_refused_lists_each_check_and_exits_with_2(live: Wo
     ]
 
 
-def test_a_plan_of_what_runs_already(live: World, stepship: Desk) -> None:
+def test_a_plan_of_what_runs_already(live: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("plan", "v1")
     assert (typed.exit_code, "Nothing to do" in typed.stdout) == (0, True)
 
 
-def test_a_plan_while_the_line_is_stopped_says_so(live: World, stepship: Desk) -> None:
+def test_a_plan_while_the_line_is_stopped_says_so(live: SimulatedEnvironment, stepship: Desk) -> None:
     live.table.stop_line(StoppedLine("ops", "moving the database", live.aws.clock.now()))
     typed = stepship("plan", "v2")
     assert typed.exit_code == 0

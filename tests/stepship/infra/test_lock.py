@@ -14,7 +14,7 @@ from lambdas.aws.releases_table import ReleasesTable
 from lambdas.release.errors import AwsError, AwsUnavailable
 from lambdas.release.lock import Claim, Kind, Lock
 from lambdas.release.policies import LockPolicy
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from stepship.errors import CommandError
 from stepship.infra.lock import BEAT_SECONDS, LEASE_SECONDS, Holding, LockTable, Surroundings
 
@@ -25,44 +25,44 @@ POLICY = LockPolicy(wait_timeout_seconds=900, poll_seconds=15)
 class Desk:
     """A person who deploys infrastructure in a world."""
 
-    world: World
+    simulated: SimulatedEnvironment
     said: list[str] = field(default_factory=list)
     stops: bool = False
 
     def holding(self, name: str = "infra:octocat@1f3c", table: LockTable | None = None) -> Holding:
-        clock = self.world.aws.clock
+        clock = self.simulated.aws.clock
         around = Surroundings(clock.now, clock.sleep, Executions().is_running, self.said.append, lambda: self.stops)
-        return Holding(table or self.world.table, name, POLICY, around)
+        return Holding(table or self.simulated.table, name, POLICY, around)
 
     def pass_time(self, seconds: float) -> None:
-        self.world.aws.clock.sleep(seconds)
+        self.simulated.aws.clock.sleep(seconds)
 
 
 @pytest.fixture
-def desk(world: World) -> Desk:
+def desk(simulated: SimulatedEnvironment) -> Desk:
     for tag in ("v1", "v2"):
-        world.push(tag)
-    return Desk(world)
+        simulated.push(tag)
+    return Desk(simulated)
 
 
-def lock_of(world: World) -> Lock:
-    lock: Lock = world.table.read_lock()
+def lock_of(simulated: SimulatedEnvironment) -> Lock:
+    lock: Lock = simulated.table.read_lock()
     return lock
 
 
-def holder_of(world: World) -> str | None:
-    holder = lock_of(world).holder
+def holder_of(simulated: SimulatedEnvironment) -> str | None:
+    holder = lock_of(simulated).holder
     return holder.execution if holder else None
 
 
 def test_it_takes_a_free_lock_and_gives_it_back(desk: Desk) -> None:
     holding = desk.holding()
     assert holding.acquire()
-    lock = lock_of(desk.world)
-    assert lock.holder == Claim("infra:octocat@1f3c", Kind.INFRASTRUCTURE, desk.world.aws.clock.now())
-    assert lock.lease_expires_at == desk.world.aws.clock.now() + LEASE_SECONDS
+    lock = lock_of(desk.simulated)
+    assert lock.holder == Claim("infra:octocat@1f3c", Kind.INFRASTRUCTURE, desk.simulated.aws.clock.now())
+    assert lock.lease_expires_at == desk.simulated.aws.clock.now() + LEASE_SECONDS
     holding.free()
-    assert (lock_of(desk.world).holder, lock_of(desk.world).token) == (None, 1)
+    assert (lock_of(desk.simulated).holder, lock_of(desk.simulated).token) == (None, 1)
 
 
 def test_before_the_table_stands_there_is_no_lock(desk: Desk) -> None:
@@ -75,41 +75,41 @@ def test_before_the_table_stands_there_is_no_lock(desk: Desk) -> None:
 
 
 def test_a_code_deploy_waits_for_it_and_says_who_and_for_how_long(desk: Desk) -> None:
-    world, holding = desk.world, desk.holding()
+    simulated, holding = desk.simulated, desk.holding()
     holding.acquire()
     desk.pass_time(30)
     holding.beat()
-    world.start({"imageTag": "v1"}, "code")
+    simulated.start({"imageTag": "v1"}, "code")
     desk.pass_time(20)
-    waiting = lock_of(world)
+    waiting = lock_of(simulated)
     assert waiting.waiting_deploy is not None
     assert waiting.waiting_deploy.execution.endswith(":code")
     holding.free()
-    world.settle()
-    assert world.aws.runs[0].status == "SUCCEEDED"
-    reasons = [each["reason"] for each in acquire_answers(world) if each["status"] == "busy"]
+    simulated.settle()
+    assert simulated.aws.runs[0].status == "SUCCEEDED"
+    reasons = [each["reason"] for each in acquire_answers(simulated) if each["status"] == "busy"]
     assert reasons[0].startswith("infra:octocat@1f3c has been deploying infrastructure for 30 s; wait for it")
 
 
 def test_it_waits_for_a_code_deploy_and_says_so_once_a_minute(desk: Desk) -> None:
-    world, holding = desk.world, desk.holding()
-    world.start({"imageTag": "v1"}, "code")
+    simulated, holding = desk.simulated, desk.holding()
+    simulated.start({"imageTag": "v1"}, "code")
     desk.pass_time(20)
-    began_at = world.aws.clock.now()
+    began_at = simulated.aws.clock.now()
     assert holding.acquire()
-    assert world.aws.runs[0].status == "SUCCEEDED"
-    waited = world.aws.clock.now() - began_at
+    assert simulated.aws.runs[0].status == "SUCCEEDED"
+    waited = simulated.aws.clock.now() - began_at
     assert 1 <= len(desk.said) <= waited / 60 + 1
     assert desk.said[0].startswith("Waiting for the lock: held by arn:")
-    holder = lock_of(world).holder
+    holder = lock_of(simulated).holder
     assert holder is not None
-    assert holder.started_at == world.aws.clock.now()
+    assert holder.started_at == simulated.aws.clock.now()
 
 
 def test_it_does_not_wait_for_ever(desk: Desk) -> None:
     first, second = desk.holding("infra:one@1"), desk.holding("infra:two@2")
     first.acquire()
-    beating = Holding(desk.world.table, "infra:two@2", POLICY, beside(desk, first.beat))
+    beating = Holding(desk.simulated.table, "infra:two@2", POLICY, beside(desk, first.beat))
     with pytest.raises(CommandError, match=r"was not to be had: \[lock\] wait_timeout_seconds = 900: infra:one@1 has"):
         beating.acquire()
     assert not second.is_held
@@ -119,22 +119,22 @@ def beside(desk: Desk, beat: Callable[[], None]) -> Surroundings:
     """Let somebody else renew its lease meanwhile."""
 
     def sleep(seconds: float) -> None:
-        desk.world.aws.clock.sleep(seconds)
+        desk.simulated.aws.clock.sleep(seconds)
         beat()
 
-    return Surroundings(desk.world.aws.clock.now, sleep, Executions().is_running, desk.said.append)
+    return Surroundings(desk.simulated.aws.clock.now, sleep, Executions().is_running, desk.said.append)
 
 
 def test_those_of_one_name_share_the_lock_and_renew_it_for_each_other(desk: Desk) -> None:
     first, second = desk.holding("infra:pipeline@1"), desk.holding("infra:pipeline@1")
     first.acquire()
-    since = lock_of(desk.world).holder
+    since = lock_of(desk.simulated).holder
     desk.pass_time(BEAT_SECONDS)
     assert second.acquire()
     for holding in (second, first, second, first):
         desk.pass_time(BEAT_SECONDS)
         holding.beat()
-    assert (first.lost, second.lost, lock_of(desk.world).holder) == (None, None, since)
+    assert (first.lost, second.lost, lock_of(desk.simulated).holder) == (None, None, since)
 
 
 def test_ctrl_c_ends_the_waiting(desk: Desk) -> None:
@@ -146,30 +146,30 @@ def test_ctrl_c_ends_the_waiting(desk: Desk) -> None:
 def test_the_lease_is_renewed_when_it_is_time(desk: Desk) -> None:
     holding = desk.holding()
     holding.acquire()
-    begin = desk.world.aws.clock.now()
+    begin = desk.simulated.aws.clock.now()
     holding.beat()
-    assert lock_of(desk.world).lease_expires_at == begin + LEASE_SECONDS
+    assert lock_of(desk.simulated).lease_expires_at == begin + LEASE_SECONDS
     desk.pass_time(BEAT_SECONDS)
     holding.beat()
-    assert lock_of(desk.world).lease_expires_at == begin + BEAT_SECONDS + LEASE_SECONDS
+    assert lock_of(desk.simulated).lease_expires_at == begin + BEAT_SECONDS + LEASE_SECONDS
 
 
 def test_code_takes_over_from_a_command_that_was_killed_once_its_lease_is_over(desk: Desk) -> None:
-    world, killed = desk.world, desk.holding()
+    simulated, killed = desk.simulated, desk.holding()
     killed.acquire()
-    world.start({"imageTag": "v1"}, "code")
+    simulated.start({"imageTag": "v1"}, "code")
     desk.pass_time(LEASE_SECONDS - 20)
-    assert holder_of(world) == "infra:octocat@1f3c"
-    world.settle()
-    assert {name: record.outcome for name, record in world.records().items()} == {"code": "Deployed"}
-    assert holder_of(world) is None
+    assert holder_of(simulated) == "infra:octocat@1f3c"
+    simulated.settle()
+    assert {name: record.outcome for name, record in simulated.records().items()} == {"code": "Deployed"}
+    assert holder_of(simulated) is None
 
 
 def test_infrastructure_takes_over_from_a_command_that_was_killed(desk: Desk) -> None:
     desk.holding("infra:one@1").acquire()
-    second, began_at = desk.holding("infra:two@2"), desk.world.aws.clock.now()
+    second, began_at = desk.holding("infra:two@2"), desk.simulated.aws.clock.now()
     assert second.acquire()
-    assert desk.world.aws.clock.now() - began_at == pytest.approx(LEASE_SECONDS, abs=15)
+    assert desk.simulated.aws.clock.now() - began_at == pytest.approx(LEASE_SECONDS, abs=15)
 
 
 def test_who_lost_the_lock_begins_nothing_more_and_frees_nothing(desk: Desk) -> None:
@@ -181,7 +181,7 @@ def test_who_lost_the_lock_begins_nothing_more_and_frees_nothing(desk: Desk) -> 
     slept.beat()
     assert slept.lost is not None
     slept.free()
-    assert lock_of(desk.world).holder is not None
+    assert lock_of(desk.simulated).holder is not None
 
 
 def test_a_late_renewal_is_good_when_nobody_came(desk: Desk) -> None:
@@ -224,13 +224,15 @@ class Crowded:
 
 
 def test_who_asks_in_a_crowd_asks_again(desk: Desk) -> None:
-    holding = desk.holding(table=Crowded(desk.world.table, 12))
+    holding = desk.holding(table=Crowded(desk.simulated.table, 12))
     holding.acquire()
-    assert (holding.is_held, holder_of(desk.world)) == (True, holding.name)
+    assert (holding.is_held, holder_of(desk.simulated)) == (True, holding.name)
 
 
 def test_a_renewal_that_is_refused_begins_nothing_more(desk: Desk) -> None:
-    holding = desk.holding(table=Unreliable(desk.world.table, AwsError("dynamodb:update_item: ExpiredTokenException")))
+    holding = desk.holding(
+        table=Unreliable(desk.simulated.table, AwsError("dynamodb:update_item: ExpiredTokenException"))
+    )
     holding.acquire()
     desk.pass_time(BEAT_SECONDS)
     holding.beat()
@@ -241,7 +243,7 @@ def test_a_renewal_that_is_refused_begins_nothing_more(desk: Desk) -> None:
 
 
 def test_a_renewal_that_fails_is_told_and_tried_again(desk: Desk) -> None:
-    table = Unreliable(desk.world.table)
+    table = Unreliable(desk.simulated.table)
     holding = desk.holding(table=table)
     holding.acquire()
     for _ in range(6):
@@ -256,46 +258,46 @@ def test_a_renewal_that_fails_is_told_and_tried_again(desk: Desk) -> None:
 
 
 def test_a_table_that_does_not_answer_is_told_at_once_and_nothing_is_held(desk: Desk) -> None:
-    table = Unreliable(desk.world.table)
+    table = Unreliable(desk.simulated.table)
     table.broken = True
-    holding, began_at = desk.holding(table=table), desk.world.aws.clock.now()
+    holding, began_at = desk.holding(table=table), desk.simulated.aws.clock.now()
     with pytest.raises(AwsUnavailable, match="no answer"):
         holding.acquire()
-    assert (holding.is_held, desk.world.aws.clock.now()) == (False, began_at)
-    assert holder_of(desk.world) is None
+    assert (holding.is_held, desk.simulated.aws.clock.now()) == (False, began_at)
+    assert holder_of(desk.simulated) is None
 
 
 def test_a_waiting_rollback_is_heard(desk: Desk) -> None:
-    world, holding = desk.world, desk.holding()
-    world.run({"imageTag": "v1"}, "one")
-    world.run({"imageTag": "v2"}, "two")
+    simulated, holding = desk.simulated, desk.holding()
+    simulated.run({"imageTag": "v1"}, "one")
+    simulated.run({"imageTag": "v2"}, "two")
     holding.acquire()
-    world.start({"action": "rollback"}, "back")
+    simulated.start({"action": "rollback"}, "back")
     desk.pass_time(12)
     assert holding.rollback is None
     holding.beat()
     assert holding.rollback == "back"
-    assert "it gives way to a rollback" in [each["reason"] for each in acquire_answers(world)][-1]
+    assert "it gives way to a rollback" in [each["reason"] for each in acquire_answers(simulated)][-1]
     holding.free()
     assert holding.acquire()
-    back = next(run for run in world.aws.runs if run.name == "back")
+    back = next(run for run in simulated.aws.runs if run.name == "back")
     assert (back.status, holding.rollback) == ("SUCCEEDED", None)
 
 
 def test_a_rollback_that_was_stopped_while_it_waited_is_not_heard(desk: Desk) -> None:
-    world, holding = desk.world, desk.holding()
+    simulated, holding = desk.simulated, desk.holding()
     holding.acquire()
-    world.start({"action": "rollback"}, "back")
+    simulated.start({"action": "rollback"}, "back")
     desk.pass_time(12)
-    client_of("stepfunctions").stop_execution(executionArn=world.aws.runs[0].arn)
+    client_of("stepfunctions").stop_execution(executionArn=simulated.aws.runs[0].arn)
     holding.beat()
-    assert (lock_of(world).waiting_rollback is not None, holding.rollback) == (True, None)
+    assert (lock_of(simulated).waiting_rollback is not None, holding.rollback) == (True, None)
 
 
-def acquire_answers(world: World) -> list[dict[str, str]]:
+def acquire_answers(simulated: SimulatedEnvironment) -> list[dict[str, str]]:
     """Return what `Acquire lock` has answered, in order."""
     found = []
-    for run in world.aws.runs:
+    for run in simulated.aws.runs:
         pages = client_of("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=run.arn)
         for page in pages:
             for event in page["events"]:

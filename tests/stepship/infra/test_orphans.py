@@ -10,10 +10,10 @@ import pytest
 
 import config
 from lambdas.aws.gateway import client_of
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from stacks.stages import parts
 from stepship.commands.infra import status
-from stepship.commands.infra_deploy import EXAMPLE_OWNER, InfraWish, deploy
+from stepship.commands.infra_deploy import EXAMPLE_OWNER, InfraRequest, deploy
 from stepship.commands.infra_destroy import destroy
 from stepship.errors import CommandError
 from stepship.infra.cloudformation import CloudFormation, StackFacts
@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def standing(world: World) -> None:
+def standing(simulated: SimulatedEnvironment) -> None:
     """The network, and the database that was switched off."""
     make_stack(f"{PREFIX}network", description=DESCRIPTION)
     for part in sorted(OFF):
@@ -57,12 +57,12 @@ def document(capsys: pytest.CaptureFixture[str]) -> Any:
 
 @pytest.mark.usefixtures("standing")
 def test_status_shows_what_is_switched_off_and_still_stands(
-    world: World, tools: Tools, folder: Path, capsys: pytest.CaptureFixture[str]
+    simulated: SimulatedEnvironment, tools: Tools, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert status(session_in(world, folder=folder), {}, tools) == 0
+    assert status(session_in(simulated, folder=folder), {}, tools) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.endswith("switched off, and still stands")]
     assert [{part for part in OFF if f" {part} " in line} for line in lines] == [{"aurora"}, {"db-migration"}]
-    status(session_in(world, as_json=True, folder=folder), {}, tools)
+    status(session_in(simulated, as_json=True, folder=folder), {}, tools)
     stages = document(capsys)["stages"]
     data = next(stage for stage in stages if stage["name"] == "data")["stacks"]
     assert {each["part"]: (each["switchedOff"], each["remedy"]) for each in data} == {
@@ -74,9 +74,9 @@ def test_status_shows_what_is_switched_off_and_still_stands(
 
 @pytest.mark.usefixtures("standing")
 def test_destroy_takes_what_is_switched_off_in_its_place(
-    world: World, cdk: FakeCdk, tools: Tools, folder: Path, capsys: pytest.CaptureFixture[str]
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    session = session_in(world, folder=folder)
+    session = session_in(simulated, folder=folder)
     assert destroy(session, confirm=None, yes=True, options=ALL, concurrency=3, tools=tools) == 0
     assert statuses() == {}
     # The CDK was asked for its own alone: a stack that is not in the app it cannot destroy.
@@ -86,47 +86,49 @@ def test_destroy_takes_what_is_switched_off_in_its_place(
 
 
 def test_what_alone_is_left_over_is_no_empty_environment(
-    world: World, tools: Tools, folder: Path, capsys: pytest.CaptureFixture[str]
+    simulated: SimulatedEnvironment, tools: Tools, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_stack(f"{PREFIX}aurora", description=DESCRIPTION)
-    destroy(session_in(world, folder=folder), confirm=None, yes=True, options=ALL, concurrency=1, tools=tools)
+    destroy(session_in(simulated, folder=folder), confirm=None, yes=True, options=ALL, concurrency=1, tools=tools)
     out = capsys.readouterr().out
     assert "dev has 1 stacks: v3-backend-dev-aurora\nOf these the config has switched off: aurora\n" in out
     assert (statuses(), "All 1 stacks are gone" in out) == ({}, True)
 
 
-def test_what_is_switched_off_is_protected_as_everything_is(world: World, tools: Tools, folder: Path) -> None:
+def test_what_is_switched_off_is_protected_as_everything_is(
+    simulated: SimulatedEnvironment, tools: Tools, folder: Path
+) -> None:
     client_of("cloudformation").create_stack(
         StackName=f"{PREFIX}aurora",
         TemplateBody=json.dumps({"Description": DESCRIPTION, "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}),
         EnableTerminationProtection=True,
     )
     with pytest.raises(CommandError, match="termination protection is on for v3-backend-dev-aurora"):
-        destroy(session_in(world, folder=folder), confirm=None, yes=True, options=ALL, concurrency=1, tools=tools)
+        destroy(session_in(simulated, folder=folder), confirm=None, yes=True, options=ALL, concurrency=1, tools=tools)
 
 
 def test_a_deploy_ends_with_what_is_left_over_and_how_to_take_it_away(
-    world: World, tools: Tools, folder: Path, capsys: pytest.CaptureFixture[str]
+    simulated: SimulatedEnvironment, tools: Tools, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for part in sorted(OFF):
         make_stack(f"{PREFIX}{part}", description=DESCRIPTION)
-    assert deploy(session_in(world, folder=folder), InfraWish("bootstrap"), tools) == 0
+    assert deploy(session_in(simulated, folder=folder), InfraRequest("bootstrap"), tools) == 0
     assert capsys.readouterr().out.splitlines()[-1] == (
         f"Switched off, and still standing: {PREFIX}db-migration, {PREFIX}aurora. In this order, "
         "`aws cloudformation delete-stack --stack-name STACK` takes each away, with what it holds"
     )
-    deploy(session_in(world, as_json=True, folder=folder), InfraWish("bootstrap"), tools)
+    deploy(session_in(simulated, as_json=True, folder=folder), InfraRequest("bootstrap"), tools)
     assert document(capsys)["leftovers"] == [f"{PREFIX}db-migration", f"{PREFIX}aurora"]
 
 
 def test_a_stack_of_somebody_else_is_left_alone(
-    world: World, cdk: FakeCdk, tools: Tools, folder: Path, capsys: pytest.CaptureFixture[str]
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_stack(f"{PREFIX}aurora", description="The database of the shop")
     found = layout(config.load("dev", folder / "config"))
     assert leftovers(found, tools.cloudformation) == ()
     assert whole_environment(found, tools.cloudformation)[1] == {}
-    destroy(session_in(world, folder=folder), confirm=None, yes=True, options=ALL, concurrency=1, tools=tools)
+    destroy(session_in(simulated, folder=folder), confirm=None, yes=True, options=ALL, concurrency=1, tools=tools)
     assert (list(statuses()), capsys.readouterr().out) == (["aurora"], "dev has no stacks\n")
 
 
@@ -137,9 +139,9 @@ class Undeletable(CloudFormation):
         pass
 
 
-def test_what_cloudformation_could_not_delete_is_not_called_gone(world: World) -> None:
+def test_what_cloudformation_could_not_delete_is_not_called_gone(simulated: SimulatedEnvironment) -> None:
     make_stack(f"{PREFIX}aurora")
-    mender = Mender(Undeletable(), Allowed(production=False), world.aws.clock.sleep)
+    mender = Mender(Undeletable(), Allowed(production=False), simulated.aws.clock.sleep)
     assert not mender.delete(Step("aurora", f"{PREFIX}aurora", "data", is_on=False), print)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from simulator.environment.simulated_environment import World
+from simulator.environment.simulated_environment import SimulatedEnvironment
 from stepship.errors import CommandError
 from stepship.infra.cloudformation import CloudFormation, StackFacts
 from stepship.infra.layout import Step
@@ -61,37 +61,39 @@ def test_production_is_asked_before_anything_is_deleted(status: str, remedy: Rem
     assert verdict(status, "network", production=True, recreate=True).remedy != Remedy.PERSON
 
 
-def mender(world: World, allowed: Allowed | None = None, cloudformation: CloudFormation | None = None) -> Mender:
-    return Mender(cloudformation or CloudFormation(), allowed or Allowed(production=False), world.aws.clock.sleep)
+def mender(
+    simulated: SimulatedEnvironment, allowed: Allowed | None = None, cloudformation: CloudFormation | None = None
+) -> Mender:
+    return Mender(cloudformation or CloudFormation(), allowed or Allowed(production=False), simulated.aws.clock.sleep)
 
 
 @pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"])
-def test_a_stack_that_was_never_made_is_deleted(world: World, status: str) -> None:
+def test_a_stack_that_was_never_made_is_deleted(simulated: SimulatedEnvironment, status: str) -> None:
     make_stack(STEP.stack, status)
     said: list[str] = []
-    mender(world).mend(STEP, said.append)
+    mender(simulated).mend(STEP, said.append)
     assert statuses() == {}
     assert said[0].endswith("; deleting it")
 
 
-def test_production_keeps_what_was_never_wholly_made(world: World) -> None:
+def test_production_keeps_what_was_never_wholly_made(simulated: SimulatedEnvironment) -> None:
     make_stack(STEP.stack, "ROLLBACK_COMPLETE")
     with pytest.raises(CommandError, match=r"this is production.*--recreate network"):
-        mender(world, Allowed(production=True)).mend(STEP, print)
+        mender(simulated, Allowed(production=True)).mend(STEP, print)
     assert statuses() == {"network": "ROLLBACK_COMPLETE"}
-    mender(world, Allowed(production=True, recreate=frozenset({"network"}))).mend(STEP, print)
+    mender(simulated, Allowed(production=True, recreate=frozenset({"network"}))).mend(STEP, print)
     assert statuses() == {}
 
 
 @pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
-def test_a_stack_that_can_be_deployed_is_left_alone(world: World, status: str) -> None:
+def test_a_stack_that_can_be_deployed_is_left_alone(simulated: SimulatedEnvironment, status: str) -> None:
     make_stack(STEP.stack, status)
     said: list[str] = []
-    mender(world).mend(STEP, said.append)
+    mender(simulated).mend(STEP, said.append)
     assert (statuses(), said) == ({"network": status}, [])
 
 
-def test_a_stack_that_is_on_its_way_is_waited_for(world: World) -> None:
+def test_a_stack_that_is_on_its_way_is_waited_for(simulated: SimulatedEnvironment) -> None:
     make_stack(STEP.stack, "UPDATE_IN_PROGRESS")
     waits: list[float] = []
 
@@ -107,18 +109,18 @@ def test_a_stack_that_is_on_its_way_is_waited_for(world: World) -> None:
     assert waits == [5.0, 5.0, 5.0]
 
 
-def test_waiting_for_cloudformation_is_bounded(world: World) -> None:
+def test_waiting_for_cloudformation_is_bounded(simulated: SimulatedEnvironment) -> None:
     make_stack(STEP.stack, "DELETE_IN_PROGRESS")
-    begin = world.aws.clock.now()
+    begin = simulated.aws.clock.now()
     with pytest.raises(CommandError, match=r"for 3 hours \(DELETE_IN_PROGRESS\)"):
-        mender(world).mend(STEP, lambda _: None)
-    assert world.aws.clock.now() - begin == pytest.approx(WAIT_SECONDS, abs=10)
+        mender(simulated).mend(STEP, lambda _: None)
+    assert simulated.aws.clock.now() - begin == pytest.approx(WAIT_SECONDS, abs=10)
 
 
-def test_what_a_person_has_switched_off_a_person_ends(world: World) -> None:
+def test_what_a_person_has_switched_off_a_person_ends(simulated: SimulatedEnvironment) -> None:
     make_stack(STEP.stack, "UPDATE_FAILED")
     with pytest.raises(CommandError, match="cdk rollback"):
-        mender(world).mend(STEP, print)
+        mender(simulated).mend(STEP, print)
 
 
 @dataclass
@@ -133,30 +135,30 @@ class Continued(CloudFormation):
         set_status(name, self.answers.pop(0))
 
 
-def test_a_rollback_that_failed_is_continued(world: World) -> None:
+def test_a_rollback_that_failed_is_continued(simulated: SimulatedEnvironment) -> None:
     make_stack(STEP.stack, "UPDATE_ROLLBACK_FAILED")
     cloudformation = Continued(["UPDATE_ROLLBACK_COMPLETE"])
-    mender(world, cloudformation=cloudformation).mend(STEP, print)
+    mender(simulated, cloudformation=cloudformation).mend(STEP, print)
     assert cloudformation.asked == [(STEP.stack, [])]
     assert statuses() == {"network": "UPDATE_ROLLBACK_COMPLETE"}
 
 
-def test_a_rollback_that_fails_again_says_of_what_and_how_to_skip_it(world: World) -> None:
+def test_a_rollback_that_fails_again_says_of_what_and_how_to_skip_it(simulated: SimulatedEnvironment) -> None:
     make_stack(STEP.stack, "UPDATE_ROLLBACK_FAILED")
     moto_stack(STEP.stack).resource_map["Topic"].status = "UPDATE_FAILED"
     cloudformation = Continued(["UPDATE_ROLLBACK_FAILED"])
     with pytest.raises(CommandError) as error:
-        mender(world, cloudformation=cloudformation).mend(STEP, print)
+        mender(simulated, cloudformation=cloudformation).mend(STEP, print)
     assert len(cloudformation.asked) == 1
     assert "its rollback failed again" in str(error.value)
 
 
-def test_only_what_was_named_is_skipped(world: World) -> None:
+def test_only_what_was_named_is_skipped(simulated: SimulatedEnvironment) -> None:
     make_stack(STEP.stack, "UPDATE_ROLLBACK_FAILED")
     cloudformation = Continued(["UPDATE_ROLLBACK_COMPLETE"])
     said: list[str] = []
     allowed = Allowed(production=True, skip=("network/Topic", "api-service/Service"))
-    mender(world, allowed, cloudformation).mend(STEP, said.append)
+    mender(simulated, allowed, cloudformation).mend(STEP, said.append)
     assert cloudformation.asked == [(STEP.stack, ["Topic"])]
     assert said == ["an update could not be rolled back; continuing the rollback, without Topic"]
 
@@ -171,15 +173,15 @@ class Undeletable(CloudFormation):
         return ["Bucket (AWS::S3::Bucket): The bucket you tried to delete is not empty"]
 
 
-def test_what_cannot_be_deleted_is_tried_once_and_explained(world: World) -> None:
+def test_what_cannot_be_deleted_is_tried_once_and_explained(simulated: SimulatedEnvironment) -> None:
     make_stack(STEP.stack, "ROLLBACK_COMPLETE")
     with pytest.raises(CommandError, match=r"it is still DELETE_FAILED: Bucket .* is not empty"):
-        mender(world, cloudformation=Undeletable()).mend(STEP, print)
+        mender(simulated, cloudformation=Undeletable()).mend(STEP, print)
 
 
-def test_a_stack_that_is_not_there_needs_nothing(world: World) -> None:
+def test_a_stack_that_is_not_there_needs_nothing(simulated: SimulatedEnvironment) -> None:
     assert CloudFormation().stack("v3-backend-dev-nobody") is None
-    mender(world).mend(STEP, print)
+    mender(simulated).mend(STEP, print)
 
 
 def test_facts_tell_whether_cloudformation_is_at_it() -> None:

@@ -10,7 +10,7 @@ from stepship.views.explanation_text import explanation_lines
 
 LAMBDA_SAYS = json.dumps(
     {
-        "errorMessage": "Release lock: dynamodb:transact_write_items: AccessDeniedException: not authorized",
+        "errorMessage": "Record outcome: dynamodb:transact_write_items: AccessDeniedException: not authorized",
         "errorType": "AccessDenied",
         "stackTrace": ['  File "/var/task/lambdas/observability.py", line 134, in run'],
     }
@@ -21,7 +21,7 @@ LAMBDA_SAYS = json.dumps(
     ("message", "read"),
     [
         (LAMBDA_SAYS, "dynamodb:transact_write_items: AccessDeniedException: not authorized"),
-        ("State 'Release lock' timed out", "State 'Release lock' timed out"),
+        ("State 'Record outcome' timed out", "State 'Record outcome' timed out"),
         ('{"cut off', '{"cut off'),
         (None, "no step says why"),
     ],

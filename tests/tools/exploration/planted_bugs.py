@@ -11,7 +11,7 @@ from uuid import uuid4
 from lambdas.aws.ecs import ContainerService
 from lambdas.aws.releases_table import ReleasesTable
 from lambdas.aws.ssm import ParameterStore
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.release.errors import LeaseLost
 
 
@@ -19,19 +19,19 @@ def _rolls_back() -> bool:
     return os.environ["AWS_LAMBDA_FUNCTION_NAME"].endswith("-roll-back")
 
 
-class RestoresNoParameter(Wiring):
+class RestoresNoParameter(Dependencies):
     """The way back leaves the parameters as they are."""
 
     @cached_property
     def parameters(self) -> ParameterStore:
         class Forgetful(ParameterStore):
-            def bring_to(self, values: Mapping[str, str | None]) -> list[str]:
-                return [] if _rolls_back() else super().bring_to(values)
+            def set_all(self, values: Mapping[str, str | None]) -> list[str]:
+                return [] if _rolls_back() else super().set_all(values)
 
         return Forgetful()
 
 
-class ChecksNoLease(Wiring):
+class ChecksNoLease(Dependencies):
     """Whoever has lost the lease goes on."""
 
     @cached_property
@@ -46,7 +46,7 @@ class ChecksNoLease(Wiring):
         return Careless(self.identity.table)
 
 
-class StartsEveryMigration(Wiring):
+class StartsEveryMigration(Dependencies):
     """A migration is started whether or not it was started before."""
 
     @cached_property
@@ -61,7 +61,7 @@ class StartsEveryMigration(Wiring):
         return Eager()
 
 
-class ForgetsOneService(Wiring):
+class ForgetsOneService(Dependencies):
     """The way back leaves out the worker."""
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from tests.tools.exploration import planted_bugs as plants
 from tools.exploration.explorer import Budget, Findings, explore
 
@@ -19,14 +19,14 @@ CONTROL = 6
 """Of the same schedules, without the bug; CI explores hundreds of them besides."""
 
 
-def tried(tag: str, step: str, count: int, wiring: type[Wiring] = Wiring) -> Findings:
-    return explore(Budget(count, seed=1, jobs=1, step=step, tag=tag), wiring=wiring)
+def tried(tag: str, step: str, count: int, dependencies: type[Dependencies] = Dependencies) -> Findings:
+    return explore(Budget(count, seed=1, jobs=1, step=step, tag=tag), dependencies=dependencies)
 
 
 @pytest.mark.parametrize("plant", PLANTS)
 def test_a_planted_bug_is_found(plant: str) -> None:
-    wiring, tag, step, said = PLANTS[plant]
-    findings = tried(tag, step, SCHEDULES, wiring)
+    dependencies, tag, step, said = PLANTS[plant]
+    findings = tried(tag, step, SCHEDULES, dependencies)
     sentences = [sentence for _, verdict in findings.broken for sentence in verdict.violations]
     assert any(said in sentence for sentence in sentences), sentences
 

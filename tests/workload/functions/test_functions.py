@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from moto import mock_aws
 
-from functions import read_item, wiring, write_item
+from functions import dependencies, read_item, write_item
 from functions.table import Changes, Table
 from search.index import _read
 from tests.workload.functions.test_item import LAKSA, put
@@ -26,8 +26,8 @@ def queue_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    wiring.table.cache_clear()
-    wiring.changes.cache_clear()
+    dependencies.table.cache_clear()
+    dependencies.changes.cache_clear()
     with mock_aws():
         keys = ("pk", "HASH"), ("sk", "RANGE")
         boto3.client("dynamodb").create_table(
@@ -40,8 +40,8 @@ def queue_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv("TABLE_NAME", TABLE)
         monkeypatch.setenv("SEARCH_QUEUE_URL", url)
         yield url
-    wiring.table.cache_clear()
-    wiring.changes.cache_clear()
+    dependencies.table.cache_clear()
+    dependencies.changes.cache_clear()
 
 
 def get(item_id: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``Release lock``: an execution that moved nothing ends: rejected, planned only, superseded, or nothing to do."""
+"""``Record outcome``: an execution that moved nothing ends: rejected, planned only, superseded, or nothing to do."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from lambdas.completion import end_execution
-from lambdas.dependencies import Wiring
+from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation, Json
 from lambdas.release.codec import encode
-from lambdas.release.errors import InvalidInput, LeaseLost, TakeoverRefused
+from lambdas.release.errors import InvalidInput, LeaseLost, RecoveryRefused
 from lambdas.release.failure import caught_failure, refused_approval
 from lambdas.release.history import Outcome, Report
 from lambdas.release.lock import LockStatus
 
 
-def release_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
+def record_outcome(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
     """Write the record and free the lock, if this execution had it.
 
     Returns
@@ -32,9 +32,9 @@ def release_lock(call: Invocation, wiring: Wiring, logger: Logger) -> Json:
     # A rollback that took a journal over and then changed nothing leaves it for the next one.
     in_pieces = bool(lock.get("inherited")) and report.outcome != Outcome.NOTHING_TO_DO
     try:
-        report = end_execution(call, wiring, logger, report, holds_lock=held, keep_journal=in_pieces)
+        report = end_execution(call, dependencies, logger, report, holds_lock=held, keep_journal=in_pieces)
     except LeaseLost:
-        report = end_execution(call, wiring, logger, report, holds_lock=False)
+        report = end_execution(call, dependencies, logger, report, holds_lock=False)
     result: Json = encode(report)
     if report.outcome == Outcome.PLANNED:
         result["plan"] = state["plan"]
@@ -53,7 +53,7 @@ def _report(state: Mapping[str, Any], *, is_recovery: bool) -> Report:
     if error:
         failure = refused_approval(error, state) or caught_failure(error, state)
         # A recovery that cannot even begin leaves the world between two releases: a person has to know.
-        asked_wrongly = failure.error_type in (InvalidInput.__name__, TakeoverRefused.__name__)
+        asked_wrongly = failure.error_type in (InvalidInput.__name__, RecoveryRefused.__name__)
         outcome = Outcome.ROLLBACK_FAILED if is_recovery and not asked_wrongly else Outcome.REJECTED
         return Report(outcome, failure.step, failure.error_type, failure.message, None, release)
     lock = state["lock"]
@@ -66,4 +66,4 @@ def _report(state: Mapping[str, Any], *, is_recovery: bool) -> Report:
     return Report(Outcome.PLANNED, None, None, "dry run: nothing was written", None, release)
 
 
-handler = Handler(release_lock)
+handler = Handler(record_outcome)
