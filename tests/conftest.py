@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from statemachine.node import use_packaged_node
 
 ROOT = Path(__file__).parent.parent
 
 use_packaged_node()
+# How long an example takes says something about the machine alone.
+settings.register_profile("stepship", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("stepship")
 # It takes 3 to 8 seconds an app; `make synth` runs it.
 os.environ.setdefault("CDK_VALIDATION", "false")
 # The stacks must fit any account, whatever the shell of the tests says.
