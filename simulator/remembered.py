@@ -9,6 +9,8 @@ seam                                  why
 ``AttributePicker.get_possible_keys`` moto tries the same names for a member of an answer every time that it writes one
 ``RequestSigner.sign``                moto checks no signature
 ``UserAgentString.to_string``         botocore builds a user agent twice for every call, and nobody reads it
+``_parse_timestamp_with_tzinfo``      botocore asks for the time zone for each timestamp of an answer, and the same moments
+                                      come again with every look
 ===================================== ================================================================================
 """
 
@@ -16,10 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from unittest.mock import patch
 
+import botocore.utils
 from botocore.signers import RequestSigner
 from botocore.useragent import UserAgentString
 from moto.core import responses
@@ -27,6 +30,8 @@ from moto.core.serialize import XFormedAttributePicker
 from moto.core.utils import method_names_from_class
 
 USER_AGENT = "simulated"
+
+_parse_timestamp = lru_cache(maxsize=4096)(botocore.utils._parse_timestamp_with_tzinfo)  # noqa: SLF001 (a seam)
 
 _possible_keys: Callable[[Any, Any], Iterator[str]] = XFormedAttributePicker.get_possible_keys
 
@@ -58,5 +63,6 @@ def installed() -> Iterator[None]:
         seams.enter_context(patch.object(responses, "method_names_from_class", cache(method_names_from_class)))
         seams.enter_context(patch.object(XFormedAttributePicker, "get_possible_keys", possible_keys))
         seams.enter_context(patch.object(RequestSigner, "sign", lambda *_a, **_k: None))
+        seams.enter_context(patch.object(botocore.utils, "_parse_timestamp_with_tzinfo", _parse_timestamp))
         seams.enter_context(patch.object(UserAgentString, "to_string", lambda _self: USER_AGENT))
         yield

@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import botocore.session
 import pytest
+import typer.main
 import typer.testing
 from hypothesis import HealthCheck, settings
 
@@ -53,7 +54,7 @@ def _once() -> Iterator[None]:
     """Do once what botocore does again for each session, and typer for each command that is typed: 0.1 s each."""
     with (
         patch.object(botocore.session, "create_loader", cache(botocore.session.create_loader)),
-        patch.object(typer.testing, "_get_command", cache(typer.testing._get_command)),
+        patch.object(typer.testing, "_get_command", cache(typer.main.get_command)),
     ):
         yield
 
