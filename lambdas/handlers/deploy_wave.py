@@ -8,8 +8,7 @@ from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation, Json
 from lambdas.release.errors import AwsError
 from lambdas.release.plan import PlannedService
-from lambdas.release.rollback import check_unchanged
-from lambdas.release.rollout import ServiceFacts
+from lambdas.release.rollout import ServiceFacts, check_unchanged
 
 
 def deploy_wave(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
@@ -42,7 +41,12 @@ def deploy_wave(call: Invocation, dependencies: Dependencies, logger: Logger) ->
         if service.name not in facts:
             raise AwsError(f"ecs:describe_services: {service.service} is gone since it was planned")
         if plan.action == "deploy":
-            check_unchanged(service, facts[service.name], target)
+            check_unchanged(
+                service.name,
+                facts[service.name],
+                planned_deployment=service.deployment,
+                expected=(service.previous, target),
+            )
         services[service.name] = _deploy(service, facts[service.name], target, dependencies, force=plan.force)
         logger.info("service updated", service=service.name, task_definition=target)
     return {"status": "deployed", "index": index, "startedAt": started_at, "services": services}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
-from lambdas.release.errors import RollbackTimeout, ServiceChanged
+from lambdas.release.errors import RollbackTimeout
 from lambdas.release.plan import Plan, PlannedService
 from lambdas.release.rollout import ServiceFacts
 from lambdas.release.task_definition import TaskDefinition
@@ -18,22 +18,6 @@ class BackStatus(StrEnum):
     STEADY = "steady"
     IN_PROGRESS = "inProgress"
     NEXT_WAVE = "nextWave"
-
-
-def check_unchanged(service: PlannedService, facts: ServiceFacts, target: str) -> None:
-    """Check that a service still is what the plan has seen, before it gets a task definition made from that.
-
-    Raises
-    ------
-    ServiceChanged
-        Names the service and what it runs now.
-    """
-    primary = facts.primary
-    if primary is None or primary.id == service.deployment:
-        return
-    if primary.task_definition not in (service.previous, target):
-        other = primary.task_definition.rsplit("/", 1)[-1]
-        raise ServiceChanged(f"{service.name}: somebody else deployed {other} since it was planned; start again")
 
 
 def changed_by_others(

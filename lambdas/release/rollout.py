@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from lambdas.release.errors import ServiceChanged
 from lambdas.release.explanation import StoppedTask
 
 STARTED = re.compile(r"has started \d+ tasks?: (?P<tasks>.+)$")
@@ -79,6 +80,29 @@ class ServiceFacts:
         """
         started = (STARTED.search(event.message) for event in self.events if event.at >= at)
         return sum(len(TASK_MENTION.findall(match["tasks"])) for match in started if match)
+
+
+def check_unchanged(name: str, facts: ServiceFacts, *, planned_deployment: str | None, expected: Sequence[str]) -> None:
+    """Check that a service still is what the plan has seen, before it gets a task definition made from that.
+
+    Parameters
+    ----------
+    planned_deployment
+        The id of the PRIMARY deployment at planning time: while it is PRIMARY, nobody has deployed since.
+    expected
+        The task definition ARNs that it may run otherwise: the planned one, and what this deployment gives it.
+
+    Raises
+    ------
+    ServiceChanged
+        Names the service and what it runs now.
+    """
+    primary = facts.primary
+    if primary is None or primary.id == planned_deployment:
+        return
+    if primary.task_definition not in expected:
+        other = primary.task_definition.rsplit("/", 1)[-1]
+        raise ServiceChanged(f"{name}: somebody else deployed {other} since it was planned; start again")
 
 
 class Status(StrEnum):

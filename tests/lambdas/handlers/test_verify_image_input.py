@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lambdas.handlers.verify_image import schema
+from lambdas.request_schema import schema
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import Flow, StepError
 
