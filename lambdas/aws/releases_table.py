@@ -58,21 +58,21 @@ class _Question:
 
 
 @dataclass(frozen=True)
-class Ending:
-    """Everything that is written, in one transaction, when an execution ends.
+class FinalReport:
+    """All that is written, in one transaction, when an execution ends.
 
     Attributes
     ----------
     record
         The deployment's own record.
     stopped
-        Records of stopped executions that this one looked after: they cannot write their own any more.
+        Records of stopped executions: they cannot write their own any more.
     release
         The release that is live from now on; None when the live release stays.
     token
         The fencing token when this execution holds the lock; None when it does not.
     keep_journal
-        The world is not whole: whoever comes next finds in the journal how to put it back.
+        The services may be on different releases: the next rollback finds in the journal how to restore them.
     """
 
     record: DeploymentRecord
@@ -193,8 +193,8 @@ class ReleasesTable(Gateway):
             ExpressionAttributeValues=values,
         )
 
-    def finish(self, ending: Ending) -> bool:
-        """Write an ending: record, live release and free lock, all or nothing.
+    def report(self, final: FinalReport) -> bool:
+        """Write the record, the live release and the free lock, all or nothing.
 
         Returns
         -------
@@ -206,16 +206,16 @@ class ReleasesTable(Gateway):
         LeaseLost
             Another execution holds the lock; nothing was written.
         """
-        items = {"record": self._put_record(ending.record)}
-        stopped = {f"stopped {record.execution}": self._put_record(record) for record in ending.stopped}
+        items = {"record": self._put_record(final.record)}
+        stopped = {f"stopped {record.execution}": self._put_record(record) for record in final.stopped}
         items.update(stopped)
-        if ending.release:
+        if final.release:
             items["release"] = self._put(
-                {"pk": {"S": "release"}, "sk": {"S": ending.release.release_id}}, encode(ending.release)
+                {"pk": {"S": "release"}, "sk": {"S": final.release.release_id}}, encode(final.release)
             )
-            items["live"] = self._put(LIVE_KEY, {"releaseId": ending.release.release_id})
-        if ending.token is not None:
-            items["lock"] = self._free_lock(ending.record.execution, ending.token, keep_journal=ending.keep_journal)
+            items["live"] = self._put(LIVE_KEY, {"releaseId": final.release.release_id})
+        if final.token is not None:
+            items["lock"] = self._free_lock(final.record.execution, final.token, keep_journal=final.keep_journal)
         while True:
             reasons = self._transact(items)
             if reasons is None:
@@ -223,7 +223,7 @@ class ReleasesTable(Gateway):
             if "record" in reasons and reasons["record"] == "ConditionalCheckFailed":
                 return False
             if reasons.get("lock") == "ConditionalCheckFailed":
-                raise LeaseLost(f"token {ending.token} is not the lock's: the ending was not written")
+                raise LeaseLost(f"token {final.token} is not the lock's: nothing was recorded")
             written = [name for name in stopped if reasons.get(name) == "ConditionalCheckFailed"]
             if not written:
                 raise Throttled(f"dynamodb:transact_write_items: {reasons}")

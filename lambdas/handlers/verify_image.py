@@ -6,9 +6,8 @@ from aws_lambda_powertools import Logger
 
 from lambdas.aws.ecs import ContainerService
 from lambdas.dependencies import Dependencies
-from lambdas.handler import Handler, Invocation, Json
+from lambdas.handler import Handler, Invocation
 from lambdas.release.catalog import MIGRATION, Catalog, parse_catalog
-from lambdas.release.codec import encode
 from lambdas.release.errors import InvalidInput
 from lambdas.release.image import (
     FoundImage,
@@ -19,10 +18,11 @@ from lambdas.release.image import (
 )
 from lambdas.release.policies import ImagePolicy
 from lambdas.release.request import Request
+from lambdas.release.results import VerifiedRequest
 from lambdas.request_schema import validate
 
 
-def verify_image(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
+def verify_image(call: Invocation, dependencies: Dependencies, logger: Logger) -> VerifiedRequest:
     """Return the whole new state: the request and, for a deploy, the image.
 
     Raises
@@ -31,19 +31,18 @@ def verify_image(call: Invocation, dependencies: Dependencies, logger: Logger) -
     ScanInProgress, ScanMissing, ScanFindings, WrongArchitecture
     """
     request = validate(call.input, dependencies.identity.environment)
-    state: Json = {"request": encode(request), "image": None}
-    if request.is_deploy:
-        catalog = parse_catalog(dependencies.parameters.below(dependencies.identity.services_path)).select(
-            request.services
-        )
-        images = find_images(request, catalog, dependencies)
-        for image in images:
-            check_scan(image, dependencies.policy(ImagePolicy))
-            if image.architectures:
-                check_architecture(image, _architectures(catalog, image.repository, dependencies.ecs))
-        state["image"] = encode(release_image(images, request.image_tag))
-        logger.info("image verified", image=state["image"])
-    return state
+    if not request.is_deploy:
+        return VerifiedRequest(request)
+    registered = dependencies.parameters.below(dependencies.identity.services_path)
+    catalog = parse_catalog(registered).select(request.services)
+    images = find_images(request, catalog, dependencies)
+    for image in images:
+        check_scan(image, dependencies.policy(ImagePolicy))
+        if image.architectures:
+            check_architecture(image, _architectures(catalog, image.repository, dependencies.ecs))
+    verified = VerifiedRequest(request, release_image(images, request.image_tag))
+    logger.info("image verified", image=verified.message)
+    return verified
 
 
 def find_images(request: Request, catalog: Catalog, dependencies: Dependencies) -> tuple[FoundImage, ...]:

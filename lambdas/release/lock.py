@@ -51,6 +51,11 @@ class Claim:
     started_at: float
 
     @property
+    def name(self) -> str:
+        """What messages call it: an execution's name instead of its ARN."""
+        return self.execution.rpartition(":")[2] if self.is_execution else self.execution
+
+    @property
     def is_execution(self) -> bool:
         """Whether Step Functions knows if it still runs. Infrastructure lives as long as its lease, which it renews."""
         return self.kind != Kind.INFRASTRUCTURE
@@ -206,7 +211,7 @@ def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
     alive = {c.execution for c in lock.claims if c.execution == me.execution or attempt.running.get(c.execution)}
     newer = _newer_claim(lock, me, alive)
     if newer is not None:
-        return LockDecision(LockStatus.SUPERSEDED, f"a newer {newer.kind} took its place: {newer.execution}")
+        return LockDecision(LockStatus.SUPERSEDED, f"a newer {newer.kind} took its place: {newer.name}")
     obstacle, wait = _obstacle(lock, attempt, alive)
     if obstacle is None:
         return _hold(lock, attempt, "acquired")
@@ -237,24 +242,25 @@ def _obstacle(lock: Lock, attempt: LockTry, alive: set[str]) -> tuple[str | None
         passed = f"for {math.floor(attempt.now - infrastructure.started_at)} s"
         return f"{infrastructure.execution} has been deploying infrastructure {passed}; {_patience(me)}", poll
     if holder and holder.execution in alive:
-        return f"held by {holder.execution}; wait for it, or stop it: it is put back by itself", poll
+        return f"held by {holder.name}; wait for it, or stop it: then it is rolled back by itself", poll
     remaining = lock.lease_expires_at - attempt.now
     if holder and remaining > 0:
         # The holder was stopped, but its last function may still be writing.
-        return f"{holder.execution} was stopped; its lease ends in {math.ceil(remaining)} s", min(
-            poll, math.ceil(remaining)
-        )
+        return f"{holder.name} was stopped; its lease ends in {math.ceil(remaining)} s", min(poll, math.ceil(remaining))
     if lock.journal is not None and me.kind in (Kind.DEPLOY, Kind.PLAN, Kind.INFRASTRUCTURE):
         if holder:
-            return "a stopped deployment has to be put back first; if no recovery starts by itself, roll back", poll
+            return (
+                "a stopped deployment has to be rolled back first; if no recovery starts by itself, run a rollback",
+                poll,
+            )
         if me.kind == Kind.DEPLOY and not attempt.may_take_over_journal:
             raise UnfinishedRollback(
-                "force: an earlier deployment could not be put back; run a rollback, "
+                "force: an earlier deployment could not be rolled back; run a rollback, "
                 'or go forward with "force": true and all services'
             )
     rollback = lock.waiting_rollback
     if me.kind in (Kind.DEPLOY, Kind.INFRASTRUCTURE) and rollback and rollback.execution in alive:
-        return f"the rollback {rollback.execution} goes first", poll
+        return f"the rollback {rollback.name} goes first", poll
     return None, 0
 
 
@@ -288,7 +294,7 @@ def _hold(lock: Lock, attempt: LockTry, reason: str) -> LockDecision:
 def freed(lock: Lock) -> Lock:
     """Return the lock that a deploy of infrastructure leaves behind; it has no journal, and so leaves another's.
 
-    An execution frees the lock with its record, in one transaction (``ReleasesTable.finish``).
+    An execution frees the lock with its record, in one transaction (``ReleasesTable.report``).
     """
     return replace(lock, holder=None, lease_expires_at=0.0)
 

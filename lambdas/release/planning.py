@@ -14,6 +14,7 @@ from lambdas.release.errors import ReleaseNotFound
 from lambdas.release.history import DeploymentRecord, Outcome, Release, parse_timestamp
 from lambdas.release.image import ReleaseImage
 from lambdas.release.plan import (
+    OnFailure,
     Plan,
     PlannedApproval,
     PlannedMigration,
@@ -113,7 +114,7 @@ def plan_deploy(request: Request, image: ReleaseImage, inputs: PlanInputs, polic
         migration=migration,
         rollout=_rollout(policies, alarms=True),
         approval=PlannedApproval(policies.approval.required, policies.approval.timeout_seconds),
-        on_failure="restore",
+        on_failure=OnFailure.ROLL_BACK,
         nothing_to_do=done,
         force=request.force,
     )
@@ -150,7 +151,7 @@ def plan_rollback(request: Request, release: Release, inputs: PlanInputs, polici
         migration=_no_migration(policies),
         rollout=_rollout(policies, alarms=False),
         approval=PlannedApproval(required=False, timeout_seconds=policies.approval.timeout_seconds),
-        on_failure="restore" if request.release_id else "page",
+        on_failure=OnFailure.ROLL_BACK if request.release_id else OnFailure.NO_ROLLBACK_POSSIBLE,
         nothing_to_do=done,
         force=request.force,
     )
@@ -177,7 +178,7 @@ def plan_recovery(request: Request, inputs: PlanInputs, policies: Policies) -> P
         migration=_no_migration(policies),
         rollout=_rollout(policies, alarms=False),
         approval=PlannedApproval(required=False, timeout_seconds=policies.approval.timeout_seconds),
-        on_failure="page",
+        on_failure=OnFailure.NO_ROLLBACK_POSSIBLE,
         nothing_to_do=_is_there(services, parameters, inputs),
         recovers=True,
     )

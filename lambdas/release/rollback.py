@@ -12,7 +12,7 @@ from lambdas.release.rollout import ServiceFacts
 from lambdas.release.task_definition import TaskDefinition
 
 
-class BackStatus(StrEnum):
+class RollbackStatus(StrEnum):
     """The verdict on a rollback."""
 
     STEADY = "steady"
@@ -84,7 +84,7 @@ def _there(facts: ServiceFacts | None) -> ServiceFacts | None:
     return facts if facts and facts.status == "ACTIVE" else None
 
 
-def judge_rollback(plan: Plan, facts: Mapping[str, ServiceFacts], started_at: float, now: float) -> BackStatus:
+def judge_rollback(plan: Plan, facts: Mapping[str, ServiceFacts], started_at: float, now: float) -> RollbackStatus:
     """Decide how a rollback stands.
 
     Raises
@@ -94,7 +94,7 @@ def judge_rollback(plan: Plan, facts: Mapping[str, ServiceFacts], started_at: fl
     """
     wave = next_wave_back(plan, facts)
     if not wave:
-        return BackStatus.STEADY
+        return RollbackStatus.STEADY
     given_up = [
         service.name
         for service in wave
@@ -106,8 +106,8 @@ def judge_rollback(plan: Plan, facts: Mapping[str, ServiceFacts], started_at: fl
         why = "ECS gave it up" if given_up else f"not steady after {round(now - started_at)} s"
         raise RollbackTimeout(f"{names}: {why} on the previous task definition")
     if to_restore(wave, facts):
-        return BackStatus.NEXT_WAVE
-    return BackStatus.IN_PROGRESS
+        return RollbackStatus.NEXT_WAVE
+    return RollbackStatus.IN_PROGRESS
 
 
 def _was_given_up(facts: ServiceFacts | None) -> bool:

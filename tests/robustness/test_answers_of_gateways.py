@@ -17,7 +17,7 @@ from lambdas.aws.executions import Executions
 from lambdas.aws.gateway import client_of
 from lambdas.aws.iam import Roles
 from lambdas.aws.logs import ContainerLogs
-from lambdas.aws.releases_table import Ending, ReleasesTable
+from lambdas.aws.releases_table import FinalReport, ReleasesTable
 from lambdas.aws.secrets import Secrets
 from lambdas.aws.ssm import ParameterStore
 from lambdas.release.errors import AwsError, StepshipError, leaves
@@ -90,7 +90,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "dynamodb read_journal": TABLE.read_journal,
     "dynamodb swap_lock": lambda: TABLE.swap_lock(Lock(), Lock(holder=Claim(ARN, "deploy", 0.0))),
     "dynamodb renew": lambda: TABLE.renew(ARN, 1, 0.0, 0.0, "{}"),
-    "dynamodb finish": lambda: TABLE.finish(Ending(RECORD)),
+    "dynamodb report": lambda: TABLE.report(FinalReport(RECORD)),
     "dynamodb record": lambda: TABLE.record(ARN, TIME),
     "dynamodb history": lambda: TABLE.history(5),
     "dynamodb history_since": lambda: TABLE.history_since(TIME),

@@ -45,12 +45,12 @@ EACH_WRITE = [
 
 EXPECTED: dict[Step, set[str]] = {
     steps.ACQUIRE_LOCK: {"held"},
-    steps.REQUEST_APPROVAL: {"asked"},
-    steps.UPDATE_IMAGE_TAG: {"written"},
-    steps.REGISTER_TASK_DEFINITIONS: {"registered"},
+    steps.REQUEST_APPROVAL: {"asked for approval until 2026-01-05T10:00:31Z"},
+    steps.UPDATE_IMAGE_TAG: {"v1; 5 parameters", "v1; 4 parameters"},
+    steps.REGISTER_TASK_DEFINITIONS: {"4 new revisions"},
     steps.RUN_MIGRATION: {"running"},
-    steps.DEPLOY_WAVE: {"deployed"},
-    steps.ROLL_BACK: {"restoring"},
+    steps.DEPLOY_WAVE: {"api"},
+    steps.ROLL_BACK: {"rolls back api"},
     steps.COMPLETE: {"Deployed"},
     steps.RECORD_FAILURE: {"RolledBack"},
     steps.RECORD_OUTCOME: {"Planned"},

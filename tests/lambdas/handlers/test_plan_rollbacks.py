@@ -21,7 +21,7 @@ def test_a_rollback_returns_to_the_verified_release_before_the_live_one(simulate
     assert plan["services"]["api"]["target"].endswith("api:2")
     assert plan["waves"] == [["scheduler", "worker"], ["api"]], "the last wave goes back first"
     assert plan["migration"]["needed"] is False
-    assert plan["onFailure"] == "page"
+    assert plan["onFailure"] == "noRollbackPossible"
 
 
 def test_a_rollback_to_a_named_release_can_itself_be_put_back(simulated: SimulatedEnvironment) -> None:
@@ -29,7 +29,7 @@ def test_a_rollback_to_a_named_release_can_itself_be_put_back(simulated: Simulat
     deployed(simulated, "v2", "two")
     plan = Flow(simulated, {**ROLLBACK, "releaseId": first}, "three").run_to("Plan").call()
     assert plan["releaseId"] == first
-    assert plan["onFailure"] == "restore"
+    assert plan["onFailure"] == "rollBack"
 
 
 def test_a_rollback_repairs_the_live_release_when_a_service_is_not_on_it(simulated: SimulatedEnvironment) -> None:
@@ -108,4 +108,4 @@ def test_a_failed_deployment_that_was_stopped_is_planned_the_other_way_round(sim
     assert plan["releaseId"] is None
     assert plan["services"]["api"]["target"] == one.state["plan"]["services"]["api"]["previous"]
     assert {each["target"] for each in plan["parameters"]} == {None}
-    assert plan["onFailure"] == "page"
+    assert plan["onFailure"] == "noRollbackPossible"

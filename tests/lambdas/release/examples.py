@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lambdas.release.catalog import Catalog, MigrationTask, Service
 from lambdas.release.history import Release
 from lambdas.release.image import ReleaseImage
-from lambdas.release.plan import Plan, PlannedApproval, PlannedMigration, PlannedRollout, PlannedService
+from lambdas.release.plan import OnFailure, Plan, PlannedApproval, PlannedMigration, PlannedRollout, PlannedService
 from lambdas.release.planning import PlanInputs, Policies, RunningService
 from lambdas.release.policies import (
     ApprovalPolicy,
@@ -154,7 +154,7 @@ def plan(*waves: tuple[str, ...]) -> Plan:
         migration=PlannedMigration(needed=False, poll_seconds=5, timeout_seconds=300),
         rollout=PlannedRollout(10, 600, 60, 15, 900, 3, ()),
         approval=PlannedApproval(required=False, timeout_seconds=3600),
-        on_failure="restore",
+        on_failure=OnFailure.ROLL_BACK,
         nothing_to_do=False,
     )
 

@@ -107,7 +107,7 @@ VERDICTS: dict[str, tuple[Lock, Claim, tuple[Claim, ...], LockStatus, str, int]]
         me,
         (),
         BUSY,
-        "a stopped deployment has to be put back first",
+        "a stopped deployment has to be rolled back first",
         15,
     ),
     "rollback: free": (FREE, my_rollback, (), HELD, "acquired", 0),

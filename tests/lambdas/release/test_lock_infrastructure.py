@@ -62,7 +62,7 @@ VERDICTS: dict[str, tuple[Lock, Claim, tuple[str, ...], LockStatus, str]] = {
         infra,
         (),
         BUSY,
-        "a stopped deployment has to be put back first",
+        "a stopped deployment has to be rolled back first",
     ),
     # It may be what mends the world, and nobody is at it any more.
     "infrastructure passes what could not be put back": (replace(FREE, journal=JOURNAL), infra, (), HELD, "acquired"),

@@ -14,6 +14,7 @@ from lambdas.release.catalog import MIGRATION, Catalog
 from lambdas.release.codec import decode, encode
 from lambdas.release.plan import (
     MAX_STATE_BYTES,
+    OnFailure,
     Plan,
     PlannedMigration,
     PlannedParameter,
@@ -70,7 +71,7 @@ def test_a_deploy_moves_every_service_in_wave_order() -> None:
 def test_a_deploy_carries_who_it_is_and_what_to_do_when_it_fails() -> None:
     plan = deploy(inputs())
     assert (plan.action, plan.release_id, plan.image_tag) == ("deploy", NEW_ID, "v2")
-    assert (plan.on_failure, plan.recovers, plan.force) == ("restore", False, False)
+    assert (plan.on_failure, plan.recovers, plan.force) == (OnFailure.ROLL_BACK, False, False)
     assert deploy(inputs(), force=True).force
 
 

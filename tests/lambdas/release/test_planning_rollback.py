@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lambdas.release.catalog import MIGRATION
 from lambdas.release.errors import ReleaseNotFound
 from lambdas.release.history import DeploymentRecord, Outcome, Release, Report, parse_timestamp
-from lambdas.release.plan import Plan, PlannedParameter
+from lambdas.release.plan import OnFailure, Plan, PlannedParameter
 from lambdas.release.planning import (
     PlanInputs,
     choose_release,
@@ -91,8 +91,8 @@ def test_a_rollback_asks_nobody_and_ignores_alarms() -> None:
 
 @pytest.mark.parametrize(
     ("request_", "expected"),
-    [(ROLLBACK, "page"), (TO_V1, "restore")],
-    ids=["the way back itself", "to a chosen release"],
+    [(ROLLBACK, OnFailure.NO_ROLLBACK_POSSIBLE), (TO_V1, OnFailure.ROLL_BACK)],
+    ids=["the rollback itself", "to a chosen release"],
 )
 def test_what_follows_a_failed_rollback_depends_on_who_chose_the_release(request_: Request, expected: str) -> None:
     assert go_back(inputs(2), release(1), request_).on_failure == expected
@@ -171,7 +171,12 @@ def test_a_recovery_goes_back_in_reverse_to_what_the_journal_saw() -> None:
     assert {s.name: s.target for s in plan.in_order()} == {name: arn(name, 1) for name in WAVES}
     assert {p.name: p.target for p in plan.parameters} == parameters(1)
     assert {p.name: p.previous for p in plan.parameters} == parameters(2)
-    assert (plan.release_id, plan.image_tag, plan.on_failure, plan.recovers) == (None, "v1", "page", True)
+    assert (plan.release_id, plan.image_tag, plan.on_failure, plan.recovers) == (
+        None,
+        "v1",
+        OnFailure.NO_ROLLBACK_POSSIBLE,
+        True,
+    )
     assert plan.rollout.alarms == ()
     assert not plan.migration.needed
     assert not plan.approval.required

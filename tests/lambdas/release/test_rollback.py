@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lambdas.release.errors import RollbackTimeout
 from lambdas.release.plan import Plan
-from lambdas.release.rollback import BackStatus, is_back, judge_rollback, next_wave_back, to_restore
+from lambdas.release.rollback import RollbackStatus, is_back, judge_rollback, next_wave_back, to_restore
 from lambdas.release.rollout import Deployment, ServiceFacts
 from tests.lambdas.release.examples import arn, deployment, plan, planned, service
 
@@ -46,10 +46,10 @@ def draining(name: str) -> ServiceFacts:
 
 
 DELETED = service(status="INACTIVE")
-BACK, GOING, NEXT = BackStatus.STEADY, BackStatus.IN_PROGRESS, BackStatus.NEXT_WAVE
+BACK, GOING, NEXT = RollbackStatus.STEADY, RollbackStatus.IN_PROGRESS, RollbackStatus.NEXT_WAVE
 
 # Name: (facts of api, worker, scheduler, the wave to work on, what of it is to be put back, the verdict).
-ROWS: dict[str, tuple[ServiceFacts | None, ServiceFacts | None, ServiceFacts | None, str, str, BackStatus]] = {
+ROWS: dict[str, tuple[ServiceFacts | None, ServiceFacts | None, ServiceFacts | None, str, str, RollbackStatus]] = {
     "all back": (back("api"), back("worker"), back("scheduler"), "", "", BACK),
     "all moved": (moved("api"), moved("worker"), moved("scheduler"), "worker scheduler", "worker scheduler", NEXT),
     "only the first wave was moved": (moved("api"), back("worker"), back("scheduler"), "api", "api", NEXT),
@@ -94,7 +94,7 @@ def test_the_way_back_is_decided_on_the_world_alone(
     scheduler: ServiceFacts | None,
     wave: str,
     restore: str,
-    status: BackStatus,
+    status: RollbackStatus,
 ) -> None:
     facts = {
         name: one for name, one in {"api": api, "worker": worker, "scheduler": scheduler}.items() if one is not None
