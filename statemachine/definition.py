@@ -47,7 +47,7 @@ LAST_TRIES = 3
 FUNCTION_DIED = ["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "States.Timeout"]
 
 
-BEFORE_THE_FIRST_WRITE = (errors.PlanStale, errors.ApprovalRejected, errors.LineStopped, errors.Frozen)
+BEFORE_THE_FIRST_WRITE = (errors.PlanStale, errors.ApprovalRejected, errors.DeploysPaused, errors.Frozen)
 """What `Update image tag` refuses before it has written anything: there is nothing to roll back."""
 
 

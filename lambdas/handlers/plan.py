@@ -34,7 +34,7 @@ from lambdas.release.preflight import (
     check_found,
     check_service,
     check_task_definition,
-    ng,
+    fail,
     ok,
     require,
 )
@@ -54,10 +54,10 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
 
     Raises
     ------
-    LineStopped, Frozen
+    DeploysPaused, Frozen
         A deploy is held back.
     PreflightFailed
-        Lists every check that is NG.
+        Lists every check that is FAIL.
     ReleaseNotFound, NoServices, InvalidRegistration
     """
     request = call.request
@@ -168,9 +168,9 @@ def _rollback_checks(made: Plan, inputs: PlanInputs, dependencies: Dependencies)
         if dependencies.images.exists(repository, digest):
             checks.append(ok(service.name, "image", service.image))
         else:
-            checks.append(ng(service.name, "image", f"{repository} no longer has {digest}"))
+            checks.append(fail(service.name, "image", f"{repository} no longer has {digest}"))
         if dependencies.ecs.task_definition(service.target or "") is None:
-            checks.append(ng(service.name, "task definition", f"{service.target} was deleted"))
+            checks.append(fail(service.name, "task definition", f"{service.target} was deleted"))
     return checks
 
 

@@ -24,7 +24,7 @@ def update_image_tag(call: Invocation, dependencies: Dependencies, logger: Logge
     ------
     ApprovalRejected
         The yes does not count; nothing was written.
-    LineStopped, Frozen
+    DeploysPaused, Frozen
         A deploy is held back now; nothing was written.
     PlanStale
         A service moved while the approval was open; nothing was written.

@@ -43,8 +43,8 @@ def caught_failure(error: CaughtError, ended_steps: Sequence[tuple[float, str]] 
     """
     try:
         parsed = json.loads(error.cause)
-        told = isinstance(parsed, dict) and "errorMessage" in parsed
-        message = str(parsed["errorMessage"]) if told else error.cause
+        has_message = isinstance(parsed, dict) and "errorMessage" in parsed
+        message = str(parsed["errorMessage"]) if has_message else error.cause
     except (ValueError, RecursionError):
         message = error.cause
     match = STEP_PREFIX.match(message)
@@ -54,7 +54,7 @@ def caught_failure(error: CaughtError, ended_steps: Sequence[tuple[float, str]] 
 
 
 def refused_approval(error: CaughtError, state: ExecutionState) -> Failure | None:
-    """Tell how an open approval ended without a yes; None when nobody was being asked."""
+    """Say how an open approval ended without a yes; None when nobody was asked."""
     if state.plan is None or not state.plan.approval.required or state.is_answered:
         return None
     failure = replace(caught_failure(error), step="Wait for approval")

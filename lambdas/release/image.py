@@ -143,7 +143,7 @@ def check_scan(image: FoundImage, policy: ImagePolicy) -> None:
         if (count := max(scan.findings.get(severity, 0) for scan in scans)) > limit
     ]
     if over:
-        raise ScanFindings(f"{name}: findings above the limit: {', '.join(over)}; mend the image, or raise the limit")
+        raise ScanFindings(f"{name}: findings above the limit: {', '.join(over)}; fix the image, or raise the limit")
 
 
 def check_architecture(image: FoundImage, wanted: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lambdas.release.preflight import Check, ng, ok
+from lambdas.release.preflight import Check, fail, ok
 from lambdas.release.wording import and_list
 
 MAX_STATE_BYTES = 262_144
@@ -32,7 +32,7 @@ class PlannedService:
     previous
         The task definition ARN to return to.
     target
-        The task definition ARN to arrive at; None when it has still to be registered.
+        The task definition ARN to deploy; None when it has still to be registered.
     image
         The pinned image that the target carries; None when it is not known (a recovery).
     previous_image
@@ -71,7 +71,7 @@ class PlannedMigration:
     Attributes
     ----------
     launch, network
-        How RunTask starts it: taken from the first service, or from the registry.
+        How RunTask starts it: taken from the first service, or from the catalog.
     """
 
     needed: bool
@@ -87,7 +87,7 @@ class PlannedMigration:
 
 @dataclass(frozen=True)
 class PlannedApproval:
-    """Whether a person has to say yes first."""
+    """Whether somebody has to approve first."""
 
     required: bool
     timeout_seconds: int
@@ -192,4 +192,4 @@ def check_size(plan: Plan, state_bytes: int, environment: str) -> Check:
     if total <= MAX_STATE_BYTES:
         return ok(environment, "size", f"{total} bytes")
     fix = 'deploy them in parts, with "services" in the input'
-    return ng(environment, "size", f"{len(plan.services)} services need {total} bytes of {MAX_STATE_BYTES}; {fix}")
+    return fail(environment, "size", f"{len(plan.services)} services need {total} bytes of {MAX_STATE_BYTES}; {fix}")

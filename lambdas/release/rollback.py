@@ -1,4 +1,4 @@
-"""What others did meanwhile, and how far a rollback has come: decided on the world alone, so it may start anywhere."""
+"""What others did meanwhile, and how far a rollback has come: decided on what runs, so it may start at any point."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def changed_by_others(
 def keep_infrastructure(plan: Plan, running: Mapping[str, TaskDefinition | None]) -> Plan:
     """Leave a service where somebody else put it, if it runs the code that it had before.
 
-    An infrastructure deploy that was made meanwhile is not undone: only the code has to go back.
+    An infrastructure deploy that was made meanwhile is not undone: only the code is rolled back.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def next_wave_back(plan: Plan, facts: Mapping[str, ServiceFacts]) -> tuple[Plann
 
 
 def to_restore(wave: Sequence[PlannedService], facts: Mapping[str, ServiceFacts]) -> tuple[PlannedService, ...]:
-    """Return the services of the wave that ECS is not bringing back already."""
+    """Return the services of the wave that ECS is not rolling back already."""
     return tuple(service for service in wave if not _is_returning(service, facts.get(service.name)))
 
 

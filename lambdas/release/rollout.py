@@ -123,7 +123,7 @@ class Verdict:
     status
         ``superseded`` when somebody else deployed the service meanwhile.
     reason
-        One sentence for a person.
+        One sentence.
     running, desired
         Tasks of the deployment that is being watched.
     """
@@ -136,7 +136,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Goal:
-    """What one service should arrive at.
+    """What one service should become.
 
     Attributes
     ----------
@@ -204,8 +204,8 @@ def judge_rollout(facts: ServiceFacts | None, goal: Goal, now: float) -> Verdict
 
 
 def _other_primary(facts: ServiceFacts, primary: Deployment, goal: Goal, now: float) -> Verdict:
-    """Tell an answer that is not up to date from a rollback by ECS and from somebody else's deployment."""
-    why = _why_put_back(facts, goal)
+    """Distinguish an outdated answer, a rollback by ECS, and somebody else's deployment."""
+    why = _why_rolled_back(facts, goal)
     is_replaced = primary.id == goal.replaced_deployment
     if is_replaced and why is None:
         if now < goal.deadline:
@@ -214,13 +214,13 @@ def _other_primary(facts: ServiceFacts, primary: Deployment, goal: Goal, now: fl
         return _verdict(Status.FAILED, primary, f"after {waited} s ECS still does not show the new deployment")
     if is_replaced or primary.task_definition == goal.previous:
         why = why or "its deployment circuit breaker, an alarm, or somebody else"
-        return _verdict(Status.FAILED, primary, f"ECS put the previous task definition back: {why}")
+        return _verdict(Status.FAILED, primary, f"ECS rolled back to the previous task definition: {why}")
     return _verdict(
         Status.SUPERSEDED, primary, f"somebody else deployed {primary.task_definition.rsplit('/', 1)[-1]} meanwhile"
     )
 
 
-def _why_put_back(facts: ServiceFacts, goal: Goal) -> str | None:
+def _why_rolled_back(facts: ServiceFacts, goal: Goal) -> str | None:
     """Return what ECS says about a rollback of its own; None when it says nothing."""
     for ours in facts.deployments:
         if ours.task_definition == goal.target and ours.rollout_state == "FAILED" and ours.rollout_reason:

@@ -79,7 +79,7 @@ def test_a_rollback_to_an_image_that_was_removed_is_not_good(simulated: Simulate
     deployed(simulated, "v2", "two")
     simulated.aws.client("ecr").batch_delete_image(repositoryName="v3-backend", imageIds=[{"imageDigest": image}])
     message = refused(Flow(simulated, ROLLBACK, "three").run_to("Plan"))
-    assert f"NG api: image — v3-backend no longer has {image}" in message
+    assert f"FAIL api: image — v3-backend no longer has {image}" in message
 
 
 def test_a_rollback_to_a_task_definition_that_was_deleted_is_not_good(simulated: SimulatedEnvironment) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from lambdas.release.errors import LockTimeout, RecoveryRefused, UnfinishedRollback
-from lambdas.release.lock import WISHES, Claim, Kind, Lock, LockDecision, LockStatus, LockTry, decide_lock
+from lambdas.release.lock import REQUESTS, Claim, Kind, Lock, LockDecision, LockStatus, LockTry, decide_lock
 
 POLL_SECONDS = 15
 LEASE_SECONDS = 60
@@ -107,11 +107,11 @@ class Contention(RuleBasedStateMachine):
     def check(self, execution: Execution, look: Look, decision: LockDecision) -> None:
         """Hold a verdict against the rules that it should follow."""
         others = [c for c in look.lock.claims if look.running[c.execution] and c != execution.claim]
-        wishes = [c for c in others if c.kind in WISHES] + ([look.lock.newest] if look.lock.newest else [])
-        newer = [c for c in wishes if c.is_newer_than(execution.claim)]
+        requests = [c for c in others if c.kind in REQUESTS] + ([look.lock.newest] if look.lock.newest else [])
+        newer = [c for c in requests if c.is_newer_than(execution.claim)]
         kind = execution.claim.kind
         if decision.status == LockStatus.SUPERSEDED:
-            assert kind in WISHES
+            assert kind in REQUESTS
             assert any(kind == Kind.DEPLOY or c.kind == Kind.ROLLBACK for c in newer)
         elif kind == Kind.DEPLOY and not execution.holds:
             assert not newer, "an older deploy went on beside a newer request"
@@ -211,7 +211,7 @@ class Contention(RuleBasedStateMachine):
         if self.lock.holder is None and self.lock.journal:
             # A person, who was paged, runs a rollback.
             self.start(Kind.ROLLBACK, f"p{len(self.executions)}")
-        wanted = [one for one in self.executions.values() if one.runs and one.claim.kind in WISHES]
+        wanted = [one for one in self.executions.values() if one.runs and one.claim.kind in REQUESTS]
         wanted = [one for one in wanted if one.holds or not (n := self.lock.newest) or one.claim.is_newer_than(n)]
         newest = max(wanted, key=lambda one: (one.claim.started_at, one.claim.execution), default=None)
         for _ in range(2 * len(self.executions) + 10):
