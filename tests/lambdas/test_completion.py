@@ -122,7 +122,7 @@ def test_whoever_gets_the_lock_after_an_execution_that_could_not_write_its_endin
         "unrecorded": "RollbackFailed",
         "by-a-person": "NothingToDo",
     }
-    assert "by-a-person looked after it" in str(found["unrecorded"].report.message)
+    assert "by-a-person recorded it" in str(found["unrecorded"].report.message)
 
 
 def test_two_in_a_row_that_could_not_write_their_endings_both_get_a_record(simulated: SimulatedEnvironment) -> None:

@@ -136,7 +136,7 @@ def test_what_a_stopped_deployment_has_moved_is_put_back_before_the_next_deploy(
     two.wait(120)
     result = two.call()
     assert result["status"] == "busy"
-    assert "put back first" in result["reason"]
+    assert "rolled back first" in result["reason"]
 
 
 def test_a_recovery_takes_over_from_a_stopped_execution_and_inherits_its_journal(

@@ -133,7 +133,7 @@ def test_what_ecs_put_back_by_itself_is_recognised(simulated: SimulatedEnvironme
     flow.wait(400)
     result = flow.call()
     assert result["status"] == "failed"
-    assert result["services"]["api"]["reason"].startswith("ECS put the previous task definition back")
+    assert result["services"]["api"]["reason"].startswith("ECS rolled back to the previous task definition")
     assert result["explanation"]["causes"][0]["cause"] == "exit-code"
 
 

@@ -120,7 +120,7 @@ def test_who_lost_the_lease_writes_its_record_and_leaves_the_lock_alone(simulate
         "Deploy wave",
     )
     assert record.report.explanation is not None
-    assert record.report.explanation.done == ("Nothing was put back.",)
+    assert record.report.explanation.done == ("Nothing was rolled back.",)
 
 
 def test_who_loses_the_lease_at_the_very_end_still_leaves_a_record(simulated: SimulatedEnvironment) -> None:

@@ -121,7 +121,7 @@ class Contention(RuleBasedStateMachine):
             assert 0 < decision.wait_seconds <= POLL_SECONDS
 
     def end(self, execution: Execution, *, in_pieces: bool = False) -> None:
-        """Free the lock in the ending's transaction; the journal stays when the world could not be put back."""
+        """Free the lock with the record; the journal stays when the deployment was not rolled back."""
         assert self.lock.holder == execution.claim
         assert self.lock.token == execution.token
         journal = self.lock.journal if in_pieces else None

@@ -57,7 +57,7 @@ VERDICTS: dict[str, tuple[Lock, Claim, tuple[str, ...], LockStatus, str]] = {
         BUSY,
         "code was stopped; its lease ends in 8 s",
     ),
-    "infrastructure waits until a stopped deployment is put back": (
+    "infrastructure waits until a stopped deployment is rolled back": (
         replace(CODE, journal=JOURNAL),
         infra,
         (),
@@ -65,7 +65,7 @@ VERDICTS: dict[str, tuple[Lock, Claim, tuple[str, ...], LockStatus, str]] = {
         "a stopped deployment has to be rolled back first",
     ),
     # It may be what mends the world, and nobody is at it any more.
-    "infrastructure passes what could not be put back": (replace(FREE, journal=JOURNAL), infra, (), HELD, "acquired"),
+    "infrastructure passes what was not rolled back": (replace(FREE, journal=JOURNAL), infra, (), HELD, "acquired"),
     "a waiting rollback goes first": (
         replace(FREE, waiting_rollback=rollback),
         infra,

@@ -75,7 +75,7 @@ def test_an_alarm_has_to_exist_and_be_quiet() -> None:
 
 def test_a_forced_deploy_goes_past_an_alarm_that_fires_already_but_not_past_one_that_does_not_exist() -> None:
     firing, missing = check_alarms(["a", "b"], {"a": "ALARM"}, forced=True)
-    assert str(firing) == "SKIP a: alarm — it is firing already, so it does not judge this forced deployment"
+    assert str(firing) == "SKIP a: alarm — it is firing already, so it does not count for this forced deployment"
     assert missing.result == FAIL
 
 

@@ -48,7 +48,7 @@ def draining(name: str) -> ServiceFacts:
 DELETED = service(status="INACTIVE")
 BACK, GOING, NEXT = RollbackStatus.STEADY, RollbackStatus.IN_PROGRESS, RollbackStatus.NEXT_WAVE
 
-# Name: (facts of api, worker, scheduler, the wave to work on, what of it is to be put back, the verdict).
+# Name: (facts of api, worker, scheduler, the wave to work on, what of it is to be rolled back, the verdict).
 ROWS: dict[str, tuple[ServiceFacts | None, ServiceFacts | None, ServiceFacts | None, str, str, RollbackStatus]] = {
     "all back": (back("api"), back("worker"), back("scheduler"), "", "", BACK),
     "all moved": (moved("api"), moved("worker"), moved("scheduler"), "worker scheduler", "worker scheduler", NEXT),

@@ -173,43 +173,43 @@ ROLLOUT = {
         service(put_back, given_up, events=(ROLLING_BACK,)),
         EARLY,
         Status.FAILED,
-        "ECS put the previous task definition back: tasks failed to start.",
+        "ECS rolled back to the previous task definition: tasks failed to start.",
     ),
     "ECS rolled back: ours is FAILED without a reason": (
         service(put_back, replace(given_up, rollout_reason="")),
         EARLY,
         Status.FAILED,
-        "put the previous task definition back: its deployment circuit breaker, an alarm, or somebody else",
+        "rolled back to the previous task definition: its deployment circuit breaker, an alarm, or somebody else",
     ),
     "ECS rolled back: only the event tells": (
         service(put_back, events=(Event(1060, "has reached a steady state."), ROLLING_BACK)),
         EARLY,
         Status.FAILED,
-        f"ECS put the previous task definition back: {ROLLING_BACK.message}",
+        f"ECS rolled back to the previous task definition: {ROLLING_BACK.message}",
     ),
-    "put back, and nothing tells why": (
+    "rolled back, and nothing says why": (
         service(put_back, events=(replace(ROLLING_BACK, at=999),)),
         EARLY,
         Status.FAILED,
-        "put the previous task definition back: its deployment circuit breaker, an alarm, or somebody else",
+        "rolled back to the previous task definition: its deployment circuit breaker, an alarm, or somebody else",
     ),
-    "somebody put the previous back while ours was under way": (
+    "somebody rolled back while ours was under way": (
         service(put_back, replace(going, status="ACTIVE", rollout_reason="ECS deployment in progress.")),
         EARLY,
         Status.FAILED,
-        "put the previous task definition back: its deployment circuit breaker, an alarm, or somebody else",
+        "rolled back to the previous task definition: its deployment circuit breaker, an alarm, or somebody else",
     ),
     "ECS rolled back to the replaced deployment itself: ours is FAILED": (
         service(replaced, given_up),
         EARLY,
         Status.FAILED,
-        "ECS put the previous task definition back: tasks failed to start.",
+        "ECS rolled back to the previous task definition: tasks failed to start.",
     ),
     "ECS rolled back to the replaced deployment itself: the event tells": (
         service(replaced, events=(ROLLING_BACK,)),
         EARLY,
         Status.FAILED,
-        "ECS put the previous task definition back: (service",
+        "ECS rolled back to the previous task definition: (service",
     ),
     "ECS never showed the new deployment": (
         service(replaced),

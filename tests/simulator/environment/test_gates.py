@@ -186,5 +186,5 @@ def test_a_stopped_line_holds_deploys_and_lets_rollbacks_pass() -> None:
         again = simulated.run({"imageTag": "v3"}, "again")
     assert (held.state, forced.state, back.state, again.state) == ("Rejected", "Rejected", "Deployed", "Deployed")
     assert cause(held)["errorType"] == "DeploysPaused"
-    assert "stopped by anna" in cause(held)["message"]
+    assert "paused by anna" in cause(held)["message"]
     assert "checkout is down" in cause(held)["message"]

@@ -187,7 +187,7 @@ def test_a_plan_while_the_line_is_stopped_says_so(live: SimulatedEnvironment, st
     live.table.pause(PausedDeploys("ops", "moving the database", live.aws.clock.now()))
     typed = stepship("plan", "v2")
     assert typed.exit_code == 0
-    assert "SKIP dev: line (deploys to dev were stopped by ops" in typed.stdout
+    assert "SKIP dev: deploys not paused (deploys to dev were paused by ops" in typed.stdout
 
 
 @pytest.mark.parametrize(
