@@ -16,15 +16,7 @@ from lambdas.handler import Invocation
 from lambdas.release.approval import read_approval
 from lambdas.release.codec import encode
 from lambdas.release.errors import StepshipError
-from lambdas.release.history import (
-    DeploymentRecord,
-    Outcome,
-    Release,
-    Report,
-    durations,
-    release_id_of,
-    timestamp,
-)
+from lambdas.release.history import DeploymentRecord, Outcome, Release, Report, durations, release_id_of, timestamp
 from lambdas.release.request import shorten
 
 MAX_STOPPED = 20

@@ -20,10 +20,7 @@ from constructs import Construct
 
 from lambdas.release import errors
 from lambdas.release.history import Outcome
-from lambdas.release.lock import LockStatus
-from lambdas.release.results import HealthStatus, MigrationStatus
-from lambdas.release.rollback import RollbackStatus
-from lambdas.release.rollout import Status
+from lambdas.release.verdicts import HealthStatus, LockStatus, MigrationStatus, RollbackStatus, Status
 from statemachine import steps
 from statemachine.steps import Step
 

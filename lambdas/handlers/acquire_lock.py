@@ -7,9 +7,10 @@ from aws_lambda_powertools import Logger
 from lambdas.dependencies import Dependencies
 from lambdas.handler import LEASE_MARGIN_SECONDS, Handler, Invocation
 from lambdas.release.errors import Throttled
-from lambdas.release.lock import Kind, LockDecision, LockStatus, LockTry, claim_of, decide_lock
+from lambdas.release.lock import Kind, LockDecision, LockTry, claim_of, decide_lock
 from lambdas.release.policies import LockPolicy
 from lambdas.release.results import LockResult
+from lambdas.release.verdicts import LockStatus
 
 TRIES = 5
 """How often a lost race for the item is run again at once."""

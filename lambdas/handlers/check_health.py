@@ -11,16 +11,9 @@ from lambdas.handler import Handler, Invocation
 from lambdas.release.errors import AccessDenied
 from lambdas.release.explanation import explain
 from lambdas.release.plan import PlannedService
-from lambdas.release.results import HealthResult, HealthStatus, needed
-from lambdas.release.rollout import (
-    ServiceFacts,
-    Status,
-    Watch,
-    firing,
-    judge_health,
-    tasks_died,
-    tasks_replaced,
-)
+from lambdas.release.results import HealthResult, needed
+from lambdas.release.rollout import ServiceFacts, Watch, firing, judge_health, tasks_died, tasks_replaced
+from lambdas.release.verdicts import HealthStatus, Status
 
 
 def check_health(call: Invocation, dependencies: Dependencies, logger: Logger) -> HealthResult:

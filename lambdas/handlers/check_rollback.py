@@ -10,8 +10,9 @@ from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation
 from lambdas.polling import poll_until
 from lambdas.release.results import RestoredResult, TaskCount, needed
-from lambdas.release.rollback import RollbackStatus, changed_by_others, judge_rollback, keep_infrastructure
+from lambdas.release.rollback import changed_by_others, judge_rollback, keep_infrastructure
 from lambdas.release.rollout import ServiceFacts
+from lambdas.release.verdicts import RollbackStatus
 
 
 def check_rollback(call: Invocation, dependencies: Dependencies, logger: Logger) -> RestoredResult:

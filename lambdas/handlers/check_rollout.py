@@ -10,7 +10,8 @@ from lambdas.handler import Handler, Invocation
 from lambdas.polling import poll_until
 from lambdas.release.explanation import Explanation, explain
 from lambdas.release.results import RolloutResult, needed
-from lambdas.release.rollout import Goal, ServiceFacts, Status, Verdict, firing, judge_rollout, judge_wave
+from lambdas.release.rollout import Goal, ServiceFacts, Verdict, firing, judge_rollout, judge_wave
+from lambdas.release.verdicts import Status
 
 
 def check_rollout(call: Invocation, dependencies: Dependencies, logger: Logger) -> RolloutResult:

@@ -10,7 +10,7 @@ from lambdas.handler import Handler, Invocation
 from lambdas.release.errors import LeaseLost
 from lambdas.release.failure import caught_failure, describe_failure, what_was_done, with_done
 from lambdas.release.history import Outcome, Report
-from lambdas.release.rollback import RollbackStatus
+from lambdas.release.verdicts import RollbackStatus
 
 
 def record_failure(call: Invocation, dependencies: Dependencies, logger: Logger) -> Report:

@@ -10,8 +10,8 @@ from lambdas.handler import Handler, Invocation
 from lambdas.release.errors import InvalidInput, LeaseLost, RecoveryRefused
 from lambdas.release.failure import caught_failure, refused_approval
 from lambdas.release.history import Outcome, Report
-from lambdas.release.lock import LockStatus
 from lambdas.release.results import ExecutionState, OutcomeReport, needed
+from lambdas.release.verdicts import LockStatus
 
 
 def record_outcome(call: Invocation, dependencies: Dependencies, logger: Logger) -> OutcomeReport:

@@ -9,7 +9,8 @@ from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation
 from lambdas.release.catalog import MIGRATION
 from lambdas.release.explanation import StoppedTask, explain
-from lambdas.release.results import MigrationResult, MigrationStatus, needed
+from lambdas.release.results import MigrationResult, needed
+from lambdas.release.verdicts import MigrationStatus
 
 
 def run_migration(call: Invocation, dependencies: Dependencies, logger: Logger) -> MigrationResult:

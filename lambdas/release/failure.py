@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from lambdas.release.approval import rejection_message
 from lambdas.release.explanation import MAX_CAUSES, MAX_LOG_LINES, Explanation
 from lambdas.release.plan import Plan
-from lambdas.release.results import FAILING, CaughtError, ExecutionState
-from lambdas.release.rollback import RollbackStatus
+from lambdas.release.results import CaughtError, ExecutionState
+from lambdas.release.verdicts import FAILING, RollbackStatus
 from lambdas.release.wording import counted
 
 MAX_MESSAGE = 4000

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from lambdas.release.errors import LockTimeout, RecoveryRefused, UnfinishedRollback
 from lambdas.release.request import Request
+from lambdas.release.verdicts import LockStatus
 
 
 class Kind(StrEnum):
@@ -117,15 +118,6 @@ class Lock:
         """Return who deploys infrastructure now (unix seconds): the holder, until its lease ends."""
         holder = self.holder
         return holder if holder and not holder.is_execution and self.lease_expires_at > now else None
-
-
-class LockStatus(StrEnum):
-    """The verdict of one try."""
-
-    HELD = "held"
-    BUSY = "busy"
-    SUPERSEDED = "superseded"
-    NOT_NEEDED = "notNeeded"
 
 
 @dataclass(frozen=True)

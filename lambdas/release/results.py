@@ -20,19 +20,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from lambdas.release.codec import decode, encode
 from lambdas.release.explanation import Explanation
 from lambdas.release.history import Report, timestamp
 from lambdas.release.image import ReleaseImage, short_image
-from lambdas.release.lock import LockStatus
 from lambdas.release.plan import Plan
 from lambdas.release.request import Request, shorten
-from lambdas.release.rollback import RollbackStatus
-from lambdas.release.rollout import Status, Verdict
+from lambdas.release.rollout import Verdict
+from lambdas.release.verdicts import HealthStatus, LockStatus, MigrationStatus, RollbackStatus, Status
 from lambdas.release.wording import and_list, counted
 
 T = TypeVar("T")
@@ -163,14 +161,6 @@ class RegisterResult(StepResult):
         return counted(self.registered, "new revision")
 
 
-class MigrationStatus(StrEnum):
-    """The verdict on the migration."""
-
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-
-
 @dataclass(frozen=True)
 class MigrationResult(StepResult):
     """``Run migration``.
@@ -247,14 +237,6 @@ class RolloutResult(StepResult):
         if self.status == Status.FAILED:
             return _what_failed(self.services, self.alarms)
         return _reasons(self.services, self.services)
-
-
-class HealthStatus(StrEnum):
-    """The verdict on a finished rollout."""
-
-    BAKING = "baking"
-    HEALTHY = "healthy"
-    UNHEALTHY = "unhealthy"
 
 
 @dataclass(frozen=True)
@@ -343,26 +325,6 @@ class OutcomeReport(Report):
     """``Record outcome``: the report, and the whole plan of a dry run."""
 
     plan: Plan | None = None
-
-
-class Failing(NamedTuple):
-    """The verdict with which a step ends the deployment, and the error type of the report."""
-
-    status: StrEnum
-    error_type: str
-
-
-FAILING: Mapping[str, Failing] = {
-    "migration": Failing(MigrationStatus.FAILED, "MigrationFailed"),
-    "rollout": Failing(Status.FAILED, "RolloutFailed"),
-    "health": Failing(HealthStatus.UNHEALTHY, "Unhealthy"),
-}
-"""The verdicts that lead to ``Roll back``, by the key of the result. Every other verdict goes on, or waits."""
-
-
-def is_failure(key: str, status: object) -> bool:
-    """Whether a result with this key and this status ends the deployment."""
-    return key in FAILING and status == FAILING[key].status
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from enum import StrEnum
 
 from lambdas.release.errors import RollbackTimeout
 from lambdas.release.plan import Plan, PlannedService
 from lambdas.release.rollout import ServiceFacts
 from lambdas.release.task_definition import TaskDefinition
-
-
-class RollbackStatus(StrEnum):
-    """The verdict on a rollback."""
-
-    STEADY = "steady"
-    IN_PROGRESS = "inProgress"
-    NEXT_WAVE = "nextWave"
+from lambdas.release.verdicts import RollbackStatus
 
 
 def changed_by_others(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from lambdas.release.errors import ServiceChanged
 from lambdas.release.explanation import StoppedTask
+from lambdas.release.verdicts import Status
 
 STARTED = re.compile(r"has started \d+ tasks?: (?P<tasks>.+)$")
 SCALED_IN = "Scaling activity initiated by"
@@ -103,15 +103,6 @@ def check_unchanged(name: str, facts: ServiceFacts, *, planned_deployment: str |
     if primary.task_definition not in expected:
         other = primary.task_definition.rsplit("/", 1)[-1]
         raise ServiceChanged(f"{name}: somebody else deployed {other} since it was planned; start again")
-
-
-class Status(StrEnum):
-    """The verdict on one service or on a wave."""
-
-    IN_PROGRESS = "inProgress"
-    STEADY = "steady"
-    FAILED = "failed"
-    SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from lambdas.release.approval import rejection_message
 from lambdas.release.history import Outcome
-from lambdas.release.results import is_failure
+from lambdas.release.verdicts import is_failure
 from statemachine.events import Event, EventKind
 from statemachine.steps import STEPS
 
@@ -31,7 +31,7 @@ KEYS = {step.state: step.key for step in STEPS}
 
 BELOW = {"Check rollout": "Deploy wave", "Check rollback": "Roll back"}
 
-END_STATES = {
+END_STATES: Mapping[str, str] = {
     Outcome.DEPLOYED: "succeeded",
     Outcome.NOTHING_TO_DO: "succeeded",
     Outcome.PLANNED: "succeeded",

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from lambdas.release.rollout import Status
+from lambdas.release.verdicts import Status
 
 WAITS, ROLLS_BACK = "waits", "rolls back"
 """How a service stands of which there is no verdict: its wave has not come, or it returns to what it ran before."""

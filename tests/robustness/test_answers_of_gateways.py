@@ -23,8 +23,9 @@ from lambdas.aws.ssm import ParameterStore
 from lambdas.release.errors import AwsError, StepshipError, leaves
 from lambdas.release.history import DeploymentRecord, Report
 from lambdas.release.lock import Claim, Lock
-from lambdas.release.rollout import Goal, Status, judge_rollout
+from lambdas.release.rollout import Goal, judge_rollout
 from lambdas.release.task_definition import TaskDefinition, with_image
+from lambdas.release.verdicts import Status
 from stepship.errors import CommandError
 from stepship.executions.history_events import to_event
 from stepship.machine import Caller, Machine
@@ -97,7 +98,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "dynamodb releases": lambda: TABLE.releases(5),
     "dynamodb live": TABLE.live,
     "dynamodb release_before": lambda: TABLE.release_before("r"),
-    "dynamodb line": TABLE.line,
+    "dynamodb paused": TABLE.paused,
     "dynamodb approval_token": lambda: TABLE.approval_token(ARN),
     "sts arn": lambda: Caller().arn,
     "stepfunctions start": lambda: MACHINE.start("n", "{}"),

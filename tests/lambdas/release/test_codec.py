@@ -23,7 +23,8 @@ from lambdas.release.plan import (
 )
 from lambdas.release.preflight import Check
 from lambdas.release.request import Request
-from lambdas.release.rollout import Status, Verdict
+from lambdas.release.rollout import Verdict
+from lambdas.release.verdicts import Status
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(max_size=5)

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from lambdas.release.errors import LockTimeout, RecoveryRefused
-from lambdas.release.lock import Claim, Kind, Lock, LockDecision, LockStatus, LockTry, claim_of, decide_lock
+from lambdas.release.lock import Claim, Kind, Lock, LockDecision, LockTry, claim_of, decide_lock
 from lambdas.release.request import Request
+from lambdas.release.verdicts import LockStatus
 
 NOW = 1000.0
 FREE = Lock(version=7, token=4)

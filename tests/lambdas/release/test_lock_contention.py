@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from lambdas.release.errors import LockTimeout, RecoveryRefused, UnfinishedRollback
-from lambdas.release.lock import REQUESTS, Claim, Kind, Lock, LockDecision, LockStatus, LockTry, decide_lock
+from lambdas.release.lock import REQUESTS, Claim, Kind, Lock, LockDecision, LockTry, decide_lock
+from lambdas.release.verdicts import LockStatus
 
 POLL_SECONDS = 15
 LEASE_SECONDS = 60

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from lambdas.release.errors import LockTimeout, UnfinishedRollback
-from lambdas.release.lock import Claim, Kind, Lock, LockDecision, LockStatus, LockTry, decide_lock, freed
+from lambdas.release.lock import Claim, Kind, Lock, LockDecision, LockTry, decide_lock, freed
+from lambdas.release.verdicts import LockStatus
 
 NOW = 1000.0
 JOURNAL = '{"action": "deploy"}'

@@ -11,11 +11,9 @@ import pytest
 from lambdas.release.explanation import Explanation
 from lambdas.release.history import Outcome, Report
 from lambdas.release.image import ReleaseImage
-from lambdas.release.lock import LockStatus
 from lambdas.release.plan import Plan
 from lambdas.release.request import Request
 from lambdas.release.results import (
-    FAILING,
     MAX_MESSAGE,
     ApprovalRequest,
     CaughtError,
@@ -23,10 +21,8 @@ from lambdas.release.results import (
     DeployedReport,
     ExecutionState,
     HealthResult,
-    HealthStatus,
     LockResult,
     MigrationResult,
-    MigrationStatus,
     MovedService,
     OutcomeReport,
     RegisterResult,
@@ -39,11 +35,18 @@ from lambdas.release.results import (
     VerifiedRequest,
     WaveResult,
     encode_result,
-    is_failure,
     needed,
 )
-from lambdas.release.rollback import RollbackStatus
-from lambdas.release.rollout import Status, Verdict
+from lambdas.release.rollout import Verdict
+from lambdas.release.verdicts import (
+    FAILING,
+    HealthStatus,
+    LockStatus,
+    MigrationStatus,
+    RollbackStatus,
+    Status,
+    is_failure,
+)
 from tests.lambdas.release.examples import arn, pinned, plan
 
 STEADY, GOING = Verdict(Status.STEADY, "steady", 3, 3), Verdict(Status.IN_PROGRESS, "1 of 3 tasks run", 1, 3)

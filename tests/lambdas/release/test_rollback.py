@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from lambdas.release.errors import RollbackTimeout
 from lambdas.release.plan import Plan
-from lambdas.release.rollback import RollbackStatus, is_back, judge_rollback, next_wave_back, to_restore
+from lambdas.release.rollback import is_back, judge_rollback, next_wave_back, to_restore
 from lambdas.release.rollout import Deployment, ServiceFacts
+from lambdas.release.verdicts import RollbackStatus
 from tests.lambdas.release.examples import arn, deployment, plan, planned, service
 
 PLAN = plan(("api",), ("worker", "scheduler"))

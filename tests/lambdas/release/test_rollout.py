@@ -6,15 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.release.rollout import (
-    Event,
-    Goal,
-    ServiceFacts,
-    Status,
-    Verdict,
-    judge_rollout,
-    judge_wave,
-)
+from lambdas.release.rollout import Event, Goal, ServiceFacts, Verdict, judge_rollout, judge_wave
+from lambdas.release.verdicts import Status
 from tests.lambdas.release.examples import any_facts, arn, deployment, moments, service, started
 
 OLD, NEW, OTHER = (arn("api", revision) for revision in (1, 2, 3))
