@@ -157,10 +157,10 @@ def test_a_renewal_makes_a_write_that_was_decided_before_it_fail() -> None:
     assert not TABLE.swap_lock(read, Lock(holder=TWO))
 
 
-# --- endings
+# --- reports
 
 
-def test_an_ending_is_record_release_live_pointer_and_free_lock() -> None:
+def test_a_report_is_record_release_live_pointer_and_free_lock() -> None:
     hold(ONE, journal="plan")
     assert TABLE.report(FinalReport(record(ONE), release=release("r-1"), token=1))
     assert TABLE.record(ONE.execution, "2026-01-05T09:00:00Z") == record(ONE)
@@ -175,13 +175,13 @@ def test_who_waits_is_not_forgotten_when_the_lock_is_freed() -> None:
     assert TABLE.read_lock().waiting_deploy == TWO
 
 
-def test_an_ending_without_the_lock_leaves_it_alone() -> None:
+def test_a_report_without_the_lock_leaves_it_alone() -> None:
     held = hold(TWO)
     assert TABLE.report(FinalReport(record(ONE, Outcome.REJECTED)))
     assert TABLE.read_lock() == held
 
 
-def test_the_second_ending_of_an_execution_changes_nothing() -> None:
+def test_the_second_report_of_an_execution_changes_nothing() -> None:
     hold(ONE)
     TABLE.report(FinalReport(record(ONE), release=release("r-1"), token=1))
     held = hold(TWO, token=2)
@@ -195,7 +195,7 @@ def test_the_second_ending_of_an_execution_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(("holder", "token"), [(TWO, 1), (ONE, 2), (None, 1)])
-def test_an_ending_without_a_lease_writes_nothing_at_all(holder: Claim | None, token: int) -> None:
+def test_a_report_without_a_lease_writes_nothing_at_all(holder: Claim | None, token: int) -> None:
     if holder:
         hold(holder)
     before = TABLE.read_lock()

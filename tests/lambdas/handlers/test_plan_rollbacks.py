@@ -24,7 +24,7 @@ def test_a_rollback_returns_to_the_verified_release_before_the_live_one(simulate
     assert plan["onFailure"] == "noRollbackPossible"
 
 
-def test_a_rollback_to_a_named_release_can_itself_be_put_back(simulated: SimulatedEnvironment) -> None:
+def test_a_rollback_to_a_named_release_can_itself_be_rolled_back(simulated: SimulatedEnvironment) -> None:
     first = deployed(simulated, "v1", "one").state["report"]["release"]
     deployed(simulated, "v2", "two")
     plan = Flow(simulated, {**ROLLBACK, "releaseId": first}, "three").run_to("Plan").call()

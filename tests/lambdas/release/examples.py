@@ -1,4 +1,4 @@
-"""A small world to decide on, and strategies for all that ECS may say about a service."""
+"""A small environment to decide on, and strategies for all that ECS may say about a service."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def parameters(version: int, names: tuple[str, ...] = tuple(WAVES)) -> dict[str,
 
 
 def inputs(version: int = 1, **changes: Any) -> PlanInputs:
-    """Return a world at rest on a version."""
+    """Return an environment at rest on a version."""
     at_rest = PlanInputs(
         identity=IDENTITY,
         catalog=REGISTRY,

@@ -228,10 +228,10 @@ ASKED = {"plan": encode(replace(plan(("api",)), approval=PlannedApproval(require
             CaughtError("ApprovalRejected", "not on a Friday"),
             ASKED,
             Failure("Wait for approval", "ApprovalRejected", "not on a Friday"),
-            id="a person said no",
+            id="the approval was rejected",
         ),
         pytest.param(
-            CaughtError("PlanStale", "api moved"), {**ASKED, "approval": {}}, None, id="a person said yes before"
+            CaughtError("PlanStale", "api moved"), {**ASKED, "approval": {}}, None, id="it was approved before"
         ),
         pytest.param(
             CaughtError("PlanStale", "api moved"), {"plan": encode(plan(("api",)))}, None, id="nobody was asked"
