@@ -111,7 +111,7 @@ class LockResult(StepResult):
 
 @dataclass(frozen=True)
 class ApprovalRequest(StepResult):
-    """``Wait for approval``: on-call was asked. The state machine keeps the answer instead of this.
+    """``Wait for approval``: the question was asked. The state machine keeps the answer instead of this.
 
     ``expires_at`` in unix seconds.
     """
