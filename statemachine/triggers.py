@@ -84,7 +84,7 @@ STOPPED_EXECUTION_INPUT = {
     "requestedBy": "eventbridge:stopped-execution",
     "reason": "the execution ended as <status>",
 }
-"""What the rule starts the machine with: put back whatever that execution had moved."""
+"""What the rule starts the machine with: roll back whatever that execution had moved."""
 
 
 def pushed_image_pattern(repositories: list[str], tag_patterns: list[str]) -> dict[str, Any]:
