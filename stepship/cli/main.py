@@ -91,9 +91,9 @@ def deploy(
     """
     from stepship.commands.deploy import DeployRequest, Following, deploy  # noqa: PLC0415 (--help does not wait for it)
 
-    wish = DeployRequest(tag, digest, services or (), not no_migration, force, reason, requested_by, override_freeze)
+    request = DeployRequest(tag, digest, services or (), not no_migration, force, reason, requested_by, override_freeze)
     following = Following(run_id, not no_wait, seconds(timeout))
-    run_command(context, environment, application, as_json, lambda session: deploy(session, wish, following))
+    run_command(context, environment, application, as_json, lambda session: deploy(session, request, following))
 
 
 @app.command(rich_help_panel=AWS)
@@ -205,8 +205,8 @@ def plan(
     from stepship.commands.deploy import DeployRequest  # noqa: PLC0415 (--help does not wait for it)
     from stepship.commands.plan import plan  # noqa: PLC0415 (the same)
 
-    wish = DeployRequest(tag, digest, services or (), not no_migration, force)
-    run_command(context, environment, application, as_json, lambda session: plan(session, wish, show_all=everything))
+    request = DeployRequest(tag, digest, services or (), not no_migration, force)
+    run_command(context, environment, application, as_json, lambda session: plan(session, request, show_all=everything))
 
 
 @app.command(rich_help_panel=AWS)

@@ -13,7 +13,7 @@ from rich.text import Text
 from lambdas.release.errors import AccessDenied, AwsUnavailable, Throttled
 from stepship.errors import CommandError
 from stepship.executions.history_events import to_event
-from stepship.executions.outcomes import RUNNING, Ending, ending
+from stepship.executions.outcomes import RUNNING, Result, result_of
 from stepship.host import Host
 from stepship.machine import Machine
 from stepship.output import Output
@@ -61,7 +61,7 @@ class Followed:
         Whether it was followed for as long as allowed, and goes on.
     """
 
-    ending: Ending
+    result: Result
     progress: Progress
     timed_out: bool = False
 
@@ -96,21 +96,21 @@ def follow(
     try:
         while True:
             try:
-                end = look.take(view)
+                result = look.take(view)
             except (Throttled, AwsUnavailable) as error:
-                if host.now() - seen > GIVE_UP_SECONDS or look.end is None:
+                if host.now() - seen > GIVE_UP_SECONDS or look.result is None:
                     raise
                 poll = min(2 * poll, MAX_POLL_SECONDS)
                 view.say(f"no look at the execution for now ({error}); it goes on")
             else:
                 seen, poll = host.now(), usual
-                look.progress.now = max(look.progress.now, seen) if end.outcome == RUNNING else look.progress.now
+                look.progress.now = max(look.progress.now, seen) if result.outcome == RUNNING else look.progress.now
                 view.tick(look.progress)
-                if not hinted and look.progress.entered == APPROVAL and end.outcome == RUNNING:
+                if not hinted and look.progress.entered == APPROVAL and result.outcome == RUNNING:
                     hinted = True
                     view.say(on_approval())
-                if end.outcome != RUNNING:
-                    return Followed(end, look.progress)
+                if result.outcome != RUNNING:
+                    return Followed(result, look.progress)
             if timeout_seconds is not None and host.now() - began + poll > timeout_seconds:
                 return Followed(look.known, look.progress, timed_out=True)
             host.sleep(poll)
@@ -126,21 +126,21 @@ class _Look:
         self._after = 0
         self._may_read_history = True
         self.progress = Progress(arn.rpartition(":")[2])
-        self.end: Ending | None = None
+        self.result: Result | None = None
 
     @property
-    def known(self) -> Ending:
+    def known(self) -> Result:
         """What the last look found."""
-        if self.end is None:
+        if self.result is None:
             raise CommandError(f"there is no execution {self._arn}")
-        return self.end
+        return self.result
 
-    def take(self, view: View) -> Ending:
+    def take(self, view: View) -> Result:
         """Look once; the description comes first, so that the events of an ended execution are complete."""
         description = self._machine.describe(self._arn)
         if description is None:
             raise CommandError(f"there is no execution {self._arn}: `stepship history` lists those that there were")
-        self.end = ending(description)
+        self.result = result_of(description)
         self.progress.started_at = self.progress.started_at or description.started_at
         if self._may_read_history:
             try:
@@ -148,7 +148,7 @@ class _Look:
             except AccessDenied as error:
                 self._may_read_history = False
                 view.say(f"following without its states: {error}")
-        return self.end
+        return self.result
 
     def _read_events(self, view: View) -> None:
         for raw in self._machine.events(self._arn, self._after):

@@ -63,7 +63,7 @@ class Surroundings:
     stopping: Callable[[], bool] = lambda: False
 
 
-class Holding:
+class HeldLock:
     """The lock of one ``stepship infra``.
 
     Parameters

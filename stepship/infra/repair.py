@@ -40,7 +40,7 @@ class Allowed:
         return [each.partition("/")[2] for each in self.skip if each.partition("/")[0] == part]
 
 
-class Mender:
+class StackRepair:
     """Frees stuck stacks.
 
     Parameters
@@ -58,7 +58,7 @@ class Mender:
         self._allowed = allowed
         self._sleep = sleep
 
-    def mend(self, step: Step, say: Say) -> None:
+    def prepare(self, step: Step, say: Say) -> None:
         """Return once the stack can be deployed.
 
         Raises
@@ -119,7 +119,7 @@ class Mender:
         failed = self._cloudformation.failed_resources(step.stack)
         options = " ".join(f"--skip {step.part}/{each.partition(':')[0]}" for each in failed) or "--skip PART/RESOURCE"
         return (
-            f"its rollback failed again: {_listed(failed) or facts.reason}. Mend the resources and run it again; or "
+            f"its rollback failed again: {_listed(failed) or facts.reason}. Repair the resources and run it again; or "
             f"leave them as they are, which is not as the template says, with {options}"
         )
 

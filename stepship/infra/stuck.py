@@ -1,4 +1,4 @@
-"""What to do before a stack can be deployed, by the status that it is in: decided here, done in ``mending.py``.
+"""What to do before a stack can be deployed, by the status that it is in: decided here, done in ``repair.py``.
 
 The statuses are those of the CloudFormation User Guide, "Stack status codes"; what frees a stack is documented in
 "Troubleshooting CloudFormation", "Continue rolling back an update" and in the API Reference of DeleteStack and

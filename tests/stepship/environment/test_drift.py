@@ -30,7 +30,7 @@ LIVE = release("v2", api=NEW)
     ("found", "image", "pinned", "live", "deploying", "expected"),
     [
         (facts(), NEW, NEW, LIVE, False, []),
-        (None, None, NEW, LIVE, False, ["ECS does not know it: deploy its stack, or mend its catalog parameter"]),
+        (None, None, NEW, LIVE, False, ["ECS does not know it: deploy its stack, or repair its catalog parameter"]),
         (facts(), "python:3", "python:3", None, False, ["nothing was released yet: it runs what its stack has"]),
         (facts(), NEW, OLD, LIVE, False, ["runs bbbbbbbbbbbb, its parameter names aaaaaaaaaaaa"]),
         (facts(), OLD, OLD, LIVE, False, ["not on the live release, which has bbbbbbbbbbbb"]),
