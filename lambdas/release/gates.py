@@ -152,5 +152,5 @@ def stopped_message(environment: str, line: StoppedLine) -> str:
     since = datetime.fromtimestamp(line.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
     return (
         f"deploys to {environment} were stopped by {line.by} on {since}: {line.reason}; "
-        f"when it is solved: stepship line start --env {environment}"
+        f"when it is solved: stepship resume --env {environment}"
     )

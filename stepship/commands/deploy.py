@@ -9,8 +9,8 @@ from typing import Any
 from stepship.errors import wrong_usage
 from stepship.executions.names import ci_run, names
 from stepship.executions.report import follow_to_end, reattach, report_followed
-from stepship.executions.start import How, make_request, one_line, start
-from stepship.session import Session
+from stepship.executions.start import How, make_request, start
+from stepship.session import Session, one_line
 
 HOW = {
     How.STARTED: "started",
@@ -84,12 +84,14 @@ def start_and_follow(session: Session, execution_input: Mapping[str, Any], what:
     """
     action, target, output = str(execution_input["action"]), session.target, session.output
     run = ci_run(following.run_id, session.host.environ)
-    started = start(session.machine, names(action, target.environment, what, run, session.host.now()), execution_input)
+    name_of = names(action, target.environment, what, run, session.host.now())
+    # Safe to repeat: the second try finds what a first one, whose answer was lost, has started.
+    started = session.patiently(lambda: start(session.machine, name_of, execution_input))
     name, url = started.arn.rpartition(":")[2], session.machine.console_url(started.arn)
     output.say(f"{name} {HOW[started.how]}")
     output.say(f"  {url}")
     if session.github:
-        session.github.outputs({"execution-url": url})
+        session.github.outputs({"execution": started.arn, "execution-url": url})
     if not following.wait:
         output.say(f"  Follow it: {reattach(name, target)}")
         output.document(

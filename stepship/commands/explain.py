@@ -15,7 +15,7 @@ from stepship.machine import Description
 from stepship.session import Session
 
 SEARCHED = 200
-"""Records that are looked through for a release, or for the last failure."""
+"""Records that are searched for a release, or for the last failure."""
 
 FAILED = (Outcome.REJECTED, Outcome.ROLLED_BACK, Outcome.ROLLBACK_FAILED, Outcome.STOPPED)
 

@@ -87,7 +87,7 @@ def show_plan(session: Session, made: Mapping[str, Any], expected: float | None,
     migration, approval, rollout = made["migration"], made["approval"], made["rollout"]
     first = f"{migration['family']}, at most {duration(migration['timeoutSeconds'])}"
     output.say(f"  migration  {first if migration['needed'] else 'none'}")
-    asked = f"a person has to say yes within {duration(approval['timeoutSeconds'])}"
+    asked = f"needed within {duration(approval['timeoutSeconds'])}"
     output.say(f"  approval   {asked if approval['required'] else 'none'}")
     output.say(f"  watched    {duration(rollout['bakeSeconds'])} after the last wave")
     if expected:

@@ -11,7 +11,7 @@ from stepship.views.durations import duration
 
 def watch(session: Session, execution: str | None, timeout_seconds: float | None) -> int:
     """Follow the execution; returns the exit code that its deploy would have had."""
-    found = running(session, execution)
+    found = session.patiently(lambda: running(session, execution))
     if found is None:
         return _nothing_runs(session)
     if found.is_running:

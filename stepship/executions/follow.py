@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from lambdas.release.errors import AccessDenied, AwsUnavailable, Throttled
-from stepship.errors import CommandError
+from stepship.errors import CommandError, may_pass
 from stepship.executions.history_events import to_event
 from stepship.executions.outcomes import RUNNING, Result, result_of
 from stepship.host import Host
@@ -24,10 +24,10 @@ from stepship.views.rich_lines import end_line, row_line
 from stepship.views.rollout_view import service_states, service_table
 
 WATCHED_POLL_SECONDS, POLL_SECONDS, MAX_POLL_SECONDS = 2.0, 5.0, 60.0
-"""Time between two looks at a terminal and elsewhere, and the longest that throttling makes of it."""
+"""Time between two polls at a terminal and elsewhere, and the longest that throttling makes of it."""
 
 GIVE_UP_SECONDS = 600.0
-"""So long no look may succeed until following ends."""
+"""An execution that cannot be read for so long is followed no further."""
 
 QUIET_SECONDS = 60.0
 """A log gets a line at least that often: some CI systems end a job that says nothing."""
@@ -75,51 +75,55 @@ def follow(
     timeout_seconds: float | None = None,
     on_approval: Callable[[], str] = str,
 ) -> Followed:
-    """Look at an execution until it has ended.
+    """Poll an execution until it has ended.
 
     Parameters
     ----------
     timeout_seconds
         Follow it for so long at most.
     on_approval
-        Called when it begins to wait for a person; returns what to say.
+        Called when it begins to wait for an approval; returns what to say.
 
     Raises
     ------
     CommandError
-        There is no such execution, or no look succeeded for ten minutes.
+        There is no such execution.
+    StepshipError
+        AWS refuses, or could not be reached for ten minutes.
     """
     began = seen = host.now()
-    usual = poll = WATCHED_POLL_SECONDS if host.watched else POLL_SECONDS
-    look = _Look(machine, arn)
+    usual = pause = WATCHED_POLL_SECONDS if host.watched else POLL_SECONDS
+    poller = _Poller(machine, arn)
     hinted = False
     try:
         while True:
             try:
-                result = look.take(view)
+                result = poller.poll(view)
             except (Throttled, AwsUnavailable) as error:
-                if host.now() - seen > GIVE_UP_SECONDS or look.result is None:
+                is_first = poller.result is None and host.watched
+                if host.now() - seen > GIVE_UP_SECONDS or is_first or not may_pass(error):
                     raise
-                poll = min(2 * poll, MAX_POLL_SECONDS)
-                view.say(f"no look at the execution for now ({error}); it goes on")
+                pause = min(2 * pause, MAX_POLL_SECONDS)
+                view.say(f"the execution cannot be read for now ({error}); it goes on")
             else:
-                seen, poll = host.now(), usual
-                look.progress.now = max(look.progress.now, seen) if result.outcome == RUNNING else look.progress.now
-                view.tick(look.progress)
-                if not hinted and look.progress.entered == APPROVAL and result.outcome == RUNNING:
+                seen, pause = host.now(), usual
+                if result.outcome == RUNNING:
+                    poller.progress.now = max(poller.progress.now, seen)
+                view.tick(poller.progress)
+                if not hinted and poller.progress.entered == APPROVAL and result.outcome == RUNNING:
                     hinted = True
                     view.say(on_approval())
                 if result.outcome != RUNNING:
-                    return Followed(result, look.progress)
-            if timeout_seconds is not None and host.now() - began + poll > timeout_seconds:
-                return Followed(look.known, look.progress, timed_out=True)
-            host.sleep(poll)
+                    return Followed(result, poller.progress)
+            if timeout_seconds is not None and host.now() - began + pause > timeout_seconds:
+                return Followed(poller.known, poller.progress, timed_out=True)
+            host.sleep(pause)
     finally:
-        view.close(look.progress)
+        view.close(poller.progress)
 
 
-class _Look:
-    """One look after the other at the same execution."""
+class _Poller:
+    """Reads the same execution again and again."""
 
     def __init__(self, machine: Machine, arn: str) -> None:
         self._machine, self._arn = machine, arn
@@ -130,13 +134,13 @@ class _Look:
 
     @property
     def known(self) -> Result:
-        """What the last look found."""
+        """What the last poll found."""
         if self.result is None:
             raise CommandError(f"there is no execution {self._arn}")
         return self.result
 
-    def take(self, view: View) -> Result:
-        """Look once; the description comes first, so that the events of an ended execution are complete."""
+    def poll(self, view: View) -> Result:
+        """Read it once; the description comes first, so that the events of an ended execution are complete."""
         description = self._machine.describe(self._arn)
         if description is None:
             raise CommandError(f"there is no execution {self._arn}: `stepship history` lists those that there were")

@@ -7,11 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stepship.executions.outcomes import Result
+from stepship.executions.outcomes import RUNNING, Result
 from stepship.views.durations import duration
 from stepship.views.notes import short_image
 from stepship.views.plain_lines import explanation
 from stepship.views.progress import Mark, Row
+
+AGAIN = "Re-run the job to follow it again: it takes up the execution that runs, and starts no second one."
 
 MARKDOWN = re.compile(r"([\\`*_{}\[\]#|~@<>])")
 
@@ -46,7 +48,13 @@ def summary(environment: str, result: Result, rows: Sequence[Row], plan: Mapping
         *_services(plan),
         *_diagram(rows, result),
         *_explanation(result),
+        *([f"It goes on in AWS. {AGAIN}", ""] if result.outcome == RUNNING else []),
     ]
+
+
+def failure_summary(environment: str, command: str, text: str) -> list[str]:
+    """Write the summary of a command that could not do what it was asked."""
+    return [f"### {plain(environment)}: stepship {command} failed", plain(text), ""]
 
 
 def plain(value: object) -> str:

@@ -31,7 +31,7 @@ HEADLINES = {
     Outcome.SUPERSEDED: "Superseded: a newer request went first, this one changed nothing",
     Outcome.REJECTED: "Rejected: nothing was changed",
     Outcome.ROLLED_BACK: "Failed, and rolled back: everything runs what ran before",
-    Outcome.ROLLBACK_FAILED: "ROLLBACK FAILED: services may be on different releases, a person has to look",
+    Outcome.ROLLBACK_FAILED: "ROLLBACK FAILED: services may be on different releases, action needed",
     Outcome.STOPPED: "Stopped before its end",
     FAILED: "Failed in Step Functions itself",
     RUNNING: "Still running",

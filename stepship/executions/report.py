@@ -10,7 +10,7 @@ from rich.text import Text
 from lambdas.release.errors import StepshipError
 from lambdas.release.history import Outcome, timestamp
 from stepship.environment.dora import usual_seconds
-from stepship.errors import CommandError, aws_error
+from stepship.errors import CommandError
 from stepship.executions.follow import Followed, follow, make_view
 from stepship.executions.job_summary import summary
 from stepship.executions.outcomes import RUNNING, Result
@@ -34,8 +34,8 @@ class Detached(KeyboardInterrupt):
 
 
 def expected_seconds(session: Session, action: str) -> float | None:
-    """Return how long a good deployment takes; None when there is none, or the history may not be read."""
-    return session.if_allowed(lambda: usual_seconds(session.table.history(RECENT_RECORDS), action))
+    """Return how long a good deployment takes; None when there is none, or the history cannot be read."""
+    return session.or_none(lambda: usual_seconds(session.table.history(RECENT_RECORDS), action))
 
 
 def reattach(name: str, target: Target) -> str:
@@ -59,18 +59,22 @@ def follow_to_end(
     view = make_view(output, session.host, expected_seconds(session, action))
     again = f"{name} goes on. Follow it again: {reattach(name, target)}"
     try:
-        return follow(
-            session.machine,
-            arn,
-            session.host,
-            view,
-            timeout_seconds=timeout_seconds,
-            on_approval=lambda: _announce_approval(session, arn),
-        )
+        with session.quoting():
+            return follow(
+                session.machine,
+                arn,
+                session.host,
+                view,
+                timeout_seconds=timeout_seconds,
+                on_approval=lambda: _announce_approval(session, arn),
+            )
     except KeyboardInterrupt:
         raise Detached(f"detached; {again}") from None
     except StepshipError as error:
-        raise CommandError(f"{aws_error(error)}; {again}") from error
+        if session.github:
+            # Whether it still runs is not known; that it has not ended is what is known.
+            session.github.outputs({"outcome": RUNNING})
+        raise CommandError(f"{session.command_error(error)}; {again}") from error
 
 
 def report_followed(session: Session, followed: Followed, extra: Mapping[str, Any] | None = None) -> int:
@@ -113,26 +117,19 @@ def report(session: Session, result: Result) -> None:
         output.show(panel(title, result.report))
         return
     output.say(f"  {title}")
-    if session.github:
-        with session.github.quoting():
-            _say_explanation(session, result)
-    else:
-        _say_explanation(session, result)
-
-
-def _say_explanation(session: Session, result: Result) -> None:
-    for line in explanation(result.report):
-        session.output.say(line)
+    with session.quoting():
+        for line in explanation(result.report):
+            output.say(line)
 
 
 def next_steps(result: Result, target: Target) -> Iterator[str]:
     """Say what to do next, a command each."""
     options, error = target.options, result.report.get("errorType")
     if result.outcome == Outcome.ROLLED_BACK:
-        yield f"Nothing has to be put back. The whole report: stepship explain {result.description.name} {options}"
+        yield f"Nothing is left to roll back. The whole report: stepship explain {result.description.name} {options}"
     elif result.outcome == Outcome.ROLLBACK_FAILED:
         yield f"See what runs: stepship status {options}"
-        yield f"When the cause is mended: stepship rollback {options}"
+        yield f"When the cause is repaired: stepship rollback {options}"
     elif result.outcome == Outcome.SUPERSEDED:
         yield f"Follow the one that went first: stepship watch {options}"
     elif result.outcome == Outcome.REJECTED and error == "UnfinishedRollback":
@@ -144,7 +141,7 @@ def next_steps(result: Result, target: Target) -> Iterator[str]:
 def follow_recovery(session: Session, stopped: Result) -> Followed | None:
     """Find the recovery of an execution that was stopped, and follow it; None when none has started."""
     output, arn = session.output, stopped.description.arn
-    output.say("A recovery starts by itself, and puts back what had moved.")
+    output.say("A recovery starts by itself, and rolls back what had moved.")
     recovery = find_recovery(session, arn, stopped.description.started_at)
     if recovery is None:
         output.say(f"None has started so far. See what runs: stepship status {session.target.options}")
@@ -156,15 +153,15 @@ def follow_recovery(session: Session, stopped: Result) -> Followed | None:
 
 
 def find_recovery(session: Session, stopped: str, started_at: float) -> str | None:
-    """Return the execution that looks after a stopped one; waits a minute for it."""
+    """Return the recovery of a stopped execution; waits a minute for it."""
     until = session.host.now() + RECOVERY_SECONDS
-    looked_at: set[str] = set()
+    known: set[str] = set()
     while True:
         for each in session.machine.recent():
-            # Waiting for one means looking often: what is not it now never will be.
-            if each.arn in looked_at or each.started_at < started_at:
+            # The list is polled often: what is no recovery of this one now never will be.
+            if each.arn in known or each.started_at < started_at:
                 continue
-            looked_at.add(each.arn)
+            known.add(each.arn)
             found = session.machine.describe(each.arn)
             if found is not None and found.input.get("takeover") == stopped:
                 return each.arn
@@ -246,7 +243,7 @@ def report_to_github(session: Session, result: Result, progress: Progress) -> No
 
 
 def _announce_approval(session: Session, arn: str) -> str:
-    hint = f"a person has to say yes or no: stepship approve {arn.rpartition(':')[2]} {session.target.options}"
+    hint = f"action needed, approve or reject it: stepship approve {arn.rpartition(':')[2]} {session.target.options}"
     if session.github:
         title = f"{session.target.environment}: waits for approval"
         session.github.annotate("notice", title, f"{hint}\n{session.machine.console_url(arn)}")

@@ -12,7 +12,7 @@ from stepship.infra.layout import Step
 from stepship.infra.stuck import Remedy, verdict
 
 POLL_SECONDS = 5.0
-"""Between two looks at a stack; the CDK CLI looks as often while it deploys one."""
+"""Between two polls of a stack; the CDK CLI polls as often while it deploys one."""
 
 WAIT_SECONDS = 3 * 3600
 """A stack that CloudFormation is at for longer is somebody's problem: the longest documented wait of a resource is
@@ -64,7 +64,7 @@ class StackRepair:
         Raises
         ------
         CommandError
-            A person has to decide; says what.
+            Action is needed; says which.
         """
         done: set[Remedy] = set()
         while True:
@@ -75,7 +75,7 @@ class StackRepair:
             )
             if facts is None or found.remedy == Remedy.NONE:
                 return
-            if found.remedy == Remedy.PERSON:
+            if found.remedy == Remedy.ACTION_NEEDED:
                 raise CommandError(found.reason)
             if found.remedy in done:
                 raise CommandError(self._stuck(step, facts))

@@ -20,7 +20,7 @@ from stepship.infra.layout import COORDINATOR, StackStage, Step, ordered
 from stepship.infra.lock import HeldLock
 
 TICK_SECONDS = 0.25
-"""How often the lease, Ctrl-C and the lines of the CDK are looked at."""
+"""How often the lease, Ctrl-C and the lines of the CDK are polled."""
 
 
 class Outcome(StrEnum):
@@ -165,7 +165,7 @@ class Rollout:
         running: dict[Future[Result], Step] = {}
         while sorter.is_active() or running:
             ready += sorter.get_ready()
-            self._look(running)
+            self._poll(running)
             if self.stopped and not running:
                 return
             if self.lock.rollback and not self.stopped:
@@ -190,7 +190,7 @@ class Rollout:
         """Take a line from a thread; this one shows it."""
         return lambda text: self._lines.put((step, text))
 
-    def _look(self, running: dict[Future[Result], Step]) -> None:
+    def _poll(self, running: dict[Future[Result], Step]) -> None:
         """Do what is due: lines, lease, Ctrl-C."""
         self._show_lines()
         self.lock.beat()

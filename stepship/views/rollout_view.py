@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-STYLES = {"steady": "green", "inProgress": "cyan", "failed": "red", "superseded": "red", "goes back": "yellow"}
+STYLES = {"steady": "green", "inProgress": "cyan", "failed": "red", "superseded": "red", "rolls back": "yellow"}
 BAR_TASKS = 20
 """More tasks are not drawn one by one."""
 
@@ -23,7 +23,7 @@ class ServiceState:
     running, desired
         Tasks of the deployment that is being watched; of the one before while its wave has not come.
     status
-        The verdict, ``waits`` or ``goes back``.
+        The verdict, ``waits`` or ``rolls back``.
     """
 
     name: str
@@ -51,7 +51,7 @@ def _state(state: Mapping[str, Any], name: str, number: int, planned: Mapping[st
     if "rollback" in state:
         counts = ((state.get("restored") or {}).get("services") or {}).get(name) or {}
         running, desired = counts.get("running", 0), counts.get("desired", planned["desired"])
-        return ServiceState(name, wave, running, desired, "goes back", "what ran before")
+        return ServiceState(name, wave, running, desired, "rolls back", "what ran before")
     current = (state.get("wave") or {}).get("index", -1)
     if number > current:
         return ServiceState(name, wave, planned["desired"], planned["desired"], "waits", "")

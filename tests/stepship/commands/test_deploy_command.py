@@ -72,7 +72,7 @@ def test_a_crash_exits_with_3_and_is_explained(live: SimulatedEnvironment, steps
         "    1. worker: exit-code, seen 2 times",
         "       | KeyError: 'QUEUE_URL'",
         "       - All services are steady on what they ran before.",
-        "Nothing has to be put back. The whole report: stepship explain deploy-dev-v3-20260105-090316 --env dev",
+        "Nothing is left to roll back. The whole report: stepship explain deploy-dev-v3-20260105-090316 --env dev",
     ):
         assert line in typed.stdout.splitlines()
 
@@ -83,7 +83,7 @@ def test_a_failed_rollback_exits_with_4_and_names_the_command(live: SimulatedEnv
     typed = stepship("deploy", "v3")
     assert typed.exit_code == 4
     assert "ROLLBACK FAILED" in typed.stdout
-    assert typed.stdout.splitlines()[-1] == "When the cause is mended: stepship rollback --env dev"
+    assert typed.stdout.splitlines()[-1] == "When the cause is repaired: stepship rollback --env dev"
 
 
 def test_a_rejected_deploy_exits_with_2(live: SimulatedEnvironment, stepship: Desk) -> None:

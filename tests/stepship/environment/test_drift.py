@@ -107,7 +107,7 @@ VERDICT = {"status": "inProgress", "reason": "1 of 2 tasks run", "running": 1, "
             {"plan": PLANNED, "wave": {"index": 1}, "rollout": {"wave": 0, "services": {"api": VERDICT}}},
             [("steady", 2), ("inProgress", 0)],
         ),
-        ({"plan": PLANNED, "wave": {"index": 0}, "rollback": {}}, [("goes back", 0), ("goes back", 0)]),
+        ({"plan": PLANNED, "wave": {"index": 0}, "rollback": {}}, [("rolls back", 0), ("rolls back", 0)]),
     ],
 )
 def test_how_the_services_stand_is_read_from_the_state(

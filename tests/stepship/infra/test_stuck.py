@@ -32,7 +32,7 @@ VERDICTS = {
     "ROLLBACK_FAILED": Remedy.DELETE,
     "DELETE_FAILED": Remedy.DELETE,
     "UPDATE_ROLLBACK_FAILED": Remedy.CONTINUE_ROLLBACK,
-    "UPDATE_FAILED": Remedy.PERSON,
+    "UPDATE_FAILED": Remedy.ACTION_NEEDED,
     "CREATE_IN_PROGRESS": Remedy.WAIT,
     "ROLLBACK_IN_PROGRESS": Remedy.WAIT,
     "DELETE_IN_PROGRESS": Remedy.WAIT,
@@ -42,8 +42,8 @@ VERDICTS = {
 }
 IN_PRODUCTION = {
     "REVIEW_IN_PROGRESS": Remedy.DELETE,
-    "ROLLBACK_COMPLETE": Remedy.PERSON,
-    "DELETE_FAILED": Remedy.PERSON,
+    "ROLLBACK_COMPLETE": Remedy.ACTION_NEEDED,
+    "DELETE_FAILED": Remedy.ACTION_NEEDED,
     "UPDATE_ROLLBACK_FAILED": Remedy.CONTINUE_ROLLBACK,
 }
 
@@ -57,8 +57,8 @@ def test_each_status_has_its_remedy(status: str | None, remedy: Remedy) -> None:
 def test_production_is_asked_before_anything_is_deleted(status: str, remedy: Remedy) -> None:
     found = verdict(status, "network", production=True)
     assert found.remedy == remedy
-    assert ("--recreate network" in found.reason) == (remedy == Remedy.PERSON)
-    assert verdict(status, "network", production=True, recreate=True).remedy != Remedy.PERSON
+    assert ("--recreate network" in found.reason) == (remedy == Remedy.ACTION_NEEDED)
+    assert verdict(status, "network", production=True, recreate=True).remedy != Remedy.ACTION_NEEDED
 
 
 def repair(
