@@ -10,6 +10,7 @@ from simulator.environment.simulated_environment import SimulatedEnvironment
 from stepship.executions.job_summary import plain
 from stepship.github import GitHub
 from tests.stepship.conftest import Desk, Refuse
+from tests.stepship.github_log import commands, outside_of_quotations
 
 EVIL = ImageBehavior(
     outcome="crash", exit_code=3, logs=("::error::owned", "</pre><script>alert(1)</script>", "100% | done")
@@ -34,20 +35,6 @@ def step(simulated: SimulatedEnvironment, tmp_path: Path) -> Desk:
             "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
         },
     )
-
-
-def commands(log: str) -> list[str]:
-    """Return the lines that GitHub takes for commands, or may: those outside of quotations."""
-    found, token = [], ""
-    for line in log.splitlines():
-        if token:
-            token = "" if line == f"::{token}::" else token
-        elif line.startswith("::stop-commands::"):
-            token = line.removeprefix("::stop-commands::")
-        else:
-            found.append(line)
-    assert not token, "a quotation was not ended"
-    return found
 
 
 def outputs(file: Path) -> dict[str, str]:
@@ -87,7 +74,8 @@ def test_a_failed_one_is_annotated_and_explained(step: Desk, tmp_path: Path) -> 
 def test_github_obeys_no_log_line_of_a_container(step: Desk) -> None:
     log = step("deploy", "v3").stdout
     assert "       | ::error::owned" in log.splitlines()
-    assert [line for line in commands(log) if "owned" in line and not line.startswith("::error title=dev")] == []
+    others = [line for line in outside_of_quotations(log) if not line.startswith("::error title=dev")]
+    assert [line for line in others if "owned" in line] == []
 
 
 def test_with_json_the_commands_go_to_stderr(step: Desk) -> None:
@@ -104,7 +92,7 @@ def test_what_keeps_it_from_starting_is_annotated_too(step: Desk, tmp_path: Path
 
 def test_a_permission_that_is_missing_names_where_the_role_comes_from(step: Desk, refuse: Refuse) -> None:
     refuse("stepfunctions", "StartExecution", "AccessDeniedException", "not authorized")
-    (said,) = [line for line in commands(step("deploy", "v2").stdout) if line.startswith("::error")]
+    (said,) = commands(step("deploy", "v2").stdout)
     assert "these credentials lack states:StartExecution" in said
     assert "`stepship infra deploy --env dev --stage bootstrap` gives the role of this workflow what it needs" in said
 
@@ -129,7 +117,7 @@ def test_an_execution_that_cannot_be_read_for_long_is_not_green(step: Desk, tmp_
     typed = step("watch", "deploy-dev-v2-42-1")
     assert typed.exit_code == 1
     assert sum(step.slept) > 600
-    (said,) = [line for line in commands(typed.stdout) if line.startswith("::")]
+    (said,) = commands(typed.stdout)
     assert "Rate exceeded; deploy-dev-v2-42-1 goes on. Follow it again: stepship watch deploy-dev-v2-42-1" in said
     assert outputs(tmp_path / "output")["outcome"] == "Running"
 
@@ -138,7 +126,7 @@ def test_waiting_for_a_person_is_a_notice(asking_world: SimulatedEnvironment, tm
     asking_world.push("v1")
     desk = Desk(asking_world, environ={"GITHUB_ACTIONS": "true"})
     typed = desk("deploy", "v1", "--timeout", "20s")
-    said = [line for line in commands(typed.stdout) if line.startswith("::")]
+    said = commands(typed.stdout)
     assert len(said) == 2
     assert said[0].startswith(
         "::notice title=dev%3A waits for approval::action needed, approve or reject it: stepship approve"
