@@ -72,18 +72,18 @@ def test_a_crash_exits_with_3_and_is_explained(live: SimulatedEnvironment, steps
         "    1. worker: exit-code, seen 2 times",
         "       | KeyError: 'QUEUE_URL'",
         "       - All services are steady on what they ran before.",
-        "Nothing has to be put back. The whole report: stepship explain deploy-dev-v3-20260105-090316 --env dev",
+        "Nothing is left to roll back. The whole report: stepship explain deploy-dev-v3-20260105-090316 --env dev",
     ):
         assert line in typed.stdout.splitlines()
 
 
-def test_a_failed_way_back_exits_with_4_and_names_the_command(live: SimulatedEnvironment, stepship: Desk) -> None:
+def test_a_failed_rollback_exits_with_4_and_names_the_command(live: SimulatedEnvironment, stepship: Desk) -> None:
     name = "v3-backend-dev-roll-back"
     live.aws.faults.add(FunctionFault(FunctionAction.RAISE, name, times=4, error="AwsError"))
     typed = stepship("deploy", "v3")
     assert typed.exit_code == 4
     assert "ROLLBACK FAILED" in typed.stdout
-    assert typed.stdout.splitlines()[-1] == "When the cause is mended: stepship rollback --env dev"
+    assert typed.stdout.splitlines()[-1] == "When the cause is repaired: stepship rollback --env dev"
 
 
 def test_a_rejected_deploy_exits_with_2(live: SimulatedEnvironment, stepship: Desk) -> None:
@@ -114,7 +114,7 @@ def test_the_same_again_has_nothing_to_do(live: SimulatedEnvironment, stepship: 
         (("v1", "--timeout", "soon"), "is no duration; write 90s"),
     ],
 )
-def test_a_wrong_wish_never_reaches_aws(
+def test_a_wrong_request_never_reaches_aws(
     simulated: SimulatedEnvironment, stepship: Desk, arguments: tuple[str, ...], message: str
 ) -> None:
     typed = stepship("deploy", *arguments)
@@ -211,7 +211,7 @@ def test_a_step_that_is_tried_again_after_a_failure_starts_anew(live: SimulatedE
     assert [run.name for run in live.aws.runs[1:]] == ["deploy-dev-v3-42-1", "deploy-dev-v3-42-1-2"]
 
 
-def test_another_wish_of_the_same_run_is_another_execution(live: SimulatedEnvironment, stepship: Desk) -> None:
+def test_another_request_of_the_same_run_is_another_execution(live: SimulatedEnvironment, stepship: Desk) -> None:
     for services in ("api", "worker"):
         stepship("deploy", "v2", "--services", services, "--run-id", "7", "--no-wait")
     assert [run.name for run in live.aws.runs[1:]] == ["deploy-dev-v2-7", "deploy-dev-v2-7-2"]

@@ -41,8 +41,8 @@ def test_how_to_go_on_repeats_all_that_was_given(
     folder = tmp_path / "the templates"
     folder.mkdir()
     options = app_options(["config=config"], assembly_of("dev", folder))
-    wish = InfraRequest("bootstrap", options, ("bootstrap", "cicd"), ("cicd/Pipeline",), 1)
-    assert deploy(session_in(simulated), wish, tools) == 1
+    request = InfraRequest("bootstrap", options, ("bootstrap", "cicd"), ("cicd/Pipeline",), 1)
+    assert deploy(session_in(simulated), request, tools) == 1
     assert capsys.readouterr().out.splitlines()[-1] == (
         f"Go on with: stepship infra deploy --env dev --stage bootstrap --context config=config --assembly '{folder}' "
         "--recreate bootstrap --recreate cicd --skip cicd/Pipeline --concurrency 1 (what is done is skipped)"

@@ -49,7 +49,7 @@ def test_status_of_a_world_in_order(live: SimulatedEnvironment, stepship: Desk) 
             "liveRelease",
             "lock",
             "approval",
-            "line",
+            "pause",
             "freeze",
             "exitCode",
         ),
@@ -83,13 +83,13 @@ def test_status_shows_who_is_at_it_and_who_waits(live: SimulatedEnvironment, ste
     assert "rolling (deploy), which no longer runs; its lease ends in" in stepship("status").stdout
 
 
-def test_status_shows_a_stopped_line_and_a_rollback_that_failed(live: SimulatedEnvironment, stepship: Desk) -> None:
+def test_status_shows_a_pause_and_a_rollback_that_failed(live: SimulatedEnvironment, stepship: Desk) -> None:
     live.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-roll-back", times=4, error="AwsError"))
     live.run({"imageTag": "v3"}, "broken")
     live.table.pause(PausedDeploys("ops", "we look at it", live.aws.clock.now()))
     lines = stepship("status").stdout.splitlines()
-    assert f"Line: stopped by ops since {timestamp(live.aws.clock.now())}: we look at it" in lines
-    assert lines[-1] == "An earlier deployment could not be put back: stepship rollback --env dev"
+    assert f"Paused: by ops since {timestamp(live.aws.clock.now())}: we look at it" in lines
+    assert lines[-1] == "An earlier deployment could not be rolled back: stepship rollback --env dev"
 
 
 def test_status_without_a_permission_names_it(live: SimulatedEnvironment, stepship: Desk, refuse: Refuse) -> None:
