@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -73,8 +74,24 @@ def config_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def app_templates(config_folder: Path) -> dict[str, dict[str, Any]]:
-    """The templates of all stacks of all environments by name; cdk-nag has passed, or this fails."""
+def app_templates(config_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The templates of all stacks of all environments by name; cdk-nag has passed, or this fails.
+
+    The workers of one run share them: whoever comes first makes them, and the others wait for the file.
+    """
+    mine = tmp_path_factory.getbasetemp()
+    file = (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "app-templates.json"
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            written = file.with_suffix(".new")
+            written.write_text(json.dumps(_synthesised(config_folder)), encoding="utf-8")
+            written.replace(file)
+    templates: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    return templates
+
+
+def _synthesised(config_folder: Path) -> dict[str, Any]:
     import cdk_app
 
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]

@@ -53,7 +53,7 @@ def test_the_output_of_the_demo_is_real() -> None:
     shown = re.search(r"<!-- demo: begin -->\n```text\n(.*?)```", README, re.DOTALL)
     assert shown
     answer = run_stepship("demo")
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert (answer.returncode, answer.stderr) == (0, ""), answer.stdout + answer.stderr
     assert shown[1] in answer.stdout
 
 

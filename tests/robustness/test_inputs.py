@@ -19,6 +19,7 @@ from simulator.environment.simulated_environment import SimulatedEnvironment
 from statemachine import triggers
 from tests.lambdas.handlers.flow import Flow, StepError, footprint, writes
 from tests.robustness.refusals import attempt
+from tests.simulator.quick import few_looks
 
 EXAMPLES = [
     json.loads(file.read_text())
@@ -97,7 +98,7 @@ def test_an_input_that_is_nested_deep_is_refused(depth: int, around: Any) -> Non
 
 @pytest.fixture
 def simulated() -> Iterator[SimulatedEnvironment]:
-    with SimulatedEnvironment(recovery=False) as simulated:
+    with SimulatedEnvironment(settings=few_looks(), recovery=False) as simulated:
         simulated.push("v1")
         yield simulated
 

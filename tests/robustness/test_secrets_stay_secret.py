@@ -17,6 +17,7 @@ from simulator.environment.simulated_environment import LOGS, SimulatedEnvironme
 from statemachine.steps import STEPS
 from tests.lambdas.handlers.flow import Flow, Json, table_items
 from tests.lambdas.handlers.surroundings import change_definition
+from tests.simulator.quick import few_looks
 from tests.stepship.conftest import Desk
 
 CANARY = "canary-6f1d2b"
@@ -133,7 +134,7 @@ def shown_by_github(simulated: SimulatedEnvironment, folder: Path) -> str:
 
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 def test_the_canary_is_nowhere_to_be_read(story: Story, tmp_path: Path) -> None:
-    dev = config.load("dev")
+    dev = few_looks()
     with SimulatedEnvironment(
         services=SMALL, settings=replace(dev, approval=replace(dev.approval, required=story.asks))
     ) as simulated:

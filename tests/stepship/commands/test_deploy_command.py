@@ -8,6 +8,7 @@ import pytest
 from simulator.ecs.images import ImageBehavior
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.faults import FunctionAction, FunctionFault
+from tests.simulator.quick import as_committed
 from tests.stepship.conftest import Desk, Refuse
 
 CRASH = ImageBehavior(outcome="crash", exit_code=3, logs=("Traceback", "KeyError: 'QUEUE_URL'"))
@@ -35,6 +36,7 @@ def live(simulated: SimulatedEnvironment) -> SimulatedEnvironment:
     return simulated
 
 
+@as_committed
 def test_a_deploy_is_followed_to_its_end(live: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("deploy", "v2", "--reason", "release 41")
     assert (typed.exit_code, typed.stderr) == (0, "")
@@ -64,6 +66,7 @@ def test_the_json_document_is_all_of_stdout(live: SimulatedEnvironment, stepship
     assert [each["state"] for each in document["states"]][:3] == ["Verify image", "Acquire lock", "Plan"]
 
 
+@as_committed
 def test_a_crash_exits_with_3_and_is_explained(live: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("deploy", "v3")
     assert typed.exit_code == 3
@@ -144,6 +147,7 @@ def test_all_that_a_deploy_may_say_is_in_its_input(live: SimulatedEnvironment, s
     }
 
 
+@as_committed
 def test_no_wait_says_how_to_follow_and_ends_at_once(live: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("deploy", "v2", "--no-wait")
     assert typed.exit_code == 0
@@ -237,6 +241,7 @@ def test_without_the_history_it_is_followed_by_its_description(
     assert "KeyError: 'QUEUE_URL'" in typed.stdout
 
 
+@as_committed
 def test_throttling_makes_it_look_less_often(live: SimulatedEnvironment, stepship: Desk, refuse: Refuse) -> None:
     def throttle(_now: float) -> None:
         if len(stepship.slept) == 3:
@@ -253,6 +258,7 @@ def test_throttling_makes_it_look_less_often(live: SimulatedEnvironment, stepshi
     assert live.snapshot().live_tag == "v2"
 
 
+@as_committed
 def test_a_terminal_shows_services_and_what_is_usual(live: SimulatedEnvironment, stepship: Desk) -> None:
     stepship.watched = True
     typed = stepship("deploy", "v3")

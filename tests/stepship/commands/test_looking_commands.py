@@ -8,6 +8,7 @@ from simulator.ecs.images import ImageBehavior
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.faults import FunctionAction, FunctionFault
 from stepship.commands.plan import failed_checks
+from tests.simulator.quick import as_committed
 from tests.stepship.conftest import Desk, Refuse
 
 CRASH = ImageBehavior(outcome="crash", exit_code=3, logs=("KeyError: 'QUEUE_URL'",))
@@ -100,6 +101,7 @@ def test_status_without_a_permission_names_it(live: SimulatedEnvironment, stepsh
     assert typed.document == {"error": typed.stderr.strip().removeprefix("stepship: "), "exitCode": 1}
 
 
+@as_committed
 def test_history_is_newest_first_with_figures(live: SimulatedEnvironment, stepship: Desk) -> None:
     live.run({"imageTag": "v3"}, "broken")
     live.run({"imageTag": "v2"}, "mended")
@@ -121,6 +123,7 @@ def test_history_of_a_new_environment(simulated: SimulatedEnvironment, stepship:
     assert stepship("history").stdout.splitlines()[0] == "Nothing has been deployed to dev yet"
 
 
+@as_committed
 def test_explain_takes_the_last_failure_a_name_or_a_release(live: SimulatedEnvironment, stepship: Desk) -> None:
     live.run({"imageTag": "v3", "requestedBy": "github:octocat"}, "broken")
     live.run({"imageTag": "v2"}, "mended")
@@ -147,6 +150,7 @@ def test_explain_of_nothing_exits_with_1(live: SimulatedEnvironment, stepship: D
     assert stepship("explain", *what).exit_code == 1
 
 
+@as_committed
 def test_a_plan_shows_what_would_happen(live: SimulatedEnvironment, stepship: Desk) -> None:
     before = live.snapshot().services
     typed = stepship("plan", "v2")

@@ -3,6 +3,7 @@
 import pytest
 
 from simulator.environment.simulated_environment import SimulatedEnvironment
+from tests.simulator.quick import as_committed
 from tests.stepship.conftest import Desk
 
 
@@ -26,6 +27,7 @@ def test_watch_without_anything_to_watch_tells_what_was_last(simulated: Simulate
     assert (document["name"], document["outcome"], document["exitCode"]) == ("first", "Deployed", 0)
 
 
+@as_committed
 def test_watch_of_one_that_has_ended_shows_how_it_went(rolling: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("watch", "first")
     assert typed.exit_code == 0
