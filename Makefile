@@ -81,7 +81,7 @@ image-check: $(READY) ## build the image without docker, as root; prove that no 
 explore: $(READY) ## break deployments in N places on the simulator: make explore N=5000
 	$(BIN)/python -m tools.exploration $(N) $(if $(SEED),--seed $(SEED))
 
-bench: $(READY) $(NODE_READY) $(E2E_READY) $(PEERS_READY) ## measure beside what users have; write docs/benchmarks.md
+bench: $(READY) $(NODE_READY) $(E2E_READY) $(PEERS_READY) ## measure beside what users have; write docs/explanation/benchmarks.md
 	$(BIN)/python -m tools.benchmarks
 
 asl: $(READY) ## render statemachine/deployment.asl.json again from definition.py

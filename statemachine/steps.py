@@ -34,7 +34,7 @@ class Step:
         The module in ``lambdas/handlers``.
     timeout_seconds
         The function's timeout. It bounds how long a stopped execution can still write, and so the
-        lease of the lock (docs/decisions/0003-lease-outlives-the-last-write.md).
+        lease of the lock (docs/explanation/decisions/0003-lease-outlives-the-last-write.md).
     policies
         The sections of the config that the function reads.
     """

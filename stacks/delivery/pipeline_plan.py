@@ -1,4 +1,4 @@
-"""What the pipeline of an environment does, stage by stage, as data: the stack and ``docs/pipelines.md`` read it.
+"""What the pipeline of an environment does, stage by stage, as data: the stack and the guide read it.
 
 ``python -m stacks.delivery.pipeline_plan`` writes the guide's table and its number of builds again. No CDK in here.
 """
@@ -15,7 +15,7 @@ import config
 from config import EnvironmentConfig
 from stacks.stages import batches, chosen
 
-GUIDE = Path(__file__).parents[2] / "docs" / "pipelines.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "pipelines.md"
 PLACE = re.compile(r"(?<=<!-- pipeline: begin -->\n).*?(?=<!-- pipeline: end -->)", re.DOTALL)
 BUILDS_PLACE = re.compile(r"(?<=<!-- builds: begin -->).*?(?=<!-- builds: end -->)")
 

@@ -20,7 +20,7 @@ from stepship.infra.tools import AppOptions, Tools, holding_of, patience, synthe
 from stepship.infra.view import view_of
 from stepship.session import Session
 
-KEPT = 'docs/rollback.md, "What is kept when a stack goes"'
+KEPT = 'docs/how-to/rollback.md, "What is kept when a stack goes"'
 
 
 def destroy(

@@ -1,4 +1,4 @@
-"""``docs/benchmarks.md`` holds every section, with date and machine, and a verdict on every goal."""
+"""``docs/explanation/benchmarks.md`` holds every section, with date and machine, and a verdict on every goal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tools.benchmarks.goals import Goal
 from tools.benchmarks.peers.figures import CALLS, DETECTION, DOLLARS, FAILED, OVERHEAD, OVERHEAD_COLD
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "explanation" / "benchmarks.md").read_text(encoding="utf-8")
 GOALS = (DETECTION, FAILED, CALLS, OVERHEAD, OVERHEAD_COLD, DOLLARS, ASSET, COLD_START)
 
 

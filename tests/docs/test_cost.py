@@ -1,4 +1,4 @@
-"""``docs/cost.md`` says what the config costs, and counts what the templates have."""
+"""``docs/reference/cost.md`` says what the config costs, and counts what the templates have."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from stacks.stages import parts
 from tests.least_privilege.policies import REGION, Role, Template, arn
 
 ROOT = Path(__file__).parents[2]
-CLI = ROOT / "docs" / "cli.md"
+CLI = ROOT / "docs" / "reference" / "cli.md"
 ENVIRONMENTS = config.environments()
 
 PUSHING = {

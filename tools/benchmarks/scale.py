@@ -218,7 +218,7 @@ def _require_sound(worlds: Iterable[SimulatedEnvironment]) -> None:
 
 
 def section() -> str:
-    """Measure, and return the section of ``docs/benchmarks.md``."""
+    """Measure, and return the section of ``docs/explanation/benchmarks.md``."""
     begin = time.monotonic()
     pairs = [measure_services(count) for count in COUNTS]
     deployed, returned = [good for good, _ in pairs], [bad for _, bad in pairs]

@@ -165,7 +165,7 @@ class Checkpoint:
         """Tell whether it is not about an execution that never had the lock, and whose record the table refused.
 
         Whoever gets the lock next writes the record of a holder; nobody knows of one that only waited. It says so in
-        its Cause (docs/decisions/0013).
+        its Cause (docs/explanation/decisions/0013).
         """
         unknown = [
             run.name for run in self._world.aws.runs if "Outcome not recorded" in run.path and "Plan" not in run.path
