@@ -89,7 +89,7 @@ asl: $(READY) ## render statemachine/deployment.asl.json again from definition.p
 
 lock: $(READY) ## resolve the dependencies again: requirements.lock, package-lock.json
 	$(BIN)/uv lock
-	$(BIN)/uv export --quiet --frozen --all-groups --no-emit-project > requirements.lock.new
+	$(BIN)/uv export --quiet --frozen --all-groups --all-extras --no-emit-project > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url tools/checkov/requirements.in --output-file tools/checkov/requirements.lock

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lambdas.release.errors import AccessDenied, StepshipError
-
-FAILED, WRONG_USAGE = 1, 2
+from stepship.failure import FAILED, WRONG_USAGE
 
 IAM_PREFIXES = {"stepfunctions": "states"}
 """Where boto3 and IAM call a service by different names."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
-INTERRUPTED = 130
-"""128 + SIGINT, as shells have it."""
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+"""Exit codes beside those of outcomes; the last is 128 + SIGINT, as shells have it."""
 
 
 def fail(text: str, code: int, *, as_json: bool) -> None:

@@ -217,6 +217,26 @@ def test_what_runs_without_the_cdk_never_reaches_it(package: str) -> None:
     assert not found
 
 
+ON_THE_SIMULATOR = (
+    "stepship.commands.demo",
+    "stepship.commands.simulate",
+    "stepship.cli.main",
+    "stepship.cli.__main__",
+)
+"""``cli.main`` names all commands; tests/packaging tells what it loads."""
+
+
+def test_what_talks_to_aws_never_reaches_the_simulator() -> None:
+    starts = [
+        module
+        for module in SOURCES
+        if within(module, ("stepship.commands", "stepship.executions", "stepship.environment", "stepship.infra"))
+        and module not in ON_THE_SIMULATOR
+    ]
+    assert starts
+    assert not {hop for start in starts for hop in reachable(start) if within(hop[1], ("simulator",))}
+
+
 def test_each_step_has_a_handler_of_the_same_name_and_each_handler_a_step() -> None:
     handlers = {path.stem for path in (ROOT / "lambdas" / "handlers").glob("*.py")} - {"__init__"}
     assert handlers == {step.handler for step in STEPS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -32,6 +33,7 @@ from stepship.cli.options import (
     write_any_text,
 )
 from stepship.cli.usage import Commands
+from stepship.failure import WRONG_USAGE, fail
 
 AWS, LOCAL = "Commands for an environment in AWS", "Commands that need no AWS"
 
@@ -363,6 +365,7 @@ def demo() -> None:
 
     Exit code: 0 when every deployment ended as it should and the invariant holds, else 1.
     """
+    require_simulator()
     from rich.console import Console  # noqa: PLC0415 (--help does not wait for it)
 
     from stepship.commands.demo import run_demo  # noqa: PLC0415 (--help does not wait for it)
@@ -388,9 +391,17 @@ def simulate(
 
     Exit code: 0 when the expectations of the file and the invariant hold, 1 when not, 2 for a file that cannot be used.
     """
+    require_simulator(as_json=as_json)
     from stepship.commands.simulate import run_simulation  # noqa: PLC0415 (--help does not wait for it)
 
     raise typer.Exit(run_simulation(scenario, as_json=as_json))
+
+
+def require_simulator(*, as_json: bool = False) -> None:
+    """End the command when what it runs on is not installed: moto is an extra, most machines do without it."""
+    if find_spec("moto") is None:
+        fail("this needs the simulator: pip install 'stepship[simulator]'", WRONG_USAGE, as_json=as_json)
+        raise typer.Exit(WRONG_USAGE)
 
 
 def main() -> NoReturn:

@@ -8,8 +8,8 @@ import typer
 
 from stepship.commands.infra_deploy import infra_document
 from stepship.commands.infra_work import Hearing, StackWork
-from stepship.errors import WRONG_USAGE, CommandError, wrong_usage
-from stepship.failure import INTERRUPTED
+from stepship.errors import CommandError, wrong_usage
+from stepship.failure import INTERRUPTED, WRONG_USAGE
 from stepship.infra.cloudformation import StackFacts
 from stepship.infra.layout import COORDINATOR, Layout, StackStage, Step, read_layout, reverse
 from stepship.infra.orphans import whole_environment

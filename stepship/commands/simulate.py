@@ -9,12 +9,12 @@ from rich.console import Console
 
 from simulator.scenario.play import ScenarioError, read_scenario, run_scenario
 from stepship.commands.demo import PACE
-from stepship.failure import fail
+from stepship.failure import WRONG_USAGE, fail
 from stepship.host import is_watched
 from stepship.views.live_view import LiveView
 from stepship.views.plain_view import PlainView
 
-AS_EXPECTED, NOT_AS_EXPECTED, WRONG_USAGE = 0, 1, 2
+AS_EXPECTED, NOT_AS_EXPECTED = 0, 1
 
 
 def run_simulation(file: Path, *, as_json: bool) -> int:

@@ -182,3 +182,20 @@ def test_queue_and_topic_refuse_plain_text_transport(kind: str, dev: dict[str, A
     statements = the_one(dev, kind)["Properties"]["PolicyDocument"]["Statement"]
     denied = [each for each in statements if each["Effect"] == "Deny"]
     assert denied[0]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_each_retention_of_the_config_is_the_cdk_s_value_of_as_many_days() -> None:
+    import aws_cdk as cdk
+    from aws_cdk import aws_logs as logs
+    from aws_cdk.assertions import Template
+
+    from config.rules import RETENTION_DAYS
+    from statemachine.deployment import RETENTION
+
+    assert tuple(RETENTION) == RETENTION_DAYS
+    stack = cdk.Stack()
+    for days, retention in RETENTION.items():
+        logs.LogGroup(stack, f"For{days}", retention=retention)
+    groups = Template.from_stack(stack).find_resources("AWS::Logs::LogGroup")
+    found = {name.removeprefix("For")[:-8]: group["Properties"]["RetentionInDays"] for name, group in groups.items()}
+    assert found == {str(days): days for days in RETENTION_DAYS}
