@@ -14,25 +14,20 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
 from simulator.engine.runs import Run
-from simulator.environment.simulated_environment import SimulatedEnvironment
-from simulator.scenario.play import FOLDER, Scenario, Step, run_scenario
-from statemachine.events import Event
+from simulator.scenario.play import FOLDER, Step, run_scenario
 from stepship.views.live_view import LiveView
 from tools.documentation.places import DOCS
 
 FILE = DOCS / "images" / "failed-deployment.svg"
 DEPLOYMENT = "deploy-v3"
-COLUMNS = 100
+COLUMNS = 104
 
-THEME = TerminalTheme(
-    (22, 27, 34),
-    (214, 221, 229),
-    [(22, 27, 34), (255, 123, 114), (86, 211, 100), (227, 179, 65)]
-    + [(121, 192, 255), (210, 168, 255), (86, 212, 221), (201, 209, 217)],
-    [(139, 148, 158), (255, 161, 152), (126, 231, 135), (242, 204, 96)]
-    + [(165, 214, 255), (226, 197, 255), (123, 233, 241), (240, 246, 252)],
-)
-"""Background, foreground, and the eight colours of a terminal, each also bright."""
+DARK = [(22, 27, 34), (255, 123, 114), (86, 211, 100), (227, 179, 65)]
+DARK += [(121, 192, 255), (210, 168, 255), (86, 212, 221), (201, 209, 217)]
+BRIGHT = [(139, 148, 158), (255, 161, 152), (126, 231, 135), (242, 204, 96)]
+BRIGHT += [(165, 214, 255), (226, 197, 255), (123, 233, 241), (240, 246, 252)]
+THEME = TerminalTheme((22, 27, 34), (214, 221, 229), DARK, BRIGHT)
+"""Background, foreground, and the eight colours of a terminal, dark and bright."""
 
 FORMAT = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
@@ -54,7 +49,7 @@ FORMAT = """\
 {chrome}
 <g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
 {backgrounds}
-<g class="{unique_id}-matrix">
+<g class="{unique_id}-matrix" xml:space="preserve">
 {matrix}
 </g>
 </g>
@@ -63,35 +58,37 @@ FORMAT = """\
 """Rich's own format (``rich._export_format``) without the font that it loads from a server."""
 
 
-class _Recording:
+class _Recording(LiveView):
     """The view of a terminal, of which one step of the scenario is recorded."""
 
     def __init__(self) -> None:
-        self.console = Console(
-            file=io.StringIO(), record=True, width=COLUMNS, highlight=False, markup=False, emoji=False
-        )
-        self.console.record = False
-        self._view = LiveView(self.console)
-
-    def begin(self, scenario: Scenario, simulated: SimulatedEnvironment) -> None:
-        self._view.begin(scenario, simulated)
+        console = Console(file=io.StringIO(), record=True, width=COLUMNS, highlight=False, markup=False, emoji=False)
+        super().__init__(console)
+        console.record = False
 
     def phase(self, steps: Sequence[Step]) -> None:
         self.console.record = any(step.name == DEPLOYMENT for step in steps)
-        self._view.phase(steps)
-
-    def event(self, event: Event) -> None:
-        self._view.event(event)
+        super().phase(steps)
 
     def rest(self, runs: Sequence[Run]) -> None:
-        self._view.rest(runs)
+        super().rest(runs)
         self.console.record = False
+
+    def close(self) -> None:
+        """End the line of what was drawn last: a terminal does that by moving the cursor."""
+        drawn = self._live is not None
+        super().close()
+        if drawn:
+            self.console.line()
 
 
 def picture() -> str:
     """Play the demo and return the recorded step as an SVG document."""
     recording = _Recording()
-    run_scenario(FOLDER / "demo.yaml", recording)
+    try:
+        run_scenario(FOLDER / "demo.yaml", recording)
+    finally:
+        recording.close()
     recording.console.record = True
     svg = recording.console.export_svg(
         title="stepship demo", theme=THEME, code_format=FORMAT, unique_id="demo", font_aspect_ratio=0.6
