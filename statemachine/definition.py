@@ -130,7 +130,7 @@ def deployment_flow(
     check_health = task(steps.CHECK_HEALTH, "$.health")
     complete = task(steps.COMPLETE, "$.report")
 
-    # The way back.
+    # The rollback.
     roll_back = task(steps.ROLL_BACK, "$.rollback")
     check_rollback = task(steps.CHECK_ROLLBACK, "$.restored")
     record_failure = task(steps.RECORD_FAILURE, "$.report")
@@ -286,7 +286,7 @@ def _retry_dead_function(state: tasks.LambdaInvoke, errors_of_death: list[str]) 
 
 
 def _retry_whatever(state: tasks.LambdaInvoke) -> None:
-    """Try a step of the way back again whatever it failed of: giving up is the worst that it can do.
+    """Try a step of the rollback again whatever it failed of: giving up is the worst that it can do.
 
     Not when trying again can never help: the lease is lost, or there is nothing to return to.
     """

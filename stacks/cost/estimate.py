@@ -314,7 +314,7 @@ def deploy(settings: EnvironmentConfig) -> Deploy:
 
 
 def states() -> int:
-    """Return how many states the state machine has, all branches and the way back counted."""
+    """Return how many states the state machine has, all branches and the rollback counted."""
     found = 0
     waiting = [json.loads(MACHINE.read_text(encoding="utf-8"))]
     while waiting:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +39,10 @@ PHRASES = (
     Phrase(r"NG", "FAIL", case=True),
     Phrase(r"service registr(y|ies)", "service catalog"),
     Phrase(r"line (stop|start)", "pause, resume", in_code=False),
-    Phrase(r"(stop|start)(s|ped|ping|ing)? (the|a) line|stopped line|the line (of|is|runs)", "deploys are paused"),
+    Phrase(r"(stop|start)(s|ped|ping|ing)? (the|a) line|stopped line|the line (is|runs)", "deploys are paused"),
+    Phrase(r"the line of(?= \w+ (is|runs)|$)", "deploys are paused"),
     Phrase(r"wanderings?", "random schedules"),
-    Phrase(r"plants|the judge", "planted bugs, invariants"),
+    Phrase(r"(the|of|its|all) plants|the judge", "planted bugs, invariants"),
     Phrase(r"How did it end\?|What became of it\?", "Outcome?, Rollback outcome?"),
     Phrase(r"Release lock", "Record outcome", case=True),
     Phrase(r"for the night", "incident guide"),
@@ -75,8 +77,10 @@ def found(text: str, *, is_page: bool = False) -> list[str]:
     for phrase in PHRASES:
         words = " ".join((text if phrase.in_code else plain).split())
         flags = re.NOFLAG if phrase.case else re.IGNORECASE
-        for hit in re.finditer(rf"\b(?:{phrase.pattern})(?!\w)", words, flags):
-            hits.append(f"{words[max(0, hit.start() - 50) : hit.end() + 30]!r}: say {phrase.instead}")
+        hits += [
+            f"{words[max(0, hit.start() - 50) : hit.end() + 30]!r}: say {phrase.instead}"
+            for hit in re.finditer(rf"\b(?:{phrase.pattern})(?!\w)", words, flags)
+        ]
     return hits
 
 
@@ -85,9 +89,10 @@ def messages(source: str) -> Iterator[tuple[int, str]]:
     tree = ast.parse(source)
     said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
-            if " " in node.value or node.value.isupper():
-                yield node.lineno, node.value
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or id(node) in said:
+            continue
+        if " " in node.value or node.value.isupper():
+            yield node.lineno, node.value
 
 
 def in_messages(package: str) -> list[str]:
@@ -118,6 +123,12 @@ def prose(source: str) -> Iterator[str]:
         yield re.sub(r"^ *# ?", "", run, flags=re.MULTILINE)
 
 
+def in_page(file: Path) -> list[str]:
+    """Return what is left in a page, or in a file of data, where the name of a field is no prose."""
+    text = file.read_text(encoding="utf-8")
+    return found(re.sub(r"\btakeover\b", "", text) if file in DATA else text, is_page=file not in DATA)
+
+
 def in_help() -> list[str]:
     """Walk the command line and return what is left in its help texts."""
     import click
@@ -145,11 +156,7 @@ def in_states() -> list[str]:
 
 @pytest.mark.parametrize("page", [*PAGES, *DATA], ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_uses_the_words_of_the_field(page: Path) -> None:
-    # In data, names of fields are code: they have quotes or colons around them.
-    text = page.read_text(encoding="utf-8")
-    if page in DATA:
-        text = re.sub(r'"?\btakeover\b"?(?=:| *=|,|"| )', "", text)
-    assert found(text, is_page=page not in DATA) == []
+    assert in_page(page) == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -186,10 +193,8 @@ def test_the_table_finds_what_it_is_meant_to_find(text: str, hits: int) -> None:
 
 
 if __name__ == "__main__":
-    for page in [*PAGES, *DATA]:
-        for hit in found(page.read_text(encoding="utf-8"), is_page=page not in DATA):
-            print(f"{page.relative_to(ROOT)}: {hit}")
-    for each in (*(h for p in PACKAGES for h in in_messages(p)), *(h for f in WHOLE for h in in_comments(f))):
-        print(each)
-    for each in (*in_help(), *in_states()):
-        print(each)
+    left = [f"{page.relative_to(ROOT)}: {hit}" for page in (*PAGES, *DATA) for hit in in_page(page)]
+    left += [hit for package in PACKAGES for hit in in_messages(package)]
+    left += [hit for folder in WHOLE for hit in in_comments(folder)]
+    left += [*in_help(), *in_states()]
+    sys.stdout.write("".join(f"{line}\n" for line in left))

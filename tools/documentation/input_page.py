@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,24 @@ from tools.documentation.places import DOCS, filled, table
 
 PAGE = DOCS / "reference" / "input.md"
 FOLDER = Path(statemachine.__file__).parent
+FIELD = re.compile(r"\b([a-z]+[A-Z]\w*|takeover)\b")
+"""The name of a field within a sentence; those that are words of English too are left as they are."""
 
 
 def fields() -> str:
     """Return the table of the fields."""
     schema = json.loads((FOLDER / "input.schema.json").read_text(encoding="utf-8"))
     rows = [
-        (f"`{name}`", _kind(field), field["description"], _default(field), f"`{json.dumps(field['examples'][0])}`")
+        (
+            f"`{name}`",
+            _kind(field),
+            _marked(field["description"]),
+            _default(field),
+            f"`{json.dumps(field['examples'][0])}`",
+        )
         for name, field in schema["properties"].items()
     ]
-    rules = "\n".join(f"* {rule['description']}" for rule in schema["allOf"])
+    rules = "\n".join(f"* {_marked(rule['description'])}" for rule in schema["allOf"])
     return f"{table(('field', 'type', 'what it is', 'without it', 'example'), rows)}\n\n{rules}"
 
 
@@ -32,6 +41,10 @@ def examples() -> str:
         f"{file.stem.replace('-', ' ').capitalize()}:\n\n```json\n{file.read_text(encoding='utf-8').strip()}\n```"
         for file in files
     )
+
+
+def _marked(text: str) -> str:
+    return FIELD.sub(r"`\1`", text)
 
 
 def _kind(field: Mapping[str, Any]) -> str:
