@@ -28,6 +28,8 @@ CLIENTS = PYTHONPATH=workload $(BIN)/python -m app.subgraph.prepare
 export JSII_NODE := $(CURDIR)/$(BIN)/node
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+# The tests start many processes. Where no bytecode may be written, each compiles the CDK and moto again, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import botocore.session
 import pytest
+import typer.main
+import typer.testing
+from hypothesis import HealthCheck, settings
 
 from statemachine.node import use_packaged_node
 
 ROOT = Path(__file__).parent.parent
 
 use_packaged_node()
+# How long an example takes says something about the machine alone.
+settings.register_profile("stepship", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("stepship")
 # It takes 3 to 8 seconds an app; `make synth` runs it.
 os.environ.setdefault("CDK_VALIDATION", "false")
 # The stacks must fit any account, whatever the shell of the tests says.
@@ -37,6 +47,16 @@ repository = "v3-backend"
 subnets = ["subnet-0123456789abcdef0"]
 security_groups = ["sg-0123456789abcdef0"]
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _once() -> Iterator[None]:
+    """Do once what botocore does again for each session, and typer for each command that is typed: 0.1 s each."""
+    with (
+        patch.object(botocore.session, "create_loader", cache(botocore.session.create_loader)),
+        patch.object(typer.testing, "_get_command", cache(typer.main.get_command)),
+    ):
+        yield
 
 
 @pytest.fixture(scope="session")

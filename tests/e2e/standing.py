@@ -146,7 +146,7 @@ def the_page_is_served_from_its_bucket(cloud: Cloud, observer: Observer) -> None
     s3, bucket = cloud.client("s3"), parameter(cloud, observer.names.site_bucket)
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
-    page = (ROOT / "frontend" / "site" / "index.html").read_bytes()
+    page = (ROOT / "workload" / "frontend" / "site" / "index.html").read_bytes()
     s3.put_object(Bucket=bucket, Key="index.html", Body=page, ContentType="text/html")
     host = str(urlsplit(parameter(cloud, observer.names.site_url)).hostname)
 

@@ -48,7 +48,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", *ignored))
     (folder / ".venv").symlink_to(sys.prefix)
     # `app.subgraph.prepare` makes both of these with packages from the network; here it finds its own stamp.
-    shutil.copytree(ROOT / "app" / "generated", folder / "app" / "generated")
+    shutil.copytree(ROOT / "workload" / "app" / "generated", folder / "workload" / "app" / "generated")
     packages = folder / "build" / "generator" / "lib"
     packages.mkdir(parents=True)
     (packages / "not_ours.py").write_text("import os,sys\nx = eval( '1' )\n")

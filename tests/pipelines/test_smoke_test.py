@@ -38,7 +38,7 @@ class WithoutPolicy(Site):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(ROOT / "frontend" / "site", tmp_path / "site"))
+    return Path(shutil.copytree(ROOT / "workload" / "frontend" / "site", tmp_path / "site"))
 
 
 @pytest.fixture

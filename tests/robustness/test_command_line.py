@@ -156,7 +156,7 @@ words = st.sampled_from(
 ) | st.text(max_size=8).filter(lambda text: text not in ("-h", "--help"))
 
 
-@settings(derandomize=True, deadline=None, max_examples=80)
+@settings(derandomize=True, max_examples=80)
 @given(st.lists(words, max_size=6))
 def test_garbage_is_wrong_usage_or_has_no_region_and_prints_one_document(arguments: list[str]) -> None:
     arguments = [word for word in arguments if word not in ("--", "--json")]

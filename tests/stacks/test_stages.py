@@ -156,11 +156,11 @@ def test_every_stack_that_there_is_a_file_for_is_assembled() -> None:
     from cdk_app import STACKS
     from stacks.environment_stack import EnvironmentStack
 
-    files = {file.stem for file in (ROOT / "stacks").glob("*_stack.py")} - {"environment_stack"}
+    files = {file.relative_to(ROOT).with_suffix("") for file in (ROOT / "stacks").rglob("*_stack.py")}
     found = {
         kind
         for file in files
-        for kind in vars(importlib.import_module(f"stacks.{file}")).values()
+        for kind in vars(importlib.import_module(".".join(file.parts))).values()
         if isinstance(kind, type) and issubclass(kind, EnvironmentStack) and kind is not EnvironmentStack
     }
     assert found == set(STACKS)

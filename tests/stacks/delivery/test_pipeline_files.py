@@ -41,7 +41,8 @@ def test_what_a_build_calls_is_there(file: Path) -> None:
         for script in re.findall(r"bash (\S+)", command):
             assert (ROOT / script).is_file()
         for module in re.findall(r"python -m (pipelines\.\w+|statemachine\.\w+|app\.[\w.]+)", command):
-            assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
+            root = ROOT / "workload" if module.startswith("app.") else ROOT
+            assert (root / f"{module.replace('.', '/')}.py").is_file()
 
 
 def test_what_the_builds_of_the_page_use_starts_its_pipeline(app_templates: dict[str, Template]) -> None:

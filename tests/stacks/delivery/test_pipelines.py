@@ -137,7 +137,7 @@ def test_a_push_to_the_branch_starts_it_unless_it_changes_nothing_that_is_deploy
         assert 1 <= len(push["FilePaths"][key]) <= 8
         assert all(any(ROOT.glob(pattern)) for pattern in push["FilePaths"][key])
         # The code at the edge is part of a stack.
-        listed = any(fnmatch("frontend/edge.js", pattern) for pattern in push["FilePaths"][key])
+        listed = any(fnmatch("stacks/frontend/frontend_edge.js", pattern) for pattern in push["FilePaths"][key])
         assert not listed
         (source,) = stages(template)["source"]["Actions"]
         assert source["Configuration"]["FullRepositoryId"] == settings.repository

@@ -20,7 +20,7 @@ from stepship.infra.lock import BEAT_SECONDS, LEASE_SECONDS, Holding, Surroundin
 from stepship.infra.rollout import Interrupts, Outcome, Result, Rollout
 from tests.stepship.infra_plain import Recorder
 
-SECONDS_FOR_A_THREAD = 10
+SECONDS_FOR_A_THREAD = 60
 
 
 def stage(name: str, *steps: Part) -> StackStage:
@@ -160,8 +160,8 @@ def test_ctrl_c_for_a_second_time_leaves_cloudformation_alone() -> None:
 
     def work(_: Step) -> Outcome:
         yard.interrupts.count = 2
-        deadline = time.monotonic() + SECONDS_FOR_A_THREAD
-        while not yard.abandoned and time.monotonic() < deadline:
+        give_up_at = time.monotonic() + SECONDS_FOR_A_THREAD
+        while not yard.abandoned and time.monotonic() < give_up_at:
             time.sleep(0.01)
         return Outcome.FAILED
 
@@ -198,8 +198,8 @@ def test_the_lease_is_renewed_while_a_stack_takes_its_time() -> None:
 
     def work(_: Step) -> Outcome:
         yard.now += BEAT_SECONDS
-        deadline = time.monotonic() + SECONDS_FOR_A_THREAD
-        while not yard.table.renewals and time.monotonic() < deadline:
+        give_up_at = time.monotonic() + SECONDS_FOR_A_THREAD
+        while not yard.table.renewals and time.monotonic() < give_up_at:
             time.sleep(0.01)
         return Outcome.DEPLOYED
 

@@ -26,12 +26,12 @@ LOCKS = ["requirements", "requirements-build"]
 
 def locked(name: str) -> dict[str, str]:
     """Return package to version."""
-    text = (ROOT / "app" / f"{name}.lock").read_text()
+    text = (ROOT / "workload" / "app" / f"{name}.lock").read_text()
     return dict(re.findall(r"^([a-z0-9.-]+)==(\S+) \\$", text, re.MULTILINE))
 
 
 def wanted(name: str) -> dict[str, str]:
-    text = (ROOT / "app" / f"{name}.in").read_text()
+    text = (ROOT / "workload" / "app" / f"{name}.in").read_text()
     return dict(re.findall(r"^([a-z0-9.-]+)==(\S+)$", text, re.MULTILINE))
 
 
@@ -75,7 +75,7 @@ def test_the_user_is_a_number_and_not_root() -> None:
 def test_a_lock_file_has_what_is_wanted_with_hashes_and_without_hosts(name: str) -> None:
     assert wanted(name)
     assert wanted(name).items() <= locked(name).items()
-    lines = (ROOT / "app" / f"{name}.lock").read_text().splitlines()
+    lines = (ROOT / "workload" / "app" / f"{name}.lock").read_text().splitlines()
     others = [line for line in lines if not re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line)]
     assert others == [f"{package}=={pin} \\" for package, pin in locked(name).items()]
 
