@@ -1,4 +1,4 @@
-"""How an execution ends, shared by the three last steps: record, live release and lock in one transaction."""
+"""How an execution is reported, by the three last steps: record, live release and lock in one transaction."""
 
 from __future__ import annotations
 
@@ -10,29 +10,20 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from lambdas.aws.executions import ExecutionFacts
-from lambdas.aws.releases_table import Ending
+from lambdas.aws.releases_table import FinalReport
 from lambdas.dependencies import Dependencies
 from lambdas.handler import Invocation
 from lambdas.release.approval import read_approval
-from lambdas.release.codec import decode, encode
+from lambdas.release.codec import encode
 from lambdas.release.errors import StepshipError
-from lambdas.release.history import (
-    DeploymentRecord,
-    Outcome,
-    Release,
-    Report,
-    durations,
-    release_id_of,
-    timestamp,
-)
-from lambdas.release.plan import Plan
+from lambdas.release.history import DeploymentRecord, Outcome, Release, Report, durations, release_id_of, timestamp
 from lambdas.release.request import shorten
 
-MAX_TAKEOVERS = 20
-"""How many stopped executions in a row one looks after: a transaction has room for 100 items."""
+MAX_STOPPED = 20
+"""How many stopped executions one writes the records of: a transaction has room for 100 items."""
 
 
-def end_execution(
+def report_outcome(
     call: Invocation,
     dependencies: Dependencies,
     logger: Logger,
@@ -42,12 +33,12 @@ def end_execution(
     holds_lock: bool = True,
     keep_journal: bool = False,
 ) -> Report:
-    """Write the ending, then tell about it.
+    """Write the report, then publish it as an event and a metric.
 
     Parameters
     ----------
     report
-        How it ended.
+        The outcome, and why.
     release
         The release that is live from now on.
     holds_lock
@@ -67,16 +58,15 @@ def end_execution(
         Somebody else holds the lock; nothing was written.
     """
     now = dependencies.clock.now()
-    state = call.state if isinstance(call.state, dict) else {}
-    record = _record(call, state, report, now)
-    ending = Ending(
+    record = _record(call, report, now)
+    final = FinalReport(
         record=record,
         stopped=_stopped_records(call, dependencies, now),
         release=release,
         token=call.token if holds_lock else None,
         keep_journal=keep_journal,
     )
-    if not dependencies.releases.finish(ending):
+    if not dependencies.releases.report(final):
         recorded = dependencies.releases.record(record.execution, record.started_at)
         report = recorded.report if recorded else report
     identity = dependencies.identity
@@ -107,44 +97,51 @@ def announce(dependencies: Dependencies, logger: Logger, detail_type: str, detai
         logger.warning("event not published", detail_type=detail_type, reason=str(error))
 
 
-def _record(call: Invocation, state: Mapping[str, Any], report: Report, now: float) -> DeploymentRecord:
-    request = state.get("request") or {}
-    raw = call.input if isinstance(call.input, dict) else {}
-    plan = decode(Plan, state["plan"]) if "plan" in state else None
-    approval = read_approval(state.get("approval"))
+def _record(call: Invocation, report: Report, now: float) -> DeploymentRecord:
+    state, plan = call.state, call.state.plan
+    asked = _asked_for(call)
+    approval = read_approval(state.approval)
     return DeploymentRecord(
         execution=call.execution,
-        action=str(request.get("action") or shorten(raw.get("action", "deploy"))),
+        action=shorten(asked.get("action", "deploy")),
         outcome=report.outcome,
         started_at=timestamp(call.started_at),
         ended_at=timestamp(now),
-        requested_by=_text(request, raw, "requestedBy"),
-        reason=_text(request, raw, "reason"),
+        requested_by=_text(asked, "requestedBy"),
+        reason=_text(asked, "reason"),
         release_id=plan.release_id if plan else None,
-        image_tag=(plan.image_tag if plan else None) or _text(request, raw, "imageTag"),
+        image_tag=(plan.image_tag if plan else None) or _text(asked, "imageTag"),
         report=report,
-        durations=durations(call.started_at, state),
+        durations=durations(call.started_at, state.ended_steps),
         approved_by=approval.approved_by if approval else None,
         approval_reason=approval.reason if approval else None,
-        override_freeze=_text(request, raw, "overrideFreeze"),
+        override_freeze=_text(asked, "overrideFreeze"),
     )
 
 
-def _text(request: Mapping[str, Any], raw: Mapping[str, Any], key: str) -> str | None:
-    """Take a field of the validated request, or of an input that never became one, shortened."""
-    value = request.get(key) or raw.get(key)
+def _asked_for(call: Invocation) -> Mapping[str, Any]:
+    """Return the validated request, or the input that never became one: any JSON object then."""
+    if call.state.request:
+        request: Mapping[str, Any] = encode(call.state.request)
+        return request
+    return call.input if isinstance(call.input, dict) else {}
+
+
+def _text(asked: Mapping[str, Any], key: str) -> str | None:
+    value = asked.get(key)
     return None if value is None else shorten(value, 256)
 
 
 def _stopped_records(call: Invocation, dependencies: Dependencies, now: float) -> tuple[DeploymentRecord, ...]:
-    """Make the records of the stopped execution, and of those that it was itself to look after.
+    """Make the records that stopped executions could not write themselves.
 
-    So too for whoever held the lock before and died with it: it could not write its own record.
+    They are the one that this execution recovers from, those that it was itself to recover from, and those that held
+    the lock before and ended without freeing it.
     """
-    state = call.state if isinstance(call.state, dict) else {}
-    waiting = [(state.get("request") or {}).get("takeover"), *((state.get("lock") or {}).get("deadHolders") or ())]
+    request, lock = call.state.request, call.state.lock
+    waiting: list[Any] = [request.takeover if request else None, *(lock.dead_holders if lock else ())]
     records: dict[str, DeploymentRecord] = {}
-    while waiting and len(records) < MAX_TAKEOVERS:
+    while waiting and len(records) < MAX_STOPPED:
         execution = waiting.pop(0)
         if not isinstance(execution, str) or execution in records:
             continue
@@ -160,7 +157,7 @@ def _stopped_record(call: Invocation, execution: str, stopped: ExecutionFacts, n
     raw = stopped.request
     started_at = timestamp(stopped.started_at)
     release = None if "takeover" in raw else release_id_of(execution, stopped.started_at)
-    # One that came to its end state and could not write it down.
+    # It may have reached an end state that it could not record.
     outcome = stopped.error if stopped.error in set(Outcome) else Outcome.STOPPED
     said = f"the execution ended as {stopped.status if outcome == Outcome.STOPPED else outcome}"
     return DeploymentRecord(
@@ -169,14 +166,14 @@ def _stopped_record(call: Invocation, execution: str, stopped: ExecutionFacts, n
         outcome=outcome,
         started_at=started_at,
         ended_at=timestamp(stopped.ended_at or now),
-        requested_by=_text({}, raw, "requestedBy"),
-        reason=_text({}, raw, "reason"),
+        requested_by=_text(raw, "requestedBy"),
+        reason=_text(raw, "reason"),
         release_id=release,
-        image_tag=_text({}, raw, "imageTag"),
+        image_tag=_text(raw, "imageTag"),
         report=Report(
             outcome=outcome,
             error_type=stopped.status,
-            message=f"{said}; {call.execution.rsplit(':', 1)[-1]} looked after it",
+            message=f"{said}; {call.execution.rsplit(':', 1)[-1]} recorded it",
             release=release,
         ),
     )

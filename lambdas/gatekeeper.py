@@ -1,11 +1,11 @@
-"""Lets a deploy pass, or says what holds it back: a frozen time, a stopped line."""
+"""Let a deploy pass, or say what holds it back: a freeze window, or that deploys are paused."""
 
 from __future__ import annotations
 
 from lambdas.dependencies import Dependencies
 from lambdas.handler import Invocation
-from lambdas.release.errors import Frozen, LineStopped
-from lambdas.release.gates import frozen, frozen_message, stopped_message
+from lambdas.release.errors import DeploysPaused, Frozen
+from lambdas.release.gates import frozen, frozen_message, paused_message
 from lambdas.release.policies import FreezePolicy
 from lambdas.release.preflight import Check, ok, skip
 
@@ -15,20 +15,20 @@ def pass_gates(call: Invocation, dependencies: Dependencies) -> list[Check]:
 
     Raises
     ------
-    LineStopped, Frozen
+    DeploysPaused, Frozen
         Says until when or by whom, and the fix.
     """
     request, environment = call.request, dependencies.identity.environment
     if not request.is_deploy:
         return []
     checks = []
-    line = dependencies.releases.line()
-    if line is None:
-        checks.append(ok(environment, "line"))
+    paused = dependencies.releases.paused()
+    if paused is None:
+        checks.append(ok(environment, "deploys not paused"))
     elif request.dry_run:
-        checks.append(skip(environment, "line", stopped_message(environment, line)))
+        checks.append(skip(environment, "deploys not paused", paused_message(environment, paused)))
     else:
-        raise LineStopped(stopped_message(environment, line))
+        raise DeploysPaused(paused_message(environment, paused))
     policy = dependencies.policy(FreezePolicy)
     freeze = frozen(policy.windows, policy.time_zone, dependencies.clock.now())
     if freeze is None:

@@ -1,23 +1,22 @@
-"""What every handler is wrapped in: parsing, structured logs, and the stamp on its result."""
+"""What every handler is wrapped in: parsing, structured logs, and the JSON of its result."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import IO, Any, Protocol
 
 from aws_lambda_powertools import Logger
 
 from lambdas.aws.gateway import TimeLimit, within
 from lambdas.dependencies import Dependencies, dependencies_of_this_function
-from lambdas.release.codec import decode
 from lambdas.release.errors import StepshipError
-from lambdas.release.history import parse_timestamp
+from lambdas.release.history import Report, parse_timestamp
 from lambdas.release.plan import Plan
 from lambdas.release.policies import HOLD_SECONDS
 from lambdas.release.request import Request
+from lambdas.release.results import ExecutionState, StepResult, encode_result, needed
 
 Json = dict[str, Any]
 
@@ -49,11 +48,11 @@ class Invocation:
     step
         The state's name.
     state
-        The execution's state.
+        The results of the steps before this one.
     input
         The raw execution input, for the steps that get it.
     task_token
-        For the step that a person has to answer.
+        For the step that waits for approval.
     remaining_seconds
         How long this function may still run.
     """
@@ -62,25 +61,25 @@ class Invocation:
     started_at: float
     entered_at: float
     step: str
-    state: Any
+    state: ExecutionState
     input: Any
     task_token: str | None
     remaining_seconds: float
 
-    @cached_property
+    @property
     def request(self) -> Request:
         """The validated request."""
-        return decode(Request, self.state["request"])
+        return needed(self.state.request)
 
-    @cached_property
+    @property
     def plan(self) -> Plan:
         """The plan."""
-        return decode(Plan, self.state["plan"])
+        return needed(self.state.plan)
 
     @property
     def token(self) -> int:
         """The fencing token of the lock."""
-        return int(self.state["lock"]["token"])
+        return needed(self.state.lock).token
 
     @property
     def hold_seconds(self) -> float:
@@ -93,7 +92,7 @@ class Invocation:
         dependencies.releases.renew(self.execution, self.token, until, self.entered_at, journal)
 
 
-Step = Callable[[Invocation, Dependencies, Logger], Json]
+Step = Callable[[Invocation, Dependencies, Logger], StepResult | Plan | Report]
 
 
 class Handler:
@@ -102,7 +101,7 @@ class Handler:
     Parameters
     ----------
     step
-        The step itself: gathers, decides, acts, and returns what the state machine keeps.
+        The step itself: gathers, decides, acts, and returns its result (``lambdas/release/results.py``).
     """
 
     def __init__(self, step: Step) -> None:
@@ -113,7 +112,12 @@ class Handler:
         return self.run(event, context, dependencies_of_this_function(), sys.stdout)
 
     def run(self, event: Json, context: LambdaContext, dependencies: Dependencies, stream: IO[str]) -> Json:
-        """Run the step with this dependencies; logs go to ``stream``.
+        """Run the step with these dependencies; logs go to ``stream``.
+
+        Returns
+        -------
+        dict
+            What the state machine keeps: the result as JSON.
 
         Raises
         ------
@@ -122,11 +126,10 @@ class Handler:
         """
         call = parse_invocation(event, context)
         logger = Logger(service=dependencies.environ.get("POWERTOOLS_SERVICE_NAME"), stream=stream)
-        state = call.state if isinstance(call.state, dict) else {}
         logger.append_keys(
             execution=call.execution,
             step=call.step,
-            release=(state.get("plan") or {}).get("releaseId"),
+            release=call.state.release_id,
             request_id=context.aws_request_id,
         )
         try:
@@ -140,9 +143,8 @@ class Handler:
             logger.exception("step broke")
             _name_step(error, call.step)
             raise
-        logger.info("step done", status=result.get("status"))
-        # A report is the execution's last word and has keys of its own; any other result says where it is from.
-        return result if "outcome" in result else {"step": call.step, "at": dependencies.clock.now(), **result}
+        logger.info("step done", result=result.message)
+        return encode_result(result, call.step, dependencies.clock.now())
 
 
 def parse_invocation(event: Json, context: LambdaContext) -> Invocation:
@@ -153,7 +155,7 @@ def parse_invocation(event: Json, context: LambdaContext) -> Invocation:
         started_at=parse_timestamp(execution["startedAt"]),
         entered_at=parse_timestamp(event["enteredAt"]),
         step=event["step"],
-        state=event["state"],
+        state=ExecutionState(event["state"]),
         input=execution.get("input"),
         task_token=event.get("taskToken"),
         remaining_seconds=context.get_remaining_time_in_millis() / 1000,

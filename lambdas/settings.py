@@ -1,4 +1,4 @@
-"""What a function is told by its environment variables, as validated types.
+"""A function's environment variables, as validated types.
 
 Each section of the config that a step needs is one variable holding JSON; its type is the policy of the
 same name in ``lambdas/release/policies.py``.

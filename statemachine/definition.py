@@ -2,7 +2,7 @@
 
 JSONPath without variables: every state keeps its input and adds one key of its own. The first state is
 the exception: it replaces the input by the validated request, because an execution may be started with
-any JSON, and only an object can get a key added (docs/explanation/decisions/0002-first-state-replaces-the-input.md).
+any JSON, and only an object can get a key added (docs/decisions/0002-first-state-replaces-the-input.md).
 
 Every retry is written here. Steps are idempotent, so a function that died half-way is simply run again.
 """
@@ -10,6 +10,7 @@ Every retry is written here. Steps are idempotent, so a function that died half-
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
@@ -18,6 +19,8 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 from lambdas.release import errors
+from lambdas.release.history import Outcome
+from lambdas.release.verdicts import HealthStatus, LockStatus, MigrationStatus, RollbackStatus, Status
 from statemachine import steps
 from statemachine.steps import Step
 
@@ -36,12 +39,12 @@ SERVICE_ERRORS = [
 ]
 THROTTLED_TRIES = 20
 LAST_TRIES = 3
-"""Tries after the first, 5, 10 and 20 seconds later: somebody may be mending a permission at this moment."""
+"""Tries after the first, 5, 10 and 20 seconds later: somebody may be repairing a permission at this moment."""
 
 FUNCTION_DIED = ["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "States.Timeout"]
 
 
-BEFORE_THE_FIRST_WRITE = (errors.PlanStale, errors.ApprovalRejected, errors.LineStopped, errors.Frozen)
+BEFORE_THE_FIRST_WRITE = (errors.PlanStale, errors.ApprovalRejected, errors.DeploysPaused, errors.Frozen)
 """What `Update image tag` refuses before it has written anything: there is nothing to roll back."""
 
 
@@ -70,14 +73,14 @@ def deployment_flow(
         The first state, with all others reachable from it.
     """
 
-    def task(step: Step, result_path: str, *, with_input: bool = False) -> tasks.LambdaInvoke:
+    def task(step: Step, *, with_input: bool = False) -> tasks.LambdaInvoke:
         state = tasks.LambdaInvoke(
             scope,
             step.state,
             lambda_function=functions[step],
             payload=sfn.TaskInput.from_object(_payload(with_input=with_input)),
             payload_response_only=True,
-            result_path=result_path,
+            result_path=step.result_path,
             task_timeout=sfn.Timeout.duration(cdk.Duration.seconds(step.timeout_seconds + QUEUE_SECONDS)),
             retry_on_service_exceptions=False,
         )
@@ -88,32 +91,32 @@ def deployment_flow(
     def wait(name: str, seconds_path: str) -> sfn.Wait:
         return sfn.Wait(scope, name, time=sfn.WaitTime.seconds_path(seconds_path))
 
-    def fail(outcome: str) -> sfn.Fail:
-        return sfn.Fail(scope, outcome, error=outcome, cause_path="States.JsonToString($.report)")
+    def fail(outcome: Outcome) -> sfn.Fail:
+        return sfn.Fail(scope, str(outcome), error=str(outcome), cause_path="States.JsonToString($.report)")
 
-    def succeed(outcome: str) -> sfn.Succeed:
-        return sfn.Succeed(scope, outcome, output_path="$.report")
+    def succeed(outcome: Outcome) -> sfn.Succeed:
+        return sfn.Succeed(scope, str(outcome), output_path="$.report")
 
     def choice(name: str) -> sfn.Choice:
         return sfn.Choice(scope, name)
 
     # Before the first write.
-    verify_image = task(steps.VERIFY_IMAGE, "$", with_input=True)
+    verify_image = task(steps.VERIFY_IMAGE, with_input=True)
     verify_image.add_retry(
         errors=names(errors.ScanInProgress),
         interval=cdk.Duration.seconds(SCAN_POLL_SECONDS),
         backoff_rate=1,
         max_attempts=max(1, scan_wait_seconds // SCAN_POLL_SECONDS),
     )
-    acquire_lock = task(steps.ACQUIRE_LOCK, "$.lock")
-    plan = task(steps.PLAN, "$.plan")
+    acquire_lock = task(steps.ACQUIRE_LOCK)
+    plan = task(steps.PLAN)
     wait_for_approval = tasks.LambdaInvoke(
         scope,
         steps.REQUEST_APPROVAL.state,
         lambda_function=functions[steps.REQUEST_APPROVAL],
         integration_pattern=sfn.IntegrationPattern.WAIT_FOR_TASK_TOKEN,
         payload=sfn.TaskInput.from_object({**_payload(), "taskToken": sfn.JsonPath.task_token}),
-        result_path="$.approval",
+        result_path=steps.REQUEST_APPROVAL.result_path,
         task_timeout=sfn.Timeout.at("$.plan.approval.timeoutSeconds"),
         retry_on_service_exceptions=False,
     )
@@ -122,19 +125,19 @@ def deployment_flow(
     _retry_dead_function(wait_for_approval, [name for name in FUNCTION_DIED if name != "States.Timeout"])
 
     # From the first write on.
-    update_image_tag = task(steps.UPDATE_IMAGE_TAG, "$.tag")
-    register = task(steps.REGISTER_TASK_DEFINITIONS, "$.registered")
-    run_migration = task(steps.RUN_MIGRATION, "$.migration")
-    deploy_wave = task(steps.DEPLOY_WAVE, "$.wave")
-    check_rollout = task(steps.CHECK_ROLLOUT, "$.rollout")
-    check_health = task(steps.CHECK_HEALTH, "$.health")
-    complete = task(steps.COMPLETE, "$.report")
+    update_image_tag = task(steps.UPDATE_IMAGE_TAG)
+    register = task(steps.REGISTER_TASK_DEFINITIONS)
+    run_migration = task(steps.RUN_MIGRATION)
+    deploy_wave = task(steps.DEPLOY_WAVE)
+    check_rollout = task(steps.CHECK_ROLLOUT)
+    check_health = task(steps.CHECK_HEALTH)
+    complete = task(steps.COMPLETE)
 
-    # The rollback.
-    roll_back = task(steps.ROLL_BACK, "$.rollback")
-    check_rollback = task(steps.CHECK_ROLLBACK, "$.restored")
-    record_failure = task(steps.RECORD_FAILURE, "$.report")
-    record_outcome = task(steps.RECORD_OUTCOME, "$.report", with_input=True)
+    # Rolling back, and the last words.
+    roll_back = task(steps.ROLL_BACK)
+    check_rollback = task(steps.CHECK_ROLLBACK)
+    record_failure = task(steps.RECORD_FAILURE)
+    record_outcome = task(steps.RECORD_OUTCOME, with_input=True)
 
     # The flow.
     wait_for_lock = wait("Wait for lock", "$.lock.waitSeconds")
@@ -147,14 +150,14 @@ def deployment_flow(
     migration_needed = choice("Migration needed?")
     more_waves = choice("More waves?")
     outcome = choice("Outcome?")
-    deployed = succeed("Deployed")
-    rejected = fail("Rejected")
-    rollback_failed = fail("RollbackFailed")
+    deployed = succeed(Outcome.DEPLOYED)
+    rejected = fail(Outcome.REJECTED)
+    rollback_failed = fail(Outcome.ROLLBACK_FAILED)
 
     verify_image.next(acquire_lock).next(
         choice("Lock held?")
-        .when(_is("$.lock.status", "held"), plan)
-        .when(_is("$.lock.status", "busy"), wait_for_lock.next(acquire_lock))
+        .when(_is("$.lock.status", LockStatus.HELD), plan)
+        .when(_is("$.lock.status", LockStatus.BUSY), wait_for_lock.next(acquire_lock))
         .otherwise(record_outcome)
     )
     plan.next(choice("Nothing to do?").when(_yes("$.plan.nothingToDo"), record_outcome).otherwise(dry_run))
@@ -167,45 +170,45 @@ def deployment_flow(
     migration_needed.when(_yes("$.plan.migration.needed"), run_migration).otherwise(deploy_wave)
     run_migration.next(
         choice("Migration done?")
-        .when(_is("$.migration.status", "succeeded"), deploy_wave)
-        .when(_is("$.migration.status", "running"), wait_for_migration.next(run_migration))
+        .when(_is("$.migration.status", MigrationStatus.SUCCEEDED), deploy_wave)
+        .when(_is("$.migration.status", MigrationStatus.RUNNING), wait_for_migration.next(run_migration))
         .otherwise(roll_back)
     )
 
     deploy_wave.next(wait_for_rollout).next(check_rollout).next(
         choice("Rollout done?")
-        .when(_is("$.rollout.status", "steady"), more_waves)
-        .when(_is("$.rollout.status", "inProgress"), wait_for_rollout)
+        .when(_is("$.rollout.status", Status.STEADY), more_waves)
+        .when(_is("$.rollout.status", Status.IN_PROGRESS), wait_for_rollout)
         .otherwise(roll_back)
     )
     more_waves.when(_yes("$.rollout.moreWaves"), deploy_wave).otherwise(bake)
     bake.next(check_health).next(
         choice("Healthy?")
-        .when(_is("$.health.status", "healthy"), complete)
-        .when(_is("$.health.status", "baking"), bake)
+        .when(_is("$.health.status", HealthStatus.HEALTHY), complete)
+        .when(_is("$.health.status", HealthStatus.BAKING), bake)
         .otherwise(roll_back)
     )
     complete.next(deployed)
 
     roll_back.next(wait_for_rollback).next(check_rollback).next(
         choice("Rolled back?")
-        .when(_is("$.restored.status", "steady"), record_failure)
-        .when(_is("$.restored.status", "nextWave"), roll_back)
+        .when(_is("$.restored.status", RollbackStatus.STEADY), record_failure)
+        .when(_is("$.restored.status", RollbackStatus.NEXT_WAVE), roll_back)
         .otherwise(wait_for_rollback)
     )
     record_failure.next(
         choice("Rollback outcome?")
-        .when(_is("$.report.outcome", "RolledBack"), fail("RolledBack"))
+        .when(_is("$.report.outcome", Outcome.ROLLED_BACK), fail(Outcome.ROLLED_BACK))
         # `Complete` had taken effect and only its answer was lost.
-        .when(_is("$.report.outcome", "Deployed"), deployed)
+        .when(_is("$.report.outcome", Outcome.DEPLOYED), deployed)
         .otherwise(rollback_failed)
     )
     record_outcome.next(
-        outcome.when(_is("$.report.outcome", "NothingToDo"), succeed("NothingToDo"))
-        .when(_is("$.report.outcome", "Planned"), succeed("Planned"))
-        .when(_is("$.report.outcome", "Superseded"), succeed("Superseded"))
+        outcome.when(_is("$.report.outcome", Outcome.NOTHING_TO_DO), succeed(Outcome.NOTHING_TO_DO))
+        .when(_is("$.report.outcome", Outcome.PLANNED), succeed(Outcome.PLANNED))
+        .when(_is("$.report.outcome", Outcome.SUPERSEDED), succeed(Outcome.SUPERSEDED))
         # A recovery that could not begin.
-        .when(_is("$.report.outcome", "RollbackFailed"), rollback_failed)
+        .when(_is("$.report.outcome", Outcome.ROLLBACK_FAILED), rollback_failed)
         .otherwise(rejected)
     )
 
@@ -223,11 +226,11 @@ def deployment_flow(
     roll_back.add_catch(record_failure, result_path="$.rollbackError")
     check_rollback.add_catch(record_failure, result_path="$.rollbackError")
     record_failure.add_catch(
-        _unreported(scope, "Failure not recorded", "RollbackFailed", "Record failure").next(rollback_failed),
+        _unreported(scope, "Failure not recorded", Outcome.ROLLBACK_FAILED, "Record failure").next(rollback_failed),
         result_path="$.reportError",
     )
     record_outcome.add_catch(
-        _unreported(scope, "Outcome not recorded", "Rejected", "Record outcome").next(rejected),
+        _unreported(scope, "Outcome not recorded", Outcome.REJECTED, "Record outcome").next(rejected),
         result_path="$.reportError",
     )
     return verify_image
@@ -286,9 +289,9 @@ def _retry_dead_function(state: tasks.LambdaInvoke, errors_of_death: list[str]) 
 
 
 def _retry_whatever(state: tasks.LambdaInvoke) -> None:
-    """Try a step of the rollback again whatever it failed of: giving up is the worst that it can do.
+    """Try a step of the rollback again, whatever it failed of: giving up is the worst that it can do.
 
-    Not when trying again can never help: the lease is lost, or there is nothing to return to.
+    Not when trying again can never help: the lease is lost, or no rollback is possible.
     """
     state.add_retry(errors=names(errors.LeaseLost, errors.NothingToReturnTo), max_attempts=0)
     state.add_retry(errors=["States.ALL"], interval=cdk.Duration.seconds(5), backoff_rate=2, max_attempts=LAST_TRIES)
@@ -299,13 +302,13 @@ def _catch_all(states: Sequence[tasks.LambdaInvoke], handler: sfn.IChainable) ->
         state.add_catch(handler, errors=["States.ALL"], result_path="$.error")
 
 
-def _unreported(scope: Construct, name: str, outcome: str, step: str) -> sfn.Pass:
+def _unreported(scope: Construct, name: str, outcome: Outcome, step: str) -> sfn.Pass:
     """Stand in for the report of a last step that could not write one."""
     return sfn.Pass(
         scope,
         name,
         parameters={
-            "outcome": outcome,
+            "outcome": str(outcome),
             "step": step,
             "errorType": sfn.JsonPath.string_at("$.reportError.Error"),
             "message": sfn.JsonPath.string_at("$.reportError.Cause"),
@@ -317,8 +320,8 @@ def _unreported(scope: Construct, name: str, outcome: str, step: str) -> sfn.Pas
     )
 
 
-def _is(path: str, value: str) -> sfn.Condition:
-    return sfn.Condition.string_equals(path, value)
+def _is(path: str, value: StrEnum) -> sfn.Condition:
+    return sfn.Condition.string_equals(path, str(value))
 
 
 def _yes(path: str) -> sfn.Condition:

@@ -32,6 +32,9 @@ class Step:
         The state's name, as a person reads it in the console.
     handler
         The module in ``lambdas/handlers``.
+    key
+        Under which the execution's state keeps the result, such as ``lock`` for ``$.lock``; empty for the first
+        step, whose result is the whole state (``lambdas/release/results.py``).
     timeout_seconds
         The function's timeout. It bounds how long a stopped execution can still write, and so the
         lease of the lock (docs/explanation/decisions/0003-lease-outlives-the-last-write.md).
@@ -41,8 +44,14 @@ class Step:
 
     state: str
     handler: str
+    key: str
     timeout_seconds: int
     policies: tuple[type[Policy], ...] = ()
+
+    @property
+    def result_path(self) -> str:
+        """Where the state machine keeps the result: ``$.lock``."""
+        return f"$.{self.key}" if self.key else "$"
 
     @property
     def slug(self) -> str:
@@ -68,21 +77,23 @@ class Step:
         }
 
 
-VERIFY_IMAGE = Step("Verify image", "verify_image", 60, (ImagePolicy,))
-ACQUIRE_LOCK = Step("Acquire lock", "acquire_lock", 30, (LockPolicy,))
-PLAN = Step("Plan", "plan", 120, (RolloutPolicy, CircuitBreakerPolicy, MigrationPolicy, ApprovalPolicy, FreezePolicy))
-REQUEST_APPROVAL = Step("Wait for approval", "request_approval", 30)
-UPDATE_IMAGE_TAG = Step("Update image tag", "update_image_tag", 60, (ApprovalPolicy, FreezePolicy))
-REGISTER_TASK_DEFINITIONS = Step("Register task definitions", "register_task_definitions", 120)
-RUN_MIGRATION = Step("Run migration", "run_migration", 60)
-DEPLOY_WAVE = Step("Deploy wave", "deploy_wave", 60)
-CHECK_ROLLOUT = Step("Check rollout", "check_rollout", 60)
-CHECK_HEALTH = Step("Check health", "check_health", 60)
-COMPLETE = Step("Complete", "complete", 60)
-ROLL_BACK = Step("Roll back", "roll_back", 60)
-CHECK_ROLLBACK = Step("Check rollback", "check_rollback", 60)
-RECORD_FAILURE = Step("Record failure", "record_failure", 60)
-RECORD_OUTCOME = Step("Record outcome", "record_outcome", 60)
+VERIFY_IMAGE = Step("Verify image", "verify_image", "", 60, (ImagePolicy,))
+ACQUIRE_LOCK = Step("Acquire lock", "acquire_lock", "lock", 30, (LockPolicy,))
+PLAN = Step(
+    "Plan", "plan", "plan", 120, (RolloutPolicy, CircuitBreakerPolicy, MigrationPolicy, ApprovalPolicy, FreezePolicy)
+)
+REQUEST_APPROVAL = Step("Wait for approval", "request_approval", "approval", 30)
+UPDATE_IMAGE_TAG = Step("Update image tag", "update_image_tag", "tag", 60, (ApprovalPolicy, FreezePolicy))
+REGISTER_TASK_DEFINITIONS = Step("Register task definitions", "register_task_definitions", "registered", 120)
+RUN_MIGRATION = Step("Run migration", "run_migration", "migration", 60)
+DEPLOY_WAVE = Step("Deploy wave", "deploy_wave", "wave", 60)
+CHECK_ROLLOUT = Step("Check rollout", "check_rollout", "rollout", 60)
+CHECK_HEALTH = Step("Check health", "check_health", "health", 60)
+COMPLETE = Step("Complete", "complete", "report", 60)
+ROLL_BACK = Step("Roll back", "roll_back", "rollback", 60)
+CHECK_ROLLBACK = Step("Check rollback", "check_rollback", "restored", 60)
+RECORD_FAILURE = Step("Record failure", "record_failure", "report", 60)
+RECORD_OUTCOME = Step("Record outcome", "record_outcome", "report", 60)
 
 STEPS: tuple[Step, ...] = (
     VERIFY_IMAGE,

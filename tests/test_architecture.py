@@ -50,6 +50,7 @@ MAY_IMPORT = {
         "lambdas.polling",
         "lambdas.completion",
         "lambdas.gatekeeper",
+        "lambdas.request_schema",
     ),
     "lambdas.release": ("lambdas.release",),
     "simulator": ("simulator", "statemachine", "config", "lambdas"),
@@ -67,6 +68,7 @@ MAY_IMPORT = {
 MUST_NOT_IMPORT = {
     "lambdas.release": ("boto3", "botocore", "aws_lambda_powertools"),  # pure: decides, never acts
     "lambdas": ("aws_cdk", "constructs", "moto", "typer", "rich"),  # the asset holds none of them
+    "stepship": ("lambdas.handlers",),  # it starts executions, and reads what they left; it is no step of one
 }
 
 NEEDS_NODE = ("aws_cdk", "constructs", "jsii", "cdk_nag")

@@ -23,7 +23,7 @@ class _NoTaskDefinition(StepshipError):
 
 
 class ServiceKey(Protocol):
-    """What names a service: in the registry and in ECS."""
+    """What names a service: in the catalog and in ECS."""
 
     @property
     def name(self) -> str:
@@ -54,7 +54,7 @@ class ContainerService(Gateway):
         Returns
         -------
         dict
-            Registry name to facts; a service that ECS does not know is missing.
+            Catalog name to facts; a service that ECS does not know is missing.
         """
         by_cluster: dict[str, dict[str, str]] = {}
         for one in wanted:

@@ -14,7 +14,8 @@ from lambdas.release.errors import StepshipError
 from lambdas.release.explanation import MAX_LOG_LINES, Evidence, StoppedTask
 from lambdas.release.plan import PlannedService
 from lambdas.release.redaction import without_values
-from lambdas.release.rollout import ServiceFacts, Status, Verdict
+from lambdas.release.rollout import ServiceFacts, Verdict
+from lambdas.release.verdicts import Status
 
 T = TypeVar("T", StoppedTask, str)
 

@@ -236,7 +236,7 @@ def translate(call: str, response: Mapping[str, Any], known: KnownErrors) -> Ste
     if status >= SERVER_ERROR:
         return AwsUnavailable(text)
     if code in DENIED:
-        return AccessDenied(f"{text}. Grant it in statemachine/permissions.py, or mend the resource's own policy")
+        return AccessDenied(f"{text}. Grant it in statemachine/permissions.py, or correct the resource's own policy")
     return AwsError(text)
 
 

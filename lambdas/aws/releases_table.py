@@ -8,7 +8,7 @@ history  <start>#<execution name>     one record per deployment
 release  <release id>                 one verified release
 live     live                         which release is live
 approval <execution ARN>              the task token that an approval is waiting for
-line     line                         that somebody has stopped all deploys
+paused   paused                       that somebody has paused all deploys
 ======== ============================ ==========================================================
 """
 
@@ -21,14 +21,14 @@ from typing import Any, ClassVar, TypeVar
 from lambdas.aws.gateway import Answer, Gateway
 from lambdas.release.codec import decode, encode
 from lambdas.release.errors import AwsError, LeaseLost, StepshipError, Throttled
-from lambdas.release.gates import StoppedLine
+from lambdas.release.gates import PausedDeploys
 from lambdas.release.history import DeploymentRecord, Release
 from lambdas.release.lock import Claim, Lock
 from lambdas.release.plan import Plan
 
 LOCK_KEY = {"pk": {"S": "lock"}, "sk": {"S": "lock"}}
 LIVE_KEY = {"pk": {"S": "live"}, "sk": {"S": "live"}}
-LINE_KEY = {"pk": {"S": "line"}, "sk": {"S": "line"}}
+PAUSED_KEY = {"pk": {"S": "paused"}, "sk": {"S": "paused"}}
 T = TypeVar("T")
 CLOCK_SKEW_SECONDS = 1.0
 """How far the clocks of two hosts of Step Functions may be apart."""
@@ -58,21 +58,21 @@ class _Question:
 
 
 @dataclass(frozen=True)
-class Ending:
-    """Everything that is written, in one transaction, when an execution ends.
+class FinalReport:
+    """All that is written, in one transaction, when an execution ends.
 
     Attributes
     ----------
     record
         The deployment's own record.
     stopped
-        Records of stopped executions that this one looked after: they cannot write their own any more.
+        Records of stopped executions: they cannot write their own any more.
     release
         The release that is live from now on; None when the live release stays.
     token
         The fencing token when this execution holds the lock; None when it does not.
     keep_journal
-        The world is not whole: whoever comes next finds in the journal how to put it back.
+        The services may be on different releases: the next rollback finds in the journal how to restore them.
     """
 
     record: DeploymentRecord
@@ -109,7 +109,7 @@ class ReleasesTable(Gateway):
         )
 
     def read_journal(self) -> Plan | None:
-        """Return the plan of a deployment that could not be put back; None when there is none."""
+        """Return the plan of a deployment that was not rolled back; None when there is none."""
         item = self._get(LOCK_KEY)
         return self._decoded(Plan, item, "journal") if "journal" in item else None
 
@@ -147,7 +147,7 @@ class ReleasesTable(Gateway):
     def renew(
         self, execution: str, token: int, lease_expires_at: float, entered_at: float, journal: str | None = None
     ) -> None:
-        """Renew the lease; every step that changes the world calls this before it does.
+        """Renew the lease; every step that writes calls this first.
 
         Parameters
         ----------
@@ -193,8 +193,8 @@ class ReleasesTable(Gateway):
             ExpressionAttributeValues=values,
         )
 
-    def finish(self, ending: Ending) -> bool:
-        """Write an ending: record, live release and free lock, all or nothing.
+    def report(self, final: FinalReport) -> bool:
+        """Write the record, the live release and the free lock, all or nothing.
 
         Returns
         -------
@@ -206,16 +206,16 @@ class ReleasesTable(Gateway):
         LeaseLost
             Another execution holds the lock; nothing was written.
         """
-        items = {"record": self._put_record(ending.record)}
-        stopped = {f"stopped {record.execution}": self._put_record(record) for record in ending.stopped}
+        items = {"record": self._put_record(final.record)}
+        stopped = {f"stopped {record.execution}": self._put_record(record) for record in final.stopped}
         items.update(stopped)
-        if ending.release:
+        if final.release:
             items["release"] = self._put(
-                {"pk": {"S": "release"}, "sk": {"S": ending.release.release_id}}, encode(ending.release)
+                {"pk": {"S": "release"}, "sk": {"S": final.release.release_id}}, encode(final.release)
             )
-            items["live"] = self._put(LIVE_KEY, {"releaseId": ending.release.release_id})
-        if ending.token is not None:
-            items["lock"] = self._free_lock(ending.record.execution, ending.token, keep_journal=ending.keep_journal)
+            items["live"] = self._put(LIVE_KEY, {"releaseId": final.release.release_id})
+        if final.token is not None:
+            items["lock"] = self._free_lock(final.record.execution, final.token, keep_journal=final.keep_journal)
         while True:
             reasons = self._transact(items)
             if reasons is None:
@@ -223,7 +223,7 @@ class ReleasesTable(Gateway):
             if "record" in reasons and reasons["record"] == "ConditionalCheckFailed":
                 return False
             if reasons.get("lock") == "ConditionalCheckFailed":
-                raise LeaseLost(f"token {ending.token} is not the lock's: the ending was not written")
+                raise LeaseLost(f"token {final.token} is not the lock's: nothing was recorded")
             written = [name for name in stopped if reasons.get(name) == "ConditionalCheckFailed"]
             if not written:
                 raise Throttled(f"dynamodb:transact_write_items: {reasons}")
@@ -268,18 +268,18 @@ class ReleasesTable(Gateway):
         question = self._read(_Question, {"pk": {"S": "approval"}, "sk": {"S": execution}})
         return question.task_token if question else None
 
-    def line(self) -> StoppedLine | None:
-        """Return who has stopped all deploys; None while the line runs."""
-        return self._read(StoppedLine, LINE_KEY)
+    def paused(self) -> PausedDeploys | None:
+        """Return who has paused all deploys; None when nobody has."""
+        return self._read(PausedDeploys, PAUSED_KEY)
 
-    def stop_line(self, line: StoppedLine) -> None:
-        """Let no deploy pass until ``start_line``."""
-        item = {**LINE_KEY, "document": {"S": json.dumps(encode(line))}}
+    def pause(self, paused: PausedDeploys) -> None:
+        """Let no deploy pass until ``resume``."""
+        item = {**PAUSED_KEY, "document": {"S": json.dumps(encode(paused))}}
         self.call("put_item", TableName=self.table, Item=item)
 
-    def start_line(self) -> None:
-        """Let deploys pass again; no effect on a line that runs."""
-        self.call("delete_item", TableName=self.table, Key=LINE_KEY)
+    def resume(self) -> None:
+        """Let deploys pass again; no effect when they are not paused."""
+        self.call("delete_item", TableName=self.table, Key=PAUSED_KEY)
 
     def _get(self, key: dict[str, Any]) -> Answer:
         answer = self.call("get_item", TableName=self.table, Key=key, ConsistentRead=True)
@@ -290,7 +290,7 @@ class ReleasesTable(Gateway):
         return self._decoded(kind, item, "document") if item else None
 
     def _decoded(self, kind: type[T], item: Answer, attribute: str) -> T:
-        """Read an attribute that holds JSON. Another version may have written the item, or a person."""
+        """Read an attribute that holds JSON. Another version, or somebody by hand, may have written the item."""
         text = item[attribute]["S"]
         try:
             return decode(kind, json.loads(text))

@@ -5,22 +5,19 @@ from __future__ import annotations
 from aws_lambda_powertools import Logger
 
 from lambdas.dependencies import Dependencies
-from lambdas.handler import LEASE_MARGIN_SECONDS, Handler, Invocation, Json
+from lambdas.handler import LEASE_MARGIN_SECONDS, Handler, Invocation
 from lambdas.release.errors import Throttled
-from lambdas.release.lock import Kind, LockDecision, LockStatus, LockTry, claim_of, decide_lock
+from lambdas.release.lock import Kind, LockDecision, LockTry, claim_of, decide_lock
 from lambdas.release.policies import LockPolicy
+from lambdas.release.results import LockResult
+from lambdas.release.verdicts import LockStatus
 
 TRIES = 5
 """How often a lost race for the item is run again at once."""
 
 
-def acquire_lock(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
+def acquire_lock(call: Invocation, dependencies: Dependencies, logger: Logger) -> LockResult:
     """Try once to get the lock.
-
-    Returns
-    -------
-    dict
-        ``status`` held, busy, superseded or notNeeded; the fencing ``token``; ``waitSeconds`` until the next try.
 
     Raises
     ------
@@ -55,21 +52,21 @@ def acquire_lock(call: Invocation, dependencies: Dependencies, logger: Logger) -
 
 
 def _end_open_question(holder: str, call: Invocation, dependencies: Dependencies, logger: Logger) -> None:
-    """Let a rollback not wait for a person who is asked about a deploy: nothing of that deploy was written yet."""
+    """End the question for approval of a deploy that a rollback waits for: that deploy has written nothing yet."""
     token = dependencies.releases.approval_token(holder)
     if token and dependencies.executions.refuse(token, call.execution, "a rollback goes before an unanswered question"):
         logger.info("question ended", execution=holder)
 
 
-def _result(decision: LockDecision, token: int) -> Json:
-    return {
-        "status": decision.status,
-        "reason": decision.reason,
-        "token": decision.lock.token if decision.lock else token,
-        "waitSeconds": decision.wait_seconds,
-        "inherited": decision.inherited,
-        "deadHolders": list(decision.dead_holders),
-    }
+def _result(decision: LockDecision, token: int) -> LockResult:
+    return LockResult(
+        status=decision.status,
+        reason=decision.reason,
+        token=decision.lock.token if decision.lock else token,
+        wait_seconds=decision.wait_seconds,
+        inherited=decision.inherited,
+        dead_holders=decision.dead_holders,
+    )
 
 
 handler = Handler(acquire_lock)

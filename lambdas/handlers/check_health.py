@@ -7,33 +7,20 @@ from aws_lambda_powertools import Logger
 from lambdas.aws.ecs import ContainerService
 from lambdas.aws.evidence import service_evidence
 from lambdas.dependencies import Dependencies
-from lambdas.handler import Handler, Invocation, Json
-from lambdas.release.codec import encode
+from lambdas.handler import Handler, Invocation
 from lambdas.release.errors import AccessDenied
 from lambdas.release.explanation import explain
 from lambdas.release.plan import PlannedService
-from lambdas.release.rollout import (
-    ServiceFacts,
-    Status,
-    Watch,
-    firing,
-    judge_health,
-    tasks_died,
-    tasks_replaced,
-)
+from lambdas.release.results import HealthResult, needed
+from lambdas.release.rollout import ServiceFacts, Watch, firing, judge_health, tasks_died, tasks_replaced
+from lambdas.release.verdicts import HealthStatus, Status
 
 
-def check_health(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
-    """Look once at every service and every alarm.
-
-    Returns
-    -------
-    dict
-        ``status`` baking, healthy or unhealthy; ``services``: name to verdict; ``explanation`` when unhealthy.
-    """
+def check_health(call: Invocation, dependencies: Dependencies, logger: Logger) -> HealthResult:
+    """Look once at every service and every alarm."""
     plan = call.plan
-    since, now = call.state["rollout"]["at"], dependencies.clock.now()
-    targets = call.state["registered"]["taskDefinitions"]
+    since, now = needed(call.state.rollout).at, dependencies.clock.now()
+    targets = needed(call.state.registered).task_definitions
     facts = dependencies.ecs.services(plan.in_order())
     watches = {
         s.name: Watch(targets[s.name], since, s.desired, plan.rollout.failed_tasks_limit) for s in plan.in_order()
@@ -51,7 +38,6 @@ def check_health(call: Invocation, dependencies: Dependencies, logger: Logger) -
     if now >= ends_at + plan.rollout.timeout_seconds:
         # A task that died in the bake and never came back is as bad as one that dies again and again.
         bad += waiting
-    result: Json = {"services": encode(verdicts)}
     if bad or alarms:
         evidence = [
             service_evidence(
@@ -66,8 +52,8 @@ def check_health(call: Invocation, dependencies: Dependencies, logger: Logger) -
             for name in bad[:5]
         ]
         logger.info("bake failed", services=bad, alarms=alarms)
-        return {**result, "status": "unhealthy", "explanation": encode(explain(evidence, alarms))}
-    return {**result, "status": "healthy" if now >= ends_at and not waiting else "baking"}
+        return HealthResult(HealthStatus.UNHEALTHY, verdicts, alarms, explain(evidence, alarms))
+    return HealthResult(HealthStatus.HEALTHY if now >= ends_at and not waiting else HealthStatus.BAKING, verdicts)
 
 
 def _died(service: PlannedService, facts: ServiceFacts | None, watch: Watch, ecs: ContainerService) -> int | None:

@@ -7,43 +7,41 @@ from functools import cache
 from aws_lambda_powertools import Logger
 
 from lambdas.dependencies import Dependencies
-from lambdas.handler import Handler, Invocation, Json
+from lambdas.handler import Handler, Invocation
 from lambdas.polling import poll_until
-from lambdas.release.rollback import BackStatus, changed_by_others, judge_rollback, keep_infrastructure
+from lambdas.release.results import RestoredResult, TaskCount, needed
+from lambdas.release.rollback import changed_by_others, judge_rollback, keep_infrastructure
 from lambdas.release.rollout import ServiceFacts
+from lambdas.release.verdicts import RollbackStatus
 
 
-def check_rollback(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
+def check_rollback(call: Invocation, dependencies: Dependencies, logger: Logger) -> RestoredResult:
     """Look at all services of the plan until something is to be done, or until the hold is over.
-
-    Returns
-    -------
-    dict
-        ``status`` steady, inProgress or nextWave.
 
     Raises
     ------
     RollbackTimeout
     """
+    plan, started_at = call.plan, needed(call.state.rollback).started_at
+    ours = call.state.registered.task_definitions if call.state.registered else {}
     describe = cache(dependencies.ecs.task_definition)  # a revision does not change between two looks
 
-    def look() -> tuple[dict[str, ServiceFacts], BackStatus]:
-        facts = dependencies.ecs.services(call.plan.in_order())
-        others = changed_by_others(call.plan, facts, (call.state.get("registered") or {}).get("taskDefinitions", {}))
+    def look() -> tuple[dict[str, ServiceFacts], RollbackStatus]:
+        facts = dependencies.ecs.services(plan.in_order())
+        others = changed_by_others(plan, facts, ours)
         running = {name: describe(one.primary.task_definition) for name, one in others.items() if one.primary}
-        plan = keep_infrastructure(call.plan, running)
-        return facts, judge_rollback(plan, facts, call.state["rollback"]["startedAt"], dependencies.clock.now())
+        return facts, judge_rollback(keep_infrastructure(plan, running), facts, started_at, dependencies.clock.now())
 
     facts, status = poll_until(
         look,
-        lambda seen: seen[1] != BackStatus.IN_PROGRESS,
-        every_seconds=call.plan.rollout.poll_seconds,
+        lambda seen: seen[1] != RollbackStatus.IN_PROGRESS,
+        every_seconds=plan.rollout.poll_seconds,
         hold_seconds=call.hold_seconds,
         clock=dependencies.clock,
     )
-    counts = {name: {"running": one.running, "desired": one.desired} for name, one in facts.items()}
-    logger.info("rollback", status=status, services=counts)
-    return {"status": status, "services": counts}
+    result = RestoredResult(status, {name: TaskCount(one.running, one.desired) for name, one in facts.items()})
+    logger.info("rollback", status=status, services=result.message)
+    return result
 
 
 handler = Handler(check_rollback)

@@ -6,24 +6,18 @@ from aws_lambda_powertools import Logger
 
 from lambdas.aws.evidence import service_evidence
 from lambdas.dependencies import Dependencies
-from lambdas.handler import Handler, Invocation, Json
+from lambdas.handler import Handler, Invocation
 from lambdas.polling import poll_until
-from lambdas.release.codec import encode
 from lambdas.release.explanation import Explanation, explain
-from lambdas.release.rollout import Goal, ServiceFacts, Status, Verdict, firing, judge_rollout, judge_wave
+from lambdas.release.results import RolloutResult, needed
+from lambdas.release.rollout import Goal, ServiceFacts, Verdict, firing, judge_rollout, judge_wave
+from lambdas.release.verdicts import Status
 
 
-def check_rollout(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
-    """Look at the wave until it is decided, or until the hold is over; at the alarms once.
-
-    Returns
-    -------
-    dict
-        ``status`` inProgress, steady or failed; ``wave``; ``moreWaves``; ``services``: name to verdict;
-        ``explanation`` when it failed.
-    """
-    plan, wave = call.plan, call.state["wave"]
-    planned = [plan.services[name] for name in wave["services"]]
+def check_rollout(call: Invocation, dependencies: Dependencies, logger: Logger) -> RolloutResult:
+    """Look at the wave until it is decided, or until the hold is over; at the alarms once."""
+    plan, wave = call.plan, needed(call.state.wave)
+    planned = [plan.services[name] for name in wave.services]
     alarms = firing(dependencies.alarms.states(plan.rollout.alarms), plan.rollout.alarms)
 
     def look() -> tuple[dict[str, ServiceFacts], dict[str, Verdict]]:
@@ -41,25 +35,24 @@ def check_rollout(call: Invocation, dependencies: Dependencies, logger: Logger) 
     status = Status.FAILED if alarms else judge_wave(verdicts)
     for name, verdict in verdicts.items():
         logger.info("rollout", service=name, status=verdict.status, reason=verdict.reason)
-    result: Json = {
-        "status": status,
-        "wave": wave["index"],
-        "moreWaves": wave["index"] + 1 < len(plan.waves),
-        "services": encode(verdicts),
-    }
-    if status == Status.FAILED:
-        result["explanation"] = encode(_explain(call, dependencies, verdicts, facts, alarms))
-    return result
+    return RolloutResult(
+        status=status,
+        wave=wave.index,
+        more_waves=wave.index + 1 < len(plan.waves),
+        services=verdicts,
+        alarms=alarms,
+        explanation=_explain(call, dependencies, verdicts, facts, alarms) if status == Status.FAILED else None,
+    )
 
 
 def _goal(call: Invocation, name: str) -> Goal:
-    plan, wave = call.plan, call.state["wave"]
+    plan, wave = call.plan, needed(call.state.wave)
     return Goal(
-        target=wave["services"][name]["target"],
+        target=wave.services[name].target,
         previous=plan.services[name].previous,
-        replaced_deployment=wave["services"][name]["replaced"],
-        started_at=wave["startedAt"],
-        deadline=wave["startedAt"] + plan.rollout.timeout_seconds,
+        replaced_deployment=wave.services[name].replaced,
+        started_at=wave.started_at,
+        deadline=wave.started_at + plan.rollout.timeout_seconds,
         failed_tasks_limit=plan.rollout.failed_tasks_limit,
         desired=plan.services[name].desired,
     )
@@ -73,7 +66,7 @@ def _explain(
     alarms: tuple[str, ...],
 ) -> Explanation:
     """Gather evidence on what failed; when an alarm ended the wave, on what was not steady."""
-    wave = call.state["wave"]
+    wave = needed(call.state.wave)
     failed = [n for n, v in verdicts.items() if v.status in (Status.FAILED, Status.SUPERSEDED)]
     subjects = failed or [name for name, verdict in verdicts.items() if verdict.status != Status.STEADY]
     evidence = [
@@ -81,10 +74,10 @@ def _explain(
             dependencies.ecs,
             dependencies.logs,
             call.plan.services[name],
-            wave["services"][name]["target"],
+            wave.services[name].target,
             facts.get(name),
             verdicts[name],
-            since=wave["startedAt"],
+            since=wave.started_at,
         )
         for name in subjects[:5]
     ]

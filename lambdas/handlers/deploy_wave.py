@@ -5,21 +5,15 @@ from __future__ import annotations
 from aws_lambda_powertools import Logger
 
 from lambdas.dependencies import Dependencies
-from lambdas.handler import Handler, Invocation, Json
+from lambdas.handler import Handler, Invocation
 from lambdas.release.errors import AwsError
 from lambdas.release.plan import PlannedService
-from lambdas.release.rollback import check_unchanged
-from lambdas.release.rollout import ServiceFacts
+from lambdas.release.results import MovedService, WaveResult, needed
+from lambdas.release.rollout import ServiceFacts, check_unchanged
 
 
-def deploy_wave(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
+def deploy_wave(call: Invocation, dependencies: Dependencies, logger: Logger) -> WaveResult:
     """Update every service of the wave that is not there yet.
-
-    Returns
-    -------
-    dict
-        ``index`` of the wave; ``startedAt``; ``services``: name to ``target`` ARN, the id of our
-        ``deployment`` and of the one it ``replaced``.
 
     Raises
     ------
@@ -29,36 +23,41 @@ def deploy_wave(call: Invocation, dependencies: Dependencies, logger: Logger) ->
     AwsError
         A service was deleted meanwhile.
     """
-    plan = call.plan
-    rollout = call.state.get("rollout")
-    index = rollout["wave"] + 1 if rollout else 0
+    plan, rollout = call.plan, call.state.rollout
+    targets = needed(call.state.registered).task_definitions
+    index = rollout.wave + 1 if rollout else 0
     call.renew_lease(dependencies)
     planned = [plan.services[name] for name in plan.waves[index]] if plan.waves else []
     facts = dependencies.ecs.services(planned)
     started_at = dependencies.clock.now()
     services = {}
     for service in planned:
-        target = str(call.state["registered"]["taskDefinitions"][service.name])
+        target = targets[service.name]
         if service.name not in facts:
             raise AwsError(f"ecs:describe_services: {service.service} is gone since it was planned")
         if plan.action == "deploy":
-            check_unchanged(service, facts[service.name], target)
+            check_unchanged(
+                service.name,
+                facts[service.name],
+                planned_deployment=service.deployment,
+                expected=(service.previous, target),
+            )
         services[service.name] = _deploy(service, facts[service.name], target, dependencies, force=plan.force)
         logger.info("service updated", service=service.name, task_definition=target)
-    return {"status": "deployed", "index": index, "startedAt": started_at, "services": services}
+    return WaveResult(index, started_at, services)
 
 
 def _deploy(
     service: PlannedService, facts: ServiceFacts, target: str, dependencies: Dependencies, *, force: bool
-) -> Json:
+) -> MovedService:
     primary = facts.primary
     replaced = primary.id if primary else None
     there = primary is not None and primary.task_definition == target
     # A forced deployment of the same task definition is done once its id differs from the planned one.
     if there and (not force or replaced != service.deployment):
-        return {"target": target, "deployment": replaced, "replaced": None}
+        return MovedService(target, replaced, None)
     deployment = dependencies.ecs.update(service.cluster, service.service, target, force=force)
-    return {"target": target, "deployment": deployment, "replaced": replaced}
+    return MovedService(target, deployment, replaced)
 
 
 handler = Handler(deploy_wave)

@@ -1,4 +1,4 @@
-"""``Plan``: look at the world, check it, and decide everything that will be written."""
+"""``Plan``: look at what runs, check it, and decide everything that will be written."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from aws_lambda_powertools import Logger
 
 from lambdas.dependencies import Dependencies
 from lambdas.gatekeeper import pass_gates
-from lambdas.handler import Handler, Invocation, Json
+from lambdas.handler import Handler, Invocation
 from lambdas.release.catalog import MIGRATION, Catalog, parse_catalog
-from lambdas.release.codec import decode, encode
+from lambdas.release.codec import encode
 from lambdas.release.history import release_id_of
-from lambdas.release.image import ReleaseImage
 from lambdas.release.plan import Plan, check_size
 from lambdas.release.planning import (
     LIVE,
@@ -35,11 +34,12 @@ from lambdas.release.preflight import (
     check_found,
     check_service,
     check_task_definition,
-    ng,
+    fail,
     ok,
     require,
 )
 from lambdas.release.request import Request
+from lambdas.release.results import needed
 from lambdas.release.task_definition import TaskDefinition, is_revision_of
 
 RECENT = 10
@@ -49,15 +49,15 @@ MAX_CHECKS = 300
 """Checks that the state keeps: a payload may have 256 KiB, and a dry run of 100 services makes a thousand."""
 
 
-def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
-    """Return the plan as ``$.plan``.
+def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
+    """Return the plan.
 
     Raises
     ------
-    LineStopped, Frozen
+    DeploysPaused, Frozen
         A deploy is held back.
     PreflightFailed
-        Lists every check that is NG.
+        Lists every check that is FAIL.
     ReleaseNotFound, NoServices, InvalidRegistration
     """
     request = call.request
@@ -114,27 +114,21 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
         call, dependencies, inputs, replace(dependencies.policy(CircuitBreakerPolicy), alarms=tuple(silent))
     )
     require(more)
-    result: Json = encode(made)
     checks += more
     kept = [c for c in checks if c.result != Result.OK][:MAX_CHECKS]
-    size = check_size(
-        made,
-        len(json.dumps({**call.state, "plan": {**result, "checks": encode(kept)}})),
-        dependencies.identity.environment,
-    )
+    state = {**call.state.keys, "plan": encode(replace(made, checks=tuple(kept)))}
+    size = check_size(made, len(json.dumps(state)), dependencies.identity.environment)
     require([size])
     checks.append(size)
-    result["checks"] = encode([c for c in checks if c.result != Result.OK or request.dry_run][:MAX_CHECKS])
+    shown = [c for c in checks if c.result != Result.OK or request.dry_run][:MAX_CHECKS]
     logger.info("checks", results=[str(check) for check in checks])
     logger.info("planned", nothing_to_do=made.nothing_to_do, services=sorted(made.services))
-    return result
+    return replace(made, checks=tuple(shown))
 
 
 def _journal(call: Invocation, dependencies: Dependencies) -> Plan | None:
-    """Read the plan of the deployment that was taken over, if its writes had begun."""
-    if not call.state["lock"].get("inherited"):
-        return None
-    return dependencies.releases.read_journal()
+    """Read the plan of the deployment that this one recovers from, if its writes had begun."""
+    return dependencies.releases.read_journal() if needed(call.state.lock).inherited else None
 
 
 def _decide(
@@ -148,8 +142,8 @@ def _decide(
         dependencies.policy(ApprovalPolicy),
     )
     if request.is_deploy:
-        image = decode(ReleaseImage, call.state["image"])
-        return plan_deploy(request, image, inputs, policies, release_id_of(call.execution, call.started_at)), ()
+        release_id = release_id_of(call.execution, call.started_at)
+        return plan_deploy(request, needed(call.state.image), inputs, policies, release_id), ()
     if request.takeover or (inputs.journal and not request.release_id):
         return plan_recovery(request, inputs, policies), ()
     if not request.release_id and undone_meanwhile(dependencies.releases.history(RECENT), call.started_at):
@@ -160,11 +154,11 @@ def _decide(
         dependencies.releases.release_before(inputs.live.release_id) if inputs.live and not request.release_id else None
     )
     made = plan_rollback(request, choose_release(request, inputs, wanted, before), inputs, policies)
-    return made, tuple(_return_checks(made, inputs, dependencies))
+    return made, tuple(_rollback_checks(made, inputs, dependencies))
 
 
-def _return_checks(made: Plan, inputs: PlanInputs, dependencies: Dependencies) -> list[Check]:
-    """Check that what the way back needs is still there: lifecycle rules may have removed the image."""
+def _rollback_checks(made: Plan, inputs: PlanInputs, dependencies: Dependencies) -> list[Check]:
+    """Check that what the rollback needs is still there: lifecycle rules may have removed the image."""
     checks = []
     for service in made.in_order():
         if service.image is None or service.image == service.previous_image:
@@ -174,9 +168,9 @@ def _return_checks(made: Plan, inputs: PlanInputs, dependencies: Dependencies) -
         if dependencies.images.exists(repository, digest):
             checks.append(ok(service.name, "image", service.image))
         else:
-            checks.append(ng(service.name, "image", f"{repository} no longer has {digest}"))
+            checks.append(fail(service.name, "image", f"{repository} no longer has {digest}"))
         if dependencies.ecs.task_definition(service.target or "") is None:
-            checks.append(ng(service.name, "task definition", f"{service.target} was deleted"))
+            checks.append(fail(service.name, "task definition", f"{service.target} was deleted"))
     return checks
 
 

@@ -1,34 +1,34 @@
-"""``Record failure``: why the deployment failed, and whether everything is back."""
+"""``Record failure``: why the deployment failed, and whether everything was rolled back."""
 
 from __future__ import annotations
 
 from aws_lambda_powertools import Logger
 
-from lambdas.completion import end_execution
+from lambdas.completion import report_outcome
 from lambdas.dependencies import Dependencies
-from lambdas.handler import Handler, Invocation, Json
-from lambdas.release.codec import encode
+from lambdas.handler import Handler, Invocation
 from lambdas.release.errors import LeaseLost
 from lambdas.release.failure import caught_failure, describe_failure, what_was_done, with_done
 from lambdas.release.history import Outcome, Report
+from lambdas.release.verdicts import RollbackStatus
 
 
-def record_failure(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
+def record_failure(call: Invocation, dependencies: Dependencies, logger: Logger) -> Report:
     """Write the record and free the lock.
 
     Returns
     -------
-    dict
-        The report; its ``outcome`` is RolledBack, RollbackFailed, or Deployed when ``Complete`` had taken
+    Report
+        Its ``outcome`` is RolledBack, RollbackFailed, or Deployed when ``Complete`` had taken
         effect after all.
     """
     state, plan = call.state, call.plan
-    is_back = (state.get("restored") or {}).get("status") == "steady" and "rollbackError" not in state
+    is_back = state.restored and state.restored.status == RollbackStatus.STEADY and not state.rollback_error
     outcome = Outcome.ROLLED_BACK if is_back else Outcome.ROLLBACK_FAILED
     done = what_was_done(state, plan)
-    lost = any((state.get(key) or {}).get("Error") == LeaseLost.__name__ for key in ("error", "rollbackError"))
-    if "rollbackError" in state:
-        broken = caught_failure(state["rollbackError"], state)
+    lost = any(error and error.error_type == LeaseLost.__name__ for error in (state.error, state.rollback_error))
+    if state.rollback_error:
+        broken = caught_failure(state.rollback_error, state.ended_steps)
         done = (*done, f"The rollback failed: {broken.error_type}: {broken.message}")
     failure = with_done(describe_failure(state), done)
     report = Report(
@@ -40,17 +40,18 @@ def record_failure(call: Invocation, dependencies: Dependencies, logger: Logger)
         release=plan.release_id,
     )
     logger.info("failure", outcome=outcome, error_type=failure.error_type, reason=failure.message)
-    result: Json = encode(_end(call, dependencies, logger, report, holds_lock=not lost))
-    return result
+    return _report(call, dependencies, logger, report, holds_lock=not lost)
 
 
-def _end(call: Invocation, dependencies: Dependencies, logger: Logger, report: Report, *, holds_lock: bool) -> Report:
+def _report(
+    call: Invocation, dependencies: Dependencies, logger: Logger, report: Report, *, holds_lock: bool
+) -> Report:
     try:
-        in_pieces = report.outcome == Outcome.ROLLBACK_FAILED
-        return end_execution(call, dependencies, logger, report, holds_lock=holds_lock, keep_journal=in_pieces)
+        is_mixed = report.outcome == Outcome.ROLLBACK_FAILED
+        return report_outcome(call, dependencies, logger, report, holds_lock=holds_lock, keep_journal=is_mixed)
     except LeaseLost:
         # Somebody else has the lock by now; the record is ours to write all the same.
-        return end_execution(call, dependencies, logger, report, holds_lock=False)
+        return report_outcome(call, dependencies, logger, report, holds_lock=False)
 
 
 handler = Handler(record_failure)

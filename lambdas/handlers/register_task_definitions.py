@@ -5,22 +5,18 @@ from __future__ import annotations
 from aws_lambda_powertools import Logger
 
 from lambdas.dependencies import Dependencies
-from lambdas.handler import Handler, Invocation, Json
+from lambdas.handler import Handler, Invocation
 from lambdas.release.errors import AwsError
 from lambdas.release.plan import PlannedService
+from lambdas.release.results import RegisterResult
 from lambdas.release.task_definition import TaskDefinition, is_revision_of, same_content, with_image
 
 
-def register_task_definitions(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
+def register_task_definitions(call: Invocation, dependencies: Dependencies, logger: Logger) -> RegisterResult:
     """Register what is missing.
 
     A revision with the wanted content that is there already is used, so a repeat of the step registers
     nothing. (botocore's own retry of a call whose answer was lost may leave an unused twin.)
-
-    Returns
-    -------
-    dict
-        ``taskDefinitions``: service name to ARN; ``migration``: an ARN or None; ``registered``: how many are new.
 
     Raises
     ------
@@ -29,17 +25,12 @@ def register_task_definitions(call: Invocation, dependencies: Dependencies, logg
     plan = call.plan
     call.renew_lease(dependencies)
     registrar = _Registrar(dependencies)
-    arns = {s.name: registrar.arrive(s, logger, deploys=plan.action == "deploy") for s in plan.in_order()}
+    arns = {s.name: registrar.resolve_target(s, logger, deploys=plan.action == "deploy") for s in plan.in_order()}
     migration = None
     if plan.migration.needed:
         base = registrar.describe(plan.migration.family)
         migration = registrar.register(base, base, plan.migration.container, plan.migration.image)
-    return {
-        "status": "registered",
-        "taskDefinitions": arns,
-        "migration": migration,
-        "registered": registrar.registered,
-    }
+    return RegisterResult(arns, migration, registrar.registered)
 
 
 class _Registrar:
@@ -56,8 +47,8 @@ class _Registrar:
             raise AwsError(f"ecs:describe_task_definition: {name} is gone since it was planned")
         return found
 
-    def arrive(self, service: PlannedService, logger: Logger, *, deploys: bool) -> str:
-        """Return the ARN that the service should arrive at."""
+    def resolve_target(self, service: PlannedService, logger: Logger, *, deploys: bool) -> str:
+        """Return the ARN of the task definition that the service gets."""
         if service.target is None:
             newest = self.ecs.task_definition(service.family)
             # Most often the newest revision is the one that runs: one look-up serves for both.

@@ -1,4 +1,4 @@
-"""``Wait for approval``: keep the task token, and tell that a person is asked. Step Functions waits."""
+"""``Wait for approval``: keep the task token, and announce the question. Step Functions waits for the answer."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from aws_lambda_powertools import Logger
 
 from lambdas.completion import announce
 from lambdas.dependencies import Dependencies
-from lambdas.handler import Handler, Invocation, Json
+from lambdas.handler import Handler, Invocation
+from lambdas.release.results import ApprovalRequest
 
 
-def request_approval(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
+def request_approval(call: Invocation, dependencies: Dependencies, logger: Logger) -> ApprovalRequest:
     """Keep the token in the table until somebody answers with SendTaskSuccess or SendTaskFailure.
 
     Raises
@@ -36,7 +37,7 @@ def request_approval(call: Invocation, dependencies: Dependencies, logger: Logge
             "reason": call.request.reason or "",
         },
     )
-    return {"status": "asked"}
+    return ApprovalRequest(expires_at)
 
 
 handler = Handler(request_approval)

@@ -1,4 +1,4 @@
-"""What a person's answer to the question for approval says. It comes from outside: it may be any JSON."""
+"""What the answer to the question for approval says. It comes from outside: it may be any JSON."""
 
 from __future__ import annotations
 

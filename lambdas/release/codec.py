@@ -9,6 +9,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -32,7 +33,8 @@ def decode(kind: type[T], data: Any) -> T:
     Raises
     ------
     TypeError
-        A field without a default is missing, or is of another kind; the message names it.
+        A field without a default is missing, is of another kind, or has a value that its enum does not know;
+        the message names it.
     """
     decoded: T = _decode(kind, data, kind.__name__)
     return decoded
@@ -59,11 +61,20 @@ def _decode(kind: Any, data: Any, place: str) -> Any:
     if kind is float:
         _require(data, int | float, place)
         return float(data)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return _member(kind, data, place)
     if isinstance(kind, type) and issubclass(kind, str):
         _require(data, str, place)
     elif kind in (bool, int):
         _require(data, kind, place)
     return data
+
+
+def _member(kind: type[Enum], data: Any, place: str) -> Enum:
+    try:
+        return kind(data)
+    except ValueError as error:
+        raise TypeError(f"{place}: {error}") from error
 
 
 def _require(data: Any, kind: Any, place: str) -> None:

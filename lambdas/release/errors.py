@@ -10,7 +10,7 @@ nothing there. So only the leaves below are raised, and the state machine names 
     │   ├── Throttled                  an AWS API said "slow down" longer than botocore retried
     │   ├── AwsUnavailable             a 5xx, a connection that broke, an answer that never came
     │   └── ScanInProgress             ECR has not finished scanning the image
-    ├── Refused                        the request or the world does not allow this deployment
+    ├── Refused                        the request or the environment does not allow this deployment
     │   ├── InvalidInput               the execution input breaks the contract
     │   ├── NoServices                 no service is registered, or none of those that were asked for
     │   ├── InvalidRegistration        a service's catalog parameter breaks the contract
@@ -21,18 +21,18 @@ nothing there. So only the leaves below are raised, and the state machine names 
     │   ├── ScanMissing                a scan is required, and none was made or it failed
     │   ├── WrongArchitecture          the image has no manifest for the CPU that the tasks ask for
     │   ├── LockTimeout                another deployment held the lock for too long
-    │   ├── RecoveryRefused            the execution to take over from still runs
-    │   ├── UnfinishedRollback         an earlier deployment could not be put back
-    │   ├── PreflightFailed            at least one check of the plan is NG
+    │   ├── RecoveryRefused            the execution to recover from still runs
+    │   ├── UnfinishedRollback         an earlier deployment was not rolled back
+    │   ├── PreflightFailed            at least one check of the plan is FAIL
     │   ├── Frozen                     no deploy begins now; the message says until when
-    │   ├── LineStopped                somebody has stopped all deploys to the environment
-    │   ├── PlanStale                  the world changed between the plan and the first write
+    │   ├── DeploysPaused              somebody has paused all deploys to the environment
+    │   ├── PlanStale                  a service changed between the plan and the first write
     │   ├── ReleaseNotFound            the release to return to is not in the history
-    │   └── ApprovalRejected           a person said no
+    │   └── ApprovalRejected           the approval was rejected, or does not count
     ├── Failed                         the deployment began and cannot be finished
     │   ├── ServiceChanged             somebody else deployed a service between the plan and its wave
     │   ├── LeaseLost                  somebody else holds the lock: touch nothing
-    │   ├── NothingToReturnTo          the rollback that failed was itself the way back
+    │   ├── NothingToReturnTo          no rollback is possible: the deployment was one itself
     │   └── RollbackTimeout            services did not become steady on the previous task definitions
     └── Unexpected                     AWS answered something that no rule here covers
         ├── AccessDenied               the step's role lacks a permission
@@ -111,19 +111,19 @@ class RecoveryRefused(Refused):
 
 
 class UnfinishedRollback(Refused):
-    """An earlier deployment left the services on different releases, and nobody has put them back yet."""
+    """An earlier deployment left the services on different releases, and nobody has rolled them back yet."""
 
 
 class PreflightFailed(Refused):
-    """At least one preflight check is NG; the message lists every check that is."""
+    """At least one preflight check is FAIL; the message lists every check that is."""
 
 
 class Frozen(Refused):
     """A freeze window of the config holds now."""
 
 
-class LineStopped(Refused):
-    """The stop-the-line switch of the environment is on."""
+class DeploysPaused(Refused):
+    """Somebody has paused all deploys to the environment."""
 
 
 class PlanStale(Refused):
@@ -135,7 +135,7 @@ class ReleaseNotFound(Refused):
 
 
 class ApprovalRejected(Refused):
-    """A person said no, or a yes that does not count: from nobody, or from who asked for the deployment."""
+    """Somebody rejected it, or approved it without counting: nobody is named, or who asked for the deployment."""
 
 
 class Failed(StepshipError):
@@ -151,7 +151,7 @@ class LeaseLost(Failed):
 
 
 class NothingToReturnTo(Failed):
-    """The deployment that failed was itself the way back; a person has to look."""
+    """No rollback is possible: the deployment that failed was one itself. Action is needed."""
 
 
 class RollbackTimeout(Failed):

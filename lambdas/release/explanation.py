@@ -261,7 +261,7 @@ def explain(evidence: Sequence[Evidence], alarms: Sequence[str] = ()) -> Explana
 
 
 def _causes(one: Evidence) -> list[tuple[int, Cause]]:
-    """Match every stopped task with the first rule that fits it, and the events when no task tells anything."""
+    """Match every stopped task with the first rule that fits it, and the events when no task says anything."""
     if one.superseded:
         hint = "Find out who called UpdateService (CloudTrail knows), and let one road deploy code."
         return [(100, Cause("superseded", one.subject, 1, (one.verdict,), hint))]

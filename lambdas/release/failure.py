@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from lambdas.release.approval import rejection_message
-from lambdas.release.codec import decode
 from lambdas.release.explanation import MAX_CAUSES, MAX_LOG_LINES, Explanation
 from lambdas.release.plan import Plan
+from lambdas.release.results import CaughtError, ExecutionState
+from lambdas.release.verdicts import FAILING, RollbackStatus
+from lambdas.release.wording import counted
 
 MAX_MESSAGE = 4000
 """Characters of a message: with the explanation it stays below the 32,768 of a Fail state's Cause."""
@@ -30,59 +31,54 @@ class Failure:
     explanation: Explanation | None = None
 
 
-def caught_failure(error: Mapping[str, Any], state: Mapping[str, Any]) -> Failure:
-    """Read what a Catch kept: ``{"Error": …, "Cause": …}``.
+def caught_failure(error: CaughtError, ended_steps: Sequence[tuple[float, str]] = ()) -> Failure:
+    """Read what a Catch kept.
 
     Parameters
     ----------
     error
-        A Lambda function's Cause is JSON with ``errorMessage``; the service's own Cause is a sentence.
-    state
+        A Lambda function's cause is JSON with ``errorMessage``; the service's own cause is a sentence.
+    ended_steps
         To name the step when the message does not: after the last step that ended.
     """
-    error_type, cause = str(error.get("Error", "Unknown")), str(error.get("Cause", ""))
     try:
-        parsed = json.loads(cause)
-        message = str(parsed["errorMessage"]) if isinstance(parsed, dict) and "errorMessage" in parsed else cause
+        parsed = json.loads(error.cause)
+        has_message = isinstance(parsed, dict) and "errorMessage" in parsed
+        message = str(parsed["errorMessage"]) if has_message else error.cause
     except (ValueError, RecursionError):
-        message = cause
+        message = error.cause
     match = STEP_PREFIX.match(message)
-    step, message = (match[1], match[2]) if match else (_after_last_step(state), message)
-    return Failure(step, error_type, message[:MAX_MESSAGE] or error_type)
+    # Nothing else is known of a function that died.
+    step, message = (match[1], match[2]) if match else (f"after {ended_steps[-1][1]}" if ended_steps else None, message)
+    return Failure(step, error.error_type, message[:MAX_MESSAGE] or error.error_type)
 
 
-def refused_approval(error: Mapping[str, Any], state: Mapping[str, Any]) -> Failure | None:
-    """Tell how an open approval ended without a yes; None when no person was being asked."""
-    approval = (state.get("plan") or {}).get("approval") or {}
-    if not approval.get("required") or "approval" in state:
+def refused_approval(error: CaughtError, state: ExecutionState) -> Failure | None:
+    """Say how an open approval ended without a yes; None when nobody was asked."""
+    if state.plan is None or not state.plan.approval.required or state.is_answered:
         return None
-    failure = replace(caught_failure(error, state), step="Wait for approval")
+    failure = replace(caught_failure(error), step="Wait for approval")
     if failure.error_type == "States.Timeout":
-        return replace(failure, message=f"nobody answered within {approval['timeoutSeconds']} s")
+        return replace(failure, message=f"nobody answered within {state.plan.approval.timeout_seconds} s")
     return replace(failure, message=rejection_message(failure.message))
 
 
-def failed_verdict(state: Mapping[str, Any]) -> Failure | None:
+def failed_verdict(state: ExecutionState) -> Failure | None:
     """Find the verdict that ended the deployment: the newest of migration, rollout and health that is bad."""
-    bad = {"migration": "failed", "rollout": "failed", "health": "unhealthy"}
-    kinds = {"migration": "MigrationFailed", "rollout": "RolloutFailed", "health": "Unhealthy"}
-    found = [
-        (state[key].get("at", 0.0), key)
-        for key, status in bad.items()
-        if key in state and state[key].get("status") == status
-    ]
-    if not found:
+    results = {"migration": state.migration, "rollout": state.rollout, "health": state.health}
+    bad = [(key, result) for key, result in results.items() if result and result.status == FAILING[key].status]
+    if not bad:
         return None
-    _, key = max(found)
-    result = state[key]
-    explanation = decode(Explanation, result["explanation"])
-    return Failure(result.get("step"), kinds[key], explanation.summary, explanation)
+    key, newest = max(bad, key=lambda found: found[1].at)
+    explanation = newest.explanation
+    summary = explanation.summary if explanation else newest.message
+    return Failure(newest.step, FAILING[key].error_type, summary, explanation)
 
 
-def describe_failure(state: Mapping[str, Any]) -> Failure:
-    """Tell why the execution is on its way back: a caught error outweighs a verdict, which came before it."""
-    if "error" in state:
-        return caught_failure(state["error"], state)
+def describe_failure(state: ExecutionState) -> Failure:
+    """Say why the execution rolls back: a caught error outweighs a verdict, which came before it."""
+    if state.error:
+        return caught_failure(state.error, state.ended_steps)
     return failed_verdict(state) or Failure(None, "Unknown", "no step says why")
 
 
@@ -100,27 +96,19 @@ def with_done(failure: Failure, done: tuple[str, ...]) -> Failure:
     )
 
 
-def what_was_done(state: Mapping[str, Any], plan: Plan) -> tuple[str, ...]:
-    """Say in sentences what the way back did."""
-    rollback = state.get("rollback")
+def what_was_done(state: ExecutionState, plan: Plan) -> tuple[str, ...]:
+    """Say in sentences what the rollback did."""
+    rollback, restored = state.rollback, state.restored
     if rollback is None:
-        return ("Nothing was put back.",)
+        return ("Nothing was rolled back.",)
     done = []
-    services = rollback.get("services", ())
-    if services:
-        done.append(f"Put back on their previous task definitions: {', '.join(services)}.")
+    if rollback.services:
+        done.append(f"Rolled back to their previous task definitions: {', '.join(rollback.services)}.")
     else:
-        done.append("No service had to be put back by us.")
-    for name, ran in (rollback.get("overwritten") or {}).items():
-        done.append(f"{name} ran {ran}, which somebody else had deployed meanwhile: that change has to be made again.")
-    done.append(f"Restored {len(plan.parameters)} parameters.")
-    if (state.get("restored") or {}).get("status") == "steady":
+        done.append("Stepship had no service to roll back.")
+    for name, ran in rollback.overwritten.items():
+        done.append(f"{name} ran {ran}, which somebody else had deployed meanwhile: make that change again.")
+    done.append(f"Restored {counted(len(plan.parameters), 'parameter')}.")
+    if restored and restored.status == RollbackStatus.STEADY:
         done.append("All services are steady on what they ran before.")
     return tuple(done)
-
-
-def _after_last_step(state: Mapping[str, Any]) -> str | None:
-    """Name the place by the last step that ended: nothing else is known of a function that died."""
-    results = (state, *state.values())
-    ended = [(r["at"], r["step"]) for r in results if isinstance(r, Mapping) and "at" in r and "step" in r]
-    return f"after {max(ended)[1]}" if ended else None

@@ -1,6 +1,6 @@
-"""What may hold a deploy back before it changes anything: frozen times, and a line that was stopped.
+"""What may hold a deploy back before it changes anything: freeze windows, and deploys that were paused.
 
-A rollback passes every gate: whoever goes back is not shipping. Times are a team's own, in its time zone.
+A rollback passes every gate: it ships nothing new. Times are in the time zone of the config.
 
 Two forms of a window, both from the first minute up to, and not including, the last:
 
@@ -21,8 +21,8 @@ MAX_WINDOWS_IN_A_ROW = 20
 
 
 @dataclass(frozen=True)
-class StoppedLine:
-    """Somebody has stopped all deploys to an environment.
+class PausedDeploys:
+    """Somebody has paused all deploys to an environment.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Freeze:
     until
         When it ends, unix seconds; windows that follow on each other end together.
     until_text
-        The same for a person: ``2026-11-23 08:00 Europe/Berlin``.
+        The same as text: ``2026-11-23 08:00 Europe/Berlin``.
     """
 
     window: str
@@ -108,10 +108,10 @@ def frozen(windows: tuple[str, ...], time_zone: str, now: float) -> Freeze | Non
     begin = datetime.fromtimestamp(now, zone)
     found, until = None, begin
     for _ in range(MAX_WINDOWS_IN_A_ROW):
-        holding = [(end, window) for window in windows if (end := _end(window, until))]
-        if not holding:
+        active = [(end, window) for window in windows if (end := _end(window, until))]
+        if not active:
             break
-        until, window = max(holding)
+        until, window = max(active)
         found = found or window
     if found is None:
         return None
@@ -147,10 +147,10 @@ def frozen_message(environment: str, freeze: Freeze) -> str:
     )
 
 
-def stopped_message(environment: str, line: StoppedLine) -> str:
-    """Say who stopped the line, since when and why, and how it starts again."""
-    since = datetime.fromtimestamp(line.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+def paused_message(environment: str, paused: PausedDeploys) -> str:
+    """Say who paused all deploys, since when and why, and how to resume them."""
+    since = datetime.fromtimestamp(paused.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
     return (
-        f"deploys to {environment} were stopped by {line.by} on {since}: {line.reason}; "
+        f"deploys to {environment} were paused by {paused.by} on {since}: {paused.reason}; "
         f"when it is solved: stepship line start --env {environment}"
     )

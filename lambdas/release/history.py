@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 
 from lambdas.release.explanation import Explanation
 
@@ -52,8 +51,10 @@ class Report:
 
     Attributes
     ----------
-    step, error_type, message
+    step, error_type
         What failed; None when nothing did.
+    message
+        One sentence: why it failed, or what is so now.
     release
         The release's id.
     """
@@ -61,7 +62,7 @@ class Report:
     outcome: str
     step: str | None = None
     error_type: str | None = None
-    message: str | None = None
+    message: str = ""
     explanation: Explanation | None = None
     release: str | None = None
 
@@ -117,26 +118,20 @@ def release_id_of(execution: str, started_at: float) -> str:
     return f"r-{moment}-{hashlib.sha256(execution.encode()).hexdigest()[:6]}"
 
 
-def durations(started_at: float, state: Mapping[str, Any]) -> dict[str, float]:
+def durations(started_at: float, ended_steps: Iterable[tuple[float, str]]) -> dict[str, float]:
     """Return how long each step took: the time from the end of the one before to its own end.
 
     Parameters
     ----------
     started_at
         Start of the execution, unix seconds.
-    state
-        The execution's state: each step's result says its name and when it ended (``step``, ``at``).
-        A step that ran in a loop counts from its predecessor to its last run. The first step's result
-        is the state itself.
+    ended_steps
+        When each step ended (unix seconds), and its name, in that order. A step that ran in a loop counts from
+        its predecessor to its last run.
     """
-    ended = sorted(
-        (result["at"], result["step"])
-        for result in (state, *state.values())
-        if isinstance(result, Mapping) and "at" in result and "step" in result
-    )
     taken = {}
     before = started_at
-    for at, step in ended:
+    for at, step in ended_steps:
         taken[step] = round(max(0.0, at - before), 3)
         before = at
     return taken

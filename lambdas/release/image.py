@@ -87,6 +87,12 @@ class ReleaseImage:
     pinned: Mapping[str, str]
 
 
+def short_image(image: str) -> str:
+    """Return an image as people read it: ``v3-backend@sha256:77636f9e2688``."""
+    name, at, digest = image.partition("@sha256:")
+    return f"{name.rpartition('/')[2]}@sha256:{digest[:12]}" if at else image.rpartition("/")[2]
+
+
 def choose_image(repository: str, found: FoundImage | None, *, tag: str | None, digest: str | None) -> FoundImage:
     """Return the found image if it is what the request says.
 
@@ -137,7 +143,7 @@ def check_scan(image: FoundImage, policy: ImagePolicy) -> None:
         if (count := max(scan.findings.get(severity, 0) for scan in scans)) > limit
     ]
     if over:
-        raise ScanFindings(f"{name}: findings above the limit: {', '.join(over)}; mend the image, or raise the limit")
+        raise ScanFindings(f"{name}: findings above the limit: {', '.join(over)}; fix the image, or raise the limit")
 
 
 def check_architecture(image: FoundImage, wanted: Mapping[str, str]) -> None:

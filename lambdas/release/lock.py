@@ -9,13 +9,14 @@ from enum import StrEnum
 
 from lambdas.release.errors import LockTimeout, RecoveryRefused, UnfinishedRollback
 from lambdas.release.request import Request
+from lambdas.release.verdicts import LockStatus
 
 
 class Kind(StrEnum):
     """What a claim on the lock is for.
 
-    A recovery puts back what a stopped execution had moved; a plan is a dry run; infrastructure is deployed by
-    ``stepship infra`` and not by an execution. None is anybody's wish for other code, so none supersedes, is
+    A recovery rolls back what a stopped execution had moved; a plan is a dry run; infrastructure is deployed by
+    ``stepship infra`` and not by an execution. None of the three requests other code, so none supersedes, is
     superseded, or has a waiting place.
     """
 
@@ -26,10 +27,10 @@ class Kind(StrEnum):
     INFRASTRUCTURE = "infrastructure"
 
 
-WISHES = (Kind.DEPLOY, Kind.ROLLBACK)
+REQUESTS = (Kind.DEPLOY, Kind.ROLLBACK)
 
 MAX_DEAD_HOLDERS = 20
-"""Executions in a row whose missing records one ending writes: a transaction has room for 100 items."""
+"""Executions in a row whose missing records one execution writes: a transaction has room for 100 items."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Claim:
     execution: str
     kind: str
     started_at: float
+
+    @property
+    def name(self) -> str:
+        """What messages call it: an execution's name instead of its ARN."""
+        return self.execution.rpartition(":")[2] if self.is_execution else self.execution
 
     @property
     def is_execution(self) -> bool:
@@ -75,10 +81,10 @@ class Lock:
     waiting_deploy, waiting_rollback
         The newest request of each kind that waits.
     newest
-        The newest wish that ever had the lock: who is older comes too late.
+        The newest request that ever had the lock: who is older comes too late.
     journal
-        The plan whose writes may have begun, as JSON; set before the first write, and cleared when the
-        world is whole again. It outlives the holder when that could not put things back.
+        The plan whose writes may have begun, as JSON; set before the first write, and cleared when all services
+        are on one release again. It outlives the holder when that could not roll back.
     dead_holders
         The dead executions that had the lock before and did not free it: their records may be missing.
     """
@@ -114,25 +120,16 @@ class Lock:
         return holder if holder and not holder.is_execution and self.lease_expires_at > now else None
 
 
-class LockStatus(StrEnum):
-    """The verdict of one try."""
-
-    HELD = "held"
-    BUSY = "busy"
-    SUPERSEDED = "superseded"
-    NOT_NEEDED = "notNeeded"
-
-
 @dataclass(frozen=True)
 class LockDecision:
-    """What to tell the state machine, and what to write first.
+    """What the state machine gets, and what to write first.
 
     Attributes
     ----------
     lock
         The item to write if it is still at ``version``; None when nothing changes.
     inherited
-        The holder before was stopped after its first write: its journal says how to put things back.
+        The holder before was stopped after its first write: its journal says how to roll back.
     dead_holders
         The executions that had the lock before and are dead: their records may be missing.
     """
@@ -165,7 +162,7 @@ class LockTry:
     lease_seconds
         How long this try's function may still run.
     may_take_over_journal
-        Whether this deploy may go forward from a world that could not be put back: it was forced, and it
+        Whether this deploy may go forward from a deployment that was not rolled back: it was forced, and it
         deploys every service.
     """
 
@@ -185,11 +182,11 @@ def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
     Raises
     ------
     RecoveryRefused
-        The execution to take over from still runs.
+        The execution to recover from still runs.
     LockTimeout
         This execution has waited for longer than the environment allows.
     UnfinishedRollback
-        An earlier deployment could not be put back, and nobody is at it any more.
+        An earlier deployment was not rolled back, and nobody is doing it.
     """
     me = attempt.claim
     holder = lock.holder
@@ -206,7 +203,7 @@ def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
     alive = {c.execution for c in lock.claims if c.execution == me.execution or attempt.running.get(c.execution)}
     newer = _newer_claim(lock, me, alive)
     if newer is not None:
-        return LockDecision(LockStatus.SUPERSEDED, f"a newer {newer.kind} took its place: {newer.execution}")
+        return LockDecision(LockStatus.SUPERSEDED, f"a newer {newer.kind} took its place: {newer.name}")
     obstacle, wait = _obstacle(lock, attempt, alive)
     if obstacle is None:
         return _hold(lock, attempt, "acquired")
@@ -218,11 +215,11 @@ def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
 def _newer_claim(lock: Lock, me: Claim, alive: set[str]) -> Claim | None:
     """Return the claim that makes this one pointless: one that is alive, or that had the lock already.
 
-    A deploy gives way to any newer wish, a rollback only to a newer rollback.
+    A deploy gives way to any newer request, a rollback only to a newer rollback.
     """
-    if me.kind not in WISHES:
+    if me.kind not in REQUESTS:
         return None
-    others = [claim for claim in lock.claims if claim.execution in alive and claim.kind in WISHES]
+    others = [claim for claim in lock.claims if claim.execution in alive and claim.kind in REQUESTS]
     for other in [*others, lock.newest] if lock.newest else others:
         if other.is_newer_than(me) and (me.kind == Kind.DEPLOY or other.kind == Kind.ROLLBACK):
             return other
@@ -237,24 +234,25 @@ def _obstacle(lock: Lock, attempt: LockTry, alive: set[str]) -> tuple[str | None
         passed = f"for {math.floor(attempt.now - infrastructure.started_at)} s"
         return f"{infrastructure.execution} has been deploying infrastructure {passed}; {_patience(me)}", poll
     if holder and holder.execution in alive:
-        return f"held by {holder.execution}; wait for it, or stop it: it is put back by itself", poll
+        return f"held by {holder.name}; wait for it, or stop it: then it is rolled back by itself", poll
     remaining = lock.lease_expires_at - attempt.now
     if holder and remaining > 0:
         # The holder was stopped, but its last function may still be writing.
-        return f"{holder.execution} was stopped; its lease ends in {math.ceil(remaining)} s", min(
-            poll, math.ceil(remaining)
-        )
+        return f"{holder.name} was stopped; its lease ends in {math.ceil(remaining)} s", min(poll, math.ceil(remaining))
     if lock.journal is not None and me.kind in (Kind.DEPLOY, Kind.PLAN, Kind.INFRASTRUCTURE):
         if holder:
-            return "a stopped deployment has to be put back first; if no recovery starts by itself, roll back", poll
+            return (
+                "a stopped deployment has to be rolled back first; if no recovery starts by itself, run a rollback",
+                poll,
+            )
         if me.kind == Kind.DEPLOY and not attempt.may_take_over_journal:
             raise UnfinishedRollback(
-                "force: an earlier deployment could not be put back; run a rollback, "
+                "force: an earlier deployment could not be rolled back; run a rollback, "
                 'or go forward with "force": true and all services'
             )
     rollback = lock.waiting_rollback
     if me.kind in (Kind.DEPLOY, Kind.INFRASTRUCTURE) and rollback and rollback.execution in alive:
-        return f"the rollback {rollback.execution} goes first", poll
+        return f"the rollback {rollback.name} goes first", poll
     return None, 0
 
 
@@ -279,7 +277,7 @@ def _hold(lock: Lock, attempt: LockTry, reason: str) -> LockDecision:
         lease_expires_at=attempt.now + attempt.lease_seconds,
         waiting_deploy=_without(lock.waiting_deploy, me),
         waiting_rollback=_without(lock.waiting_rollback, me),
-        newest=me if me.kind in WISHES and not (lock.newest and lock.newest.is_newer_than(me)) else lock.newest,
+        newest=me if me.kind in REQUESTS and not (lock.newest and lock.newest.is_newer_than(me)) else lock.newest,
         dead_holders=dead,
     )
     return LockDecision(LockStatus.HELD, reason, 0, held, inherited or (mine and lock.journal is not None), dead)
@@ -288,7 +286,7 @@ def _hold(lock: Lock, attempt: LockTry, reason: str) -> LockDecision:
 def freed(lock: Lock) -> Lock:
     """Return the lock that a deploy of infrastructure leaves behind; it has no journal, and so leaves another's.
 
-    An execution frees the lock with its record, in one transaction (``ReleasesTable.finish``).
+    An execution frees the lock with its record, in one transaction (``ReleasesTable.report``).
     """
     return replace(lock, holder=None, lease_expires_at=0.0)
 
@@ -296,16 +294,16 @@ def freed(lock: Lock) -> Lock:
 def _without(waiting: Claim | None, me: Claim) -> Claim | None:
     """Clear a waiting place that this execution held, or that the one in it lost to this execution.
 
-    Whoever waits stays when it is no wish that has got the lock.
+    Whoever waits stays when no request has got the lock.
     """
-    if waiting is None or me.kind not in WISHES:
+    if waiting is None or me.kind not in REQUESTS:
         return waiting
     return waiting if waiting.is_newer_than(me) else None
 
 
 def _enqueue(lock: Lock, me: Claim) -> Lock | None:
     """Put this execution in the waiting place of its kind, if its kind has one."""
-    if me.kind not in WISHES or me in (lock.waiting_deploy, lock.waiting_rollback):
+    if me.kind not in REQUESTS or me in (lock.waiting_deploy, lock.waiting_rollback):
         return None
     if me.kind == Kind.DEPLOY:
         return replace(lock, waiting_deploy=me)

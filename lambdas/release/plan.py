@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-from lambdas.release.preflight import Check, ng, ok
+from lambdas.release.preflight import Check, fail, ok
+from lambdas.release.wording import and_list
 
 MAX_STATE_BYTES = 262_144
 """Of a state's input and output (Step Functions Developer Guide, "Service quotas"). No Catch sees an execution that
@@ -13,6 +15,9 @@ goes beyond, so a plan that would lead there is refused before anything is writt
 
 EXPLANATION_BYTES = 25_000
 """What a failure adds at most: an explanation (``explanation.MAX_CHARACTERS``) and what stands around it."""
+
+MESSAGES_BYTES = 5_000
+"""The ``message`` of each of the later steps: ten with ``results.MAX_MESSAGE`` characters, and their keys."""
 
 VERDICTS_BYTES = 500
 """What the later steps add for a service beside names, ARNs and image: ids, two verdicts with a reason, keys."""
@@ -27,7 +32,7 @@ class PlannedService:
     previous
         The task definition ARN to return to.
     target
-        The task definition ARN to arrive at; None when it has still to be registered.
+        The task definition ARN to deploy; None when it has still to be registered.
     image
         The pinned image that the target carries; None when it is not known (a recovery).
     previous_image
@@ -66,7 +71,7 @@ class PlannedMigration:
     Attributes
     ----------
     launch, network
-        How RunTask starts it: taken from the first service, or from the registry.
+        How RunTask starts it: taken from the first service, or from the catalog.
     """
 
     needed: bool
@@ -82,7 +87,7 @@ class PlannedMigration:
 
 @dataclass(frozen=True)
 class PlannedApproval:
-    """Whether a person has to say yes first."""
+    """Whether somebody has to approve first."""
 
     required: bool
     timeout_seconds: int
@@ -101,6 +106,13 @@ class PlannedRollout:
     alarms: tuple[str, ...]
 
 
+class OnFailure(StrEnum):
+    """Where a deployment goes that fails after its first write."""
+
+    ROLL_BACK = "rollBack"
+    NO_ROLLBACK_POSSIBLE = "noRollbackPossible"
+
+
 @dataclass(frozen=True)
 class Plan:
     """The whole plan, in the state as ``$.plan``.
@@ -114,13 +126,13 @@ class Plan:
     image_tag
         For the reports.
     waves
-        Service names in the order in which they move; a way back goes in reverse order.
+        Service names in the order in which they move; a rollback goes in reverse order.
     services
         By catalog name.
     on_failure
-        ``restore`` what ran before, or ``page`` a person: a way back has no way back.
+        Roll back to what ran before; or no rollback is possible, because this is one itself.
     nothing_to_do
-        The world is already as asked.
+        Everything already is as asked.
     """
 
     action: str
@@ -132,11 +144,19 @@ class Plan:
     migration: PlannedMigration
     rollout: PlannedRollout
     approval: PlannedApproval
-    on_failure: str
+    on_failure: OnFailure
     nothing_to_do: bool
     force: bool = False
     recovers: bool = False
     checks: tuple[Check, ...] = ()
+
+    @property
+    def message(self) -> str:
+        """``deploy: api, then scheduler and worker``."""
+        if self.nothing_to_do:
+            return "everything already is as asked"
+        waves = ", then ".join(and_list(wave) for wave in self.waves if wave)
+        return f"{self.action}: {waves or 'no service to move'}"
 
     def in_order(self) -> tuple[PlannedService, ...]:
         """The services in wave order."""
@@ -146,9 +166,13 @@ class Plan:
 def bytes_to_come(plan: Plan) -> int:
     """Return how much the steps after the plan add to the execution's state at most."""
     # A name stands in six of the results, an ARN in two, an image in one.
-    return EXPLANATION_BYTES + sum(
-        VERDICTS_BYTES + 6 * len(s.name) + 2 * len(s.previous) + len(s.image or s.previous_image or "")
-        for s in plan.in_order()
+    return (
+        EXPLANATION_BYTES
+        + MESSAGES_BYTES
+        + sum(
+            VERDICTS_BYTES + 6 * len(s.name) + 2 * len(s.previous) + len(s.image or s.previous_image or "")
+            for s in plan.in_order()
+        )
     )
 
 
@@ -162,10 +186,10 @@ def check_size(plan: Plan, state_bytes: int, environment: str) -> Check:
 
     Examples
     --------
-    100 services with names of 19 characters: a plan of 106,000 bytes, and 86,000 + 25,000 that are added.
+    100 services with names of 19 characters: a plan of 106,000 bytes, and 86,000 + 25,000 + 5,000 that are added.
     """
     total = state_bytes + bytes_to_come(plan)
     if total <= MAX_STATE_BYTES:
         return ok(environment, "size", f"{total} bytes")
     fix = 'deploy them in parts, with "services" in the input'
-    return ng(environment, "size", f"{len(plan.services)} services need {total} bytes of {MAX_STATE_BYTES}; {fix}")
+    return fail(environment, "size", f"{len(plan.services)} services need {total} bytes of {MAX_STATE_BYTES}; {fix}")

@@ -14,6 +14,7 @@ from lambdas.release.errors import ReleaseNotFound
 from lambdas.release.history import DeploymentRecord, Outcome, Release, parse_timestamp
 from lambdas.release.image import ReleaseImage
 from lambdas.release.plan import (
+    OnFailure,
     Plan,
     PlannedApproval,
     PlannedMigration,
@@ -57,7 +58,7 @@ class PlanInputs:
     live
         The live release; None before the first.
     journal
-        The plan of a stopped deployment that was taken over.
+        The plan of the stopped deployment that this one recovers from.
     """
 
     identity: Identity
@@ -113,14 +114,14 @@ def plan_deploy(request: Request, image: ReleaseImage, inputs: PlanInputs, polic
         migration=migration,
         rollout=_rollout(policies, alarms=True),
         approval=PlannedApproval(policies.approval.required, policies.approval.timeout_seconds),
-        on_failure="restore",
+        on_failure=OnFailure.ROLL_BACK,
         nothing_to_do=done,
         force=request.force,
     )
 
 
 def plan_rollback(request: Request, release: Release, inputs: PlanInputs, policies: Policies) -> Plan:
-    """Plan the way back to a release. A service that runs the release's image keeps its task definition.
+    """Plan the rollback to a release. A service that runs the release's image keeps its task definition.
 
     So a change that an infrastructure deploy made since is not undone where the code is the same.
     """
@@ -150,16 +151,16 @@ def plan_rollback(request: Request, release: Release, inputs: PlanInputs, polici
         migration=_no_migration(policies),
         rollout=_rollout(policies, alarms=False),
         approval=PlannedApproval(required=False, timeout_seconds=policies.approval.timeout_seconds),
-        on_failure="restore" if request.release_id else "page",
+        on_failure=OnFailure.ROLL_BACK if request.release_id else OnFailure.NO_ROLLBACK_POSSIBLE,
         nothing_to_do=done,
         force=request.force,
     )
 
 
 def plan_recovery(request: Request, inputs: PlanInputs, policies: Policies) -> Plan:
-    """Plan the way back to what ran before a deployment that was stopped: its journal, the other way round.
+    """Plan the recovery from a deployment that was stopped: its journal, the other way round.
 
-    Without a journal nothing was written, or all of it is back already: there is nothing to put back.
+    Without a journal nothing was written, or all of it was rolled back already: there is nothing to do.
     """
     journal = inputs.journal
     moved = journal.services if journal else {}
@@ -177,7 +178,7 @@ def plan_recovery(request: Request, inputs: PlanInputs, policies: Policies) -> P
         migration=_no_migration(policies),
         rollout=_rollout(policies, alarms=False),
         approval=PlannedApproval(required=False, timeout_seconds=policies.approval.timeout_seconds),
-        on_failure="page",
+        on_failure=OnFailure.NO_ROLLBACK_POSSIBLE,
         nothing_to_do=_is_there(services, parameters, inputs),
         recovers=True,
     )
@@ -224,9 +225,9 @@ def choose_release(
 
 
 def undone_meanwhile(records: Sequence[DeploymentRecord], asked_at: float) -> bool:
-    """Whether a deployment went back by itself after somebody had asked for a rollback.
+    """Whether a deployment was rolled back by itself after somebody had asked for a rollback.
 
-    What they wanted to get rid of is gone then; going back once more would be one release too far.
+    What they wanted to get rid of is gone then; another rollback would be one release too far.
     """
     undone = (Outcome.ROLLED_BACK, Outcome.STOPPED)
     return any(r.outcome in undone and parse_timestamp(r.ended_at) >= asked_at for r in records)
@@ -247,13 +248,13 @@ def _is_there(
     return (
         all(s.target == inputs.running[name].facts.task_definition for name, s in services.items())
         and all(inputs.running[name].facts.is_settled for name in services)
-        # Not `previous`: after a takeover that is what stood there before the stopped deployment.
+        # Not `previous`: in a recovery that is what stood there before the stopped deployment.
         and all(inputs.parameters.get(p.name) == p.target for p in parameters)
     )
 
 
 def _service(running: RunningService, inputs: PlanInputs, *, target: str | None, image: str | None) -> PlannedService:
-    """Put a service in a plan. After a takeover the way back leads to before the stopped deployment."""
+    """Put a service in a plan. A recovery rolls back to what ran before the stopped deployment."""
     registered, facts = running.registered, running.facts
     stopped = inputs.journal.services.get(registered.name) if inputs.journal else None
     return PlannedService(
@@ -273,7 +274,7 @@ def _service(running: RunningService, inputs: PlanInputs, *, target: str | None,
 
 
 def _restored(running: RunningService, inputs: PlanInputs, before: PlannedService) -> PlannedService:
-    """Put a service back on what it ran before the stopped deployment.
+    """Restore what a service ran before the stopped deployment.
 
     A task definition that somebody else deployed meanwhile stays, if it runs the code of before.
     """
@@ -285,7 +286,7 @@ def _restored(running: RunningService, inputs: PlanInputs, before: PlannedServic
 def _parameters(inputs: PlanInputs, tag: str | None, images: Mapping[str, str | None]) -> tuple[PlannedParameter, ...]:
     """The tag first, then each image, as ``Update image tag`` writes them.
 
-    After a takeover, what the stopped deployment wrote and this one does not is put back.
+    In a recovery, what the stopped deployment wrote and this one does not gets its previous value.
     """
     stopped = {p.name: p.previous for p in inputs.journal.parameters} if inputs.journal else {}
     wanted = {**stopped, inputs.identity.tag_parameter: tag}
@@ -332,7 +333,7 @@ def _no_migration(policies: Policies) -> PlannedMigration:
 
 
 def _rollout(policies: Policies, *, alarms: bool) -> PlannedRollout:
-    """Carry the policies. A way back ignores alarms: the alarm that fires is why somebody goes back."""
+    """Carry the policies. A rollback ignores alarms: the alarm that fires may be why somebody rolls back."""
     return PlannedRollout(
         poll_seconds=policies.rollout.poll_seconds,
         timeout_seconds=policies.rollout.timeout_seconds,

@@ -137,12 +137,12 @@ class MigrationPolicy(Policy):
 
 @dataclass(frozen=True)
 class ApprovalPolicy(Policy):
-    """``[approval]``: whether a person has to say yes, and for how long the question stands.
+    """``[approval]``: whether somebody has to approve, and for how long the question stands.
 
     Attributes
     ----------
     requester_may_approve
-        Whether that person may be the one who asked for the deployment.
+        Whether whoever asked for the deployment may approve it.
     """
 
     section: ClassVar[str] = "approval"

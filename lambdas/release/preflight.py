@@ -1,4 +1,4 @@
-"""The checks before a plan: each one is shown as OK, NG or SKIP, and one NG rejects."""
+"""The checks before a plan: each one is shown as OK, FAIL or SKIP, and one FAIL rejects."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lambdas.release.task_definition import TaskDefinition
 
 
 class Result(StrEnum):
-    """NG is "not good", as operators of ECS deployers know it."""
+    """How a check went."""
 
     OK = "OK"
-    NG = "NG"
+    FAIL = "FAIL"
     SKIP = "SKIP"
 
 
@@ -37,9 +37,9 @@ def ok(subject: str, check: str, detail: str = "") -> Check:
     return Check(subject, check, Result.OK, detail)
 
 
-def ng(subject: str, check: str, detail: str) -> Check:
+def fail(subject: str, check: str, detail: str) -> Check:
     """Return a check that did not pass; ``detail`` says what to do."""
-    return Check(subject, check, Result.NG, detail)
+    return Check(subject, check, Result.FAIL, detail)
 
 
 def skip(subject: str, check: str, detail: str) -> Check:
@@ -60,18 +60,19 @@ def check_service(name: str, facts: ServiceFacts | None, *, may_interrupt: bool)
         A rollback and a forced deploy may end another rollout.
     """
     if facts is None:
-        return (ng(name, "service exists", "ECS does not know it; deploy its stack, or mend its catalog parameter"),)
+        fix = "deploy its stack, or correct its catalog parameter"
+        return (fail(name, "service exists", f"ECS does not know it; {fix}"),)
     checks = [
         ok(name, "service is ACTIVE")
         if facts.status == "ACTIVE"
-        else ng(name, "service is ACTIVE", f"it is {facts.status}")
+        else fail(name, "service is ACTIVE", f"it is {facts.status}")
     ]
     if facts.is_settled:
         checks.append(ok(name, "no other rollout"))
     elif may_interrupt:
         checks.append(skip(name, "no other rollout", "one is under way; this deployment may interrupt it"))
     else:
-        checks.append(ng(name, "no other rollout", 'one is under way; wait for it, roll back, or give "force": true'))
+        checks.append(fail(name, "no other rollout", 'one is under way; wait for it, roll back, or give "force": true'))
     if facts.desired:
         checks.append(ok(name, "desired count", str(facts.desired)))
     else:
@@ -84,11 +85,11 @@ def check_task_definition(
 ) -> tuple[Check, ...]:
     """Check that the task definition is there and holds the container."""
     if definition is None:
-        return (ng(subject, "task definition", f"{family} has no active revision; deploy its stack"),)
+        return (fail(subject, "task definition", f"{family} has no active revision; deploy its stack"),)
     found = ok(subject, "task definition", definition.arn.rsplit("/", 1)[-1])
     if definition.container(container) is None:
         have = ", ".join(str(c.get("name")) for c in definition.containers)
-        return (found, ng(subject, "container", f"{container} is not in {family}; it has {have}"))
+        return (found, fail(subject, "container", f"{container} is not in {family}; it has {have}"))
     return (found, ok(subject, "container", container))
 
 
@@ -110,7 +111,7 @@ def check_found(subject: str, check: str, wanted: Sequence[str], found: dict[str
         elif state:
             checks.append(ok(subject, check, name))
         else:
-            checks.append(ng(subject, check, f"{name} does not exist"))
+            checks.append(fail(subject, check, f"{name} does not exist"))
     return tuple(checks)
 
 
@@ -124,25 +125,25 @@ def check_alarms(names: Sequence[str], states: dict[str, str], *, forced: bool) 
     for name in names:
         state = states.get(name)
         if state is None:
-            checks.append(ng(name, "alarm", "there is no such alarm; mend [circuit_breaker] alarms"))
+            checks.append(fail(name, "alarm", "there is no such alarm; correct [circuit_breaker] alarms"))
         elif state == "ALARM" and forced:
-            checks.append(skip(name, "alarm", "it is firing already, so it does not judge this forced deployment"))
+            checks.append(skip(name, "alarm", "it is firing already, so it does not count for this forced deployment"))
         elif state == "ALARM":
-            fix = 'let it recover, or give "force": true when this deployment is to mend it'
-            checks.append(ng(name, "alarm", f"it is firing already; {fix}"))
+            fix = 'let it recover, or give "force": true when this deployment is the fix'
+            checks.append(fail(name, "alarm", f"it is firing already; {fix}"))
         else:
             checks.append(ok(name, "alarm", state))
     return tuple(checks)
 
 
 def require(checks: Sequence[Check]) -> None:
-    """Refuse when any check is NG.
+    """Refuse when any check is FAIL.
 
     Raises
     ------
     PreflightFailed
-        The message lists every check that is NG.
+        The message lists every check that is FAIL.
     """
-    bad = [check for check in checks if check.result == Result.NG]
+    bad = [check for check in checks if check.result == Result.FAIL]
     if bad:
         raise PreflightFailed(f"{len(bad)} of {len(checks)} checks: " + "; ".join(str(check) for check in bad))

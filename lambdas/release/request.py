@@ -82,7 +82,7 @@ def _check_rollback(request: Request) -> None:
     if request.services:
         raise InvalidInput("services: a rollback returns every service of the release; leave it out")
     if request.takeover is not None and request.release_id is not None:
-        raise InvalidInput("takeover: puts back what the stopped execution had moved; leave out releaseId")
+        raise InvalidInput("takeover: rolls back what the stopped execution had moved; leave out releaseId")
 
 
 def shorten(value: Any, limit: int = MAX_SHOWN) -> str:

@@ -1,39 +1,15 @@
-"""What others did meanwhile, and how far a rollback has come: decided on the world alone, so it may start anywhere."""
+"""What others did meanwhile, and how far a rollback has come: decided on what runs, so it may start at any point."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from enum import StrEnum
 
-from lambdas.release.errors import RollbackTimeout, ServiceChanged
+from lambdas.release.errors import RollbackTimeout
 from lambdas.release.plan import Plan, PlannedService
 from lambdas.release.rollout import ServiceFacts
 from lambdas.release.task_definition import TaskDefinition
-
-
-class BackStatus(StrEnum):
-    """The verdict on a rollback."""
-
-    STEADY = "steady"
-    IN_PROGRESS = "inProgress"
-    NEXT_WAVE = "nextWave"
-
-
-def check_unchanged(service: PlannedService, facts: ServiceFacts, target: str) -> None:
-    """Check that a service still is what the plan has seen, before it gets a task definition made from that.
-
-    Raises
-    ------
-    ServiceChanged
-        Names the service and what it runs now.
-    """
-    primary = facts.primary
-    if primary is None or primary.id == service.deployment:
-        return
-    if primary.task_definition not in (service.previous, target):
-        other = primary.task_definition.rsplit("/", 1)[-1]
-        raise ServiceChanged(f"{service.name}: somebody else deployed {other} since it was planned; start again")
+from lambdas.release.verdicts import RollbackStatus
 
 
 def changed_by_others(
@@ -52,7 +28,7 @@ def changed_by_others(
 def keep_infrastructure(plan: Plan, running: Mapping[str, TaskDefinition | None]) -> Plan:
     """Leave a service where somebody else put it, if it runs the code that it had before.
 
-    An infrastructure deploy that was made meanwhile is not undone: only the code has to go back.
+    An infrastructure deploy that was made meanwhile is not undone: only the code is rolled back.
 
     Parameters
     ----------
@@ -77,7 +53,7 @@ def next_wave_back(plan: Plan, facts: Mapping[str, ServiceFacts]) -> tuple[Plann
 
 
 def to_restore(wave: Sequence[PlannedService], facts: Mapping[str, ServiceFacts]) -> tuple[PlannedService, ...]:
-    """Return the services of the wave that ECS is not bringing back already."""
+    """Return the services of the wave that ECS is not rolling back already."""
     return tuple(service for service in wave if not _is_returning(service, facts.get(service.name)))
 
 
@@ -100,7 +76,7 @@ def _there(facts: ServiceFacts | None) -> ServiceFacts | None:
     return facts if facts and facts.status == "ACTIVE" else None
 
 
-def judge_rollback(plan: Plan, facts: Mapping[str, ServiceFacts], started_at: float, now: float) -> BackStatus:
+def judge_rollback(plan: Plan, facts: Mapping[str, ServiceFacts], started_at: float, now: float) -> RollbackStatus:
     """Decide how a rollback stands.
 
     Raises
@@ -110,7 +86,7 @@ def judge_rollback(plan: Plan, facts: Mapping[str, ServiceFacts], started_at: fl
     """
     wave = next_wave_back(plan, facts)
     if not wave:
-        return BackStatus.STEADY
+        return RollbackStatus.STEADY
     given_up = [
         service.name
         for service in wave
@@ -122,8 +98,8 @@ def judge_rollback(plan: Plan, facts: Mapping[str, ServiceFacts], started_at: fl
         why = "ECS gave it up" if given_up else f"not steady after {round(now - started_at)} s"
         raise RollbackTimeout(f"{names}: {why} on the previous task definition")
     if to_restore(wave, facts):
-        return BackStatus.NEXT_WAVE
-    return BackStatus.IN_PROGRESS
+        return RollbackStatus.NEXT_WAVE
+    return RollbackStatus.IN_PROGRESS
 
 
 def _was_given_up(facts: ServiceFacts | None) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
+from lambdas.release.errors import ServiceChanged
 from lambdas.release.explanation import StoppedTask
+from lambdas.release.verdicts import Status
 
 STARTED = re.compile(r"has started \d+ tasks?: (?P<tasks>.+)$")
 SCALED_IN = "Scaling activity initiated by"
@@ -81,13 +82,27 @@ class ServiceFacts:
         return sum(len(TASK_MENTION.findall(match["tasks"])) for match in started if match)
 
 
-class Status(StrEnum):
-    """The verdict on one service or on a wave."""
+def check_unchanged(name: str, facts: ServiceFacts, *, planned_deployment: str | None, expected: Sequence[str]) -> None:
+    """Check that a service still is what the plan has seen, before it gets a task definition made from that.
 
-    IN_PROGRESS = "inProgress"
-    STEADY = "steady"
-    FAILED = "failed"
-    SUPERSEDED = "superseded"
+    Parameters
+    ----------
+    planned_deployment
+        The id of the PRIMARY deployment at planning time: while it is PRIMARY, nobody has deployed since.
+    expected
+        The task definition ARNs that it may run otherwise: the planned one, and what this deployment gives it.
+
+    Raises
+    ------
+    ServiceChanged
+        Names the service and what it runs now.
+    """
+    primary = facts.primary
+    if primary is None or primary.id == planned_deployment:
+        return
+    if primary.task_definition not in expected:
+        other = primary.task_definition.rsplit("/", 1)[-1]
+        raise ServiceChanged(f"{name}: somebody else deployed {other} since it was planned; start again")
 
 
 @dataclass(frozen=True)
@@ -99,7 +114,7 @@ class Verdict:
     status
         ``superseded`` when somebody else deployed the service meanwhile.
     reason
-        One sentence for a person.
+        One sentence.
     running, desired
         Tasks of the deployment that is being watched.
     """
@@ -112,7 +127,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Goal:
-    """What one service should arrive at.
+    """What one service should become.
 
     Attributes
     ----------
@@ -180,8 +195,8 @@ def judge_rollout(facts: ServiceFacts | None, goal: Goal, now: float) -> Verdict
 
 
 def _other_primary(facts: ServiceFacts, primary: Deployment, goal: Goal, now: float) -> Verdict:
-    """Tell an answer that is not up to date from a rollback by ECS and from somebody else's deployment."""
-    why = _why_put_back(facts, goal)
+    """Distinguish an outdated answer, a rollback by ECS, and somebody else's deployment."""
+    why = _why_rolled_back(facts, goal)
     is_replaced = primary.id == goal.replaced_deployment
     if is_replaced and why is None:
         if now < goal.deadline:
@@ -190,13 +205,13 @@ def _other_primary(facts: ServiceFacts, primary: Deployment, goal: Goal, now: fl
         return _verdict(Status.FAILED, primary, f"after {waited} s ECS still does not show the new deployment")
     if is_replaced or primary.task_definition == goal.previous:
         why = why or "its deployment circuit breaker, an alarm, or somebody else"
-        return _verdict(Status.FAILED, primary, f"ECS put the previous task definition back: {why}")
+        return _verdict(Status.FAILED, primary, f"ECS rolled back to the previous task definition: {why}")
     return _verdict(
         Status.SUPERSEDED, primary, f"somebody else deployed {primary.task_definition.rsplit('/', 1)[-1]} meanwhile"
     )
 
 
-def _why_put_back(facts: ServiceFacts, goal: Goal) -> str | None:
+def _why_rolled_back(facts: ServiceFacts, goal: Goal) -> str | None:
     """Return what ECS says about a rollback of its own; None when it says nothing."""
     for ours in facts.deployments:
         if ours.task_definition == goal.target and ours.rollout_state == "FAILED" and ours.rollout_reason:

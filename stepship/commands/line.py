@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lambdas.release.gates import StoppedLine
+from lambdas.release.gates import PausedDeploys
 from lambdas.release.history import timestamp
 from stepship.errors import wrong_usage
 from stepship.executions.start import one_line
@@ -16,14 +16,14 @@ def stop_line(session: Session, reason: str) -> int:
     said = one_line(reason)
     if not said:
         raise wrong_usage("say why: it is what everybody reads whose deploy is refused")
-    before = session.table.line()
+    before = session.table.paused()
     if before is not None:
         raise wrong_usage(
             f"{before.by} has stopped this line already: {before.reason}; "
             "start it first, once you know that this is over, or both reasons would end with one start"
         )
-    line = StoppedLine(session.caller.arn, said, session.host.now())
-    session.table.stop_line(line)
+    line = PausedDeploys(session.caller.arn, said, session.host.now())
+    session.table.pause(line)
     output, target = session.output, session.target
     output.say(f"The line of {target.environment} is stopped: deploys are refused, rollbacks pass, what runs goes on")
     output.say(f"Start it again: stepship line start {target.options}")
@@ -33,8 +33,8 @@ def stop_line(session: Session, reason: str) -> int:
 
 def start_line(session: Session) -> int:
     """Start it again."""
-    before = session.table.line()
-    session.table.start_line()
+    before = session.table.paused()
+    session.table.resume()
     name = session.target.environment
     if before is None:
         session.output.say(f"The line of {name} was not stopped")
@@ -44,6 +44,6 @@ def start_line(session: Session) -> int:
     return 0
 
 
-def _document(session: Session, line: StoppedLine | None) -> dict[str, Any]:
+def _document(session: Session, line: PausedDeploys | None) -> dict[str, Any]:
     told = {"by": line.by, "reason": line.reason, "at": timestamp(line.at)} if line else None
     return {"environment": session.target.environment, "line": told, "exitCode": 0}

@@ -25,8 +25,8 @@ from stepship.executions.start import make_request, start
 from stepship.session import Session
 from stepship.views.durations import duration
 
-STYLES = {Result.NG: "bold red", Result.SKIP: "yellow", Result.OK: "green"}
-ORDER = (Result.NG, Result.SKIP, Result.OK)
+STYLES = {Result.FAIL: "bold red", Result.SKIP: "yellow", Result.OK: "green"}
+ORDER = (Result.FAIL, Result.SKIP, Result.OK)
 
 
 def plan(session: Session, wish: DeployRequest, *, show_all: bool) -> int:
@@ -50,7 +50,7 @@ def plan(session: Session, wish: DeployRequest, *, show_all: bool) -> int:
     tell(session, end)
     failed = failed_checks(end.report)
     for line in failed:
-        output.say(Text(f"  {line}", STYLES[Result.NG]))
+        output.say(Text(f"  {line}", STYLES[Result.FAIL]))
     if end.outcome == Outcome.PLANNED:
         show_plan(session, made, expected, show_all=show_all)
     for step in next_steps(end, target):
@@ -63,12 +63,12 @@ def plan(session: Session, wish: DeployRequest, *, show_all: bool) -> int:
 
 
 def failed_checks(report: Mapping[str, Any]) -> list[str]:
-    """Take apart the message of a failed preflight: ``2 of 9 checks: NG api: …; NG worker: …``."""
+    """Take apart the message of a failed preflight: ``2 of 9 checks: FAIL api: …; FAIL worker: …``."""
     if report.get("errorType") != "PreflightFailed":
         return []
     _, _, listed = str(report.get("message") or "").partition(": ")
-    first, *others = listed.split("; NG ")
-    return [first, *(f"NG {each}" for each in others)]
+    first, *others = listed.split("; FAIL ")
+    return [first, *(f"FAIL {each}" for each in others)]
 
 
 def show_plan(session: Session, made: Mapping[str, Any], expected: float | None, *, show_all: bool) -> None:

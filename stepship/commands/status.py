@@ -9,7 +9,7 @@ from rich.text import Text
 
 from lambdas.release.catalog import parse_catalog
 from lambdas.release.codec import encode
-from lambdas.release.gates import Freeze, StoppedLine
+from lambdas.release.gates import Freeze, PausedDeploys
 from lambdas.release.history import Release, timestamp
 from lambdas.release.lock import Lock
 from stepship.environment.drift import ServiceStatus, drift
@@ -41,7 +41,7 @@ class Status:
     lock: Lock
     holder_runs: bool | None
     question: Question | None
-    line: StoppedLine | None
+    line: PausedDeploys | None
     freeze: Freeze | None
     tags: Tags
 
@@ -85,7 +85,7 @@ def read_status(session: Session) -> Status:
         lock=lock,
         holder_runs=holder_runs,
         question=open_question(session.machine, holder.arn) if holder and holder.is_running else None,
-        line=session.table.line(),
+        line=session.table.paused(),
         freeze=freeze_now(session.host.folder / "config" / f"{session.target.environment}.toml", now),
         tags=read_tags(session.table),
     )

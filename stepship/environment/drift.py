@@ -53,7 +53,7 @@ def drift(service: ServiceStatus, live: Release | None, *, deploying: bool) -> I
     """
     facts = service.facts
     if facts is None:
-        yield "ECS does not know it: deploy its stack, or mend its catalog parameter"
+        yield "ECS does not know it: deploy its stack, or correct its catalog parameter"
         return
     if facts.status != "ACTIVE":
         yield f"it is {facts.status}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lambdas.aws.releases_table import ReleasesTable
 from lambdas.release.history import Release
-from stepship.views.notes import short_image
+from lambdas.release.image import short_image
 
 SEARCHED = 50
 """Releases that are looked through; what runs is nearly always the live one or the one before."""

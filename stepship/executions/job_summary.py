@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lambdas.release.image import short_image
 from stepship.executions.outcomes import Ending
 from stepship.views.durations import duration
-from stepship.views.notes import short_image
 from stepship.views.plain_lines import explanation
 from stepship.views.progress import Mark, Row
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from lambdas.release.errors import AccessDenied, InvalidInput
+from lambdas.request_schema import validate
 from stepship.errors import CommandError, wrong_usage
 from stepship.executions.names import Names, Next, judge
 from stepship.machine import RUNNING, Machine
@@ -94,9 +95,6 @@ def make_request(session: Session, **fields: Any) -> dict[str, Any]:
     CommandError
         With exit code 2: names the field and the fix.
     """
-    # Takes a quarter of a second: only the commands that start something wait for it.
-    from lambdas.handlers.verify_image import validate  # noqa: PLC0415
-
     environment = session.target.environment
     request = {name: value for name, value in fields.items() if value not in (None, "", [], ())}
     request["environment"] = environment

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from lambdas.release.errors import LeaseLost, LockTimeout, StepshipError, Transient
-from lambdas.release.lock import Claim, Kind, Lock, LockStatus, LockTry, decide_lock, freed
+from lambdas.release.lock import Claim, Kind, Lock, LockTry, decide_lock, freed
 from lambdas.release.policies import LockPolicy
+from lambdas.release.verdicts import LockStatus
 from stepship.errors import CommandError
 
 LEASE_SECONDS = 60.0

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from lambdas.release.failure import caught_failure
+from lambdas.release.results import CaughtError
 
 Part = Literal["message", "cause", "evidence", "hint", "heading", "log", "missing", "done"]
 
@@ -22,7 +23,7 @@ def explanation_lines(report: Mapping[str, Any]) -> Iterator[tuple[Part, str]]:
     causes = explanation.get("causes") or []
     if not causes:
         # A last step that could not write its report has left what Lambda says: JSON with a stack trace.
-        failure = caught_failure({"Cause": report.get("message") or "no step says why"}, {})
+        failure = caught_failure(CaughtError("", report.get("message") or "no step says why"))
         yield "message", failure.message
     for number, cause in enumerate(causes, 1):
         seen = f", seen {cause['seen']} times" if cause["seen"] > 1 else ""

@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from lambdas.release.approval import rejection_message
+from lambdas.release.history import Outcome
+from lambdas.release.verdicts import is_failure
 from statemachine.events import Event, EventKind
-from stepship.views.notes import error_note, failed, note
+from statemachine.steps import STEPS
 
 LOOPS = {
     "Wait for lock": "Acquire lock",
@@ -23,16 +26,19 @@ LOOPS = {
 }
 """A wait, and the step whose loop it is part of."""
 
+KEYS = {step.state: step.key for step in STEPS}
+"""Each step, and where the execution's state keeps its result."""
+
 BELOW = {"Check rollout": "Deploy wave", "Check rollback": "Roll back"}
 
-END_STATES = {
-    "Deployed": "succeeded",
-    "NothingToDo": "succeeded",
-    "Planned": "succeeded",
-    "Superseded": "superseded",
-    "Rejected": "failed",
-    "RolledBack": "failed",
-    "RollbackFailed": "failed",
+END_STATES: Mapping[str, str] = {
+    Outcome.DEPLOYED: "succeeded",
+    Outcome.NOTHING_TO_DO: "succeeded",
+    Outcome.PLANNED: "succeeded",
+    Outcome.SUPERSEDED: "superseded",
+    Outcome.REJECTED: "failed",
+    Outcome.ROLLED_BACK: "failed",
+    Outcome.ROLLBACK_FAILED: "failed",
 }
 
 
@@ -171,8 +177,9 @@ class Progress:
             row.note = ""
             return
         self.state = output
-        row.note = note(event.state, output)
-        row.mark = Mark.FAILED if failed(event.state, output) else Mark.RUNNING
+        result = _result(event.state, output)
+        row.note = _note(result)
+        row.mark = Mark.FAILED if is_failure(KEYS.get(event.state, ""), result.get("status")) else Mark.RUNNING
 
     def _close(self, at: float) -> Row | None:
         row, self.row = self.row, None
@@ -190,6 +197,28 @@ class Progress:
         if self.row is not None:
             self.row.mark = Mark.STOPPED
         return self._close(event.at)
+
+
+def _result(state: str, output: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a step added to the execution's state; nothing for a state that is no step."""
+    if state not in KEYS:
+        return {}
+    result = output.get(KEYS[state]) if KEYS[state] else output
+    return result if isinstance(result, Mapping) else {}
+
+
+def _note(result: Mapping[str, Any]) -> str:
+    """Return the sentence that a step left; why an execution failed stands at the step that failed."""
+    return f"recorded as {result.get('outcome')}" if result.get("errorType") else str(result.get("message") or "")
+
+
+def error_note(error: str | None, cause: str | None) -> str:
+    """Say why a function failed: the exception's class and its message, or who rejected the approval."""
+    try:
+        message = str(json.loads(cause or "")["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return f"{error}: {rejection_message(cause or '')}"
+    return f"{error}: {message.partition(': ')[2] or message}"
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -9,7 +9,18 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-STYLES = {"steady": "green", "inProgress": "cyan", "failed": "red", "superseded": "red", "goes back": "yellow"}
+from lambdas.release.verdicts import Status
+
+WAITS, ROLLS_BACK = "waits", "rolls back"
+"""How a service stands of which there is no verdict: its wave has not come, or it returns to what it ran before."""
+
+STYLES = {
+    Status.STEADY: "green",
+    Status.IN_PROGRESS: "cyan",
+    Status.FAILED: "red",
+    Status.SUPERSEDED: "red",
+    ROLLS_BACK: "yellow",
+}
 BAR_TASKS = 20
 """More tasks are not drawn one by one."""
 
@@ -23,7 +34,7 @@ class ServiceState:
     running, desired
         Tasks of the deployment that is being watched; of the one before while its wave has not come.
     status
-        The verdict, ``waits`` or ``goes back``.
+        The verdict, ``waits`` or ``rolls back``.
     """
 
     name: str
@@ -51,16 +62,16 @@ def _state(state: Mapping[str, Any], name: str, number: int, planned: Mapping[st
     if "rollback" in state:
         counts = ((state.get("restored") or {}).get("services") or {}).get(name) or {}
         running, desired = counts.get("running", 0), counts.get("desired", planned["desired"])
-        return ServiceState(name, wave, running, desired, "goes back", "what ran before")
+        return ServiceState(name, wave, running, desired, ROLLS_BACK, "to what ran before")
     current = (state.get("wave") or {}).get("index", -1)
     if number > current:
-        return ServiceState(name, wave, planned["desired"], planned["desired"], "waits", "")
+        return ServiceState(name, wave, planned["desired"], planned["desired"], WAITS, "")
     rollout = state.get("rollout") or {}
     if number < current:
-        return ServiceState(name, wave, planned["desired"], planned["desired"], "steady", "steady")
+        return ServiceState(name, wave, planned["desired"], planned["desired"], Status.STEADY, "steady")
     verdict = (rollout.get("services") or {}).get(name) if rollout.get("wave") == current else None
     if verdict is None:
-        return ServiceState(name, wave, 0, planned["desired"], "inProgress", "starts")
+        return ServiceState(name, wave, 0, planned["desired"], Status.IN_PROGRESS, "starts")
     return ServiceState(name, wave, verdict["running"], verdict["desired"], verdict["status"], verdict["reason"])
 
 

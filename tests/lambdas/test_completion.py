@@ -41,7 +41,7 @@ def metrics() -> list[Json]:
 
 
 @pytest.mark.parametrize("state", ENDS)
-def test_an_ending_is_written_once_and_told_each_time(simulated: SimulatedEnvironment, state: str) -> None:
+def test_a_report_is_written_once_and_published_each_time(simulated: SimulatedEnvironment, state: str) -> None:
     flow = at_end(simulated, state)
     first = flow.call()
     after = footprint(simulated)
@@ -53,7 +53,7 @@ def test_an_ending_is_written_once_and_told_each_time(simulated: SimulatedEnviro
 
 
 @pytest.mark.parametrize("state", ENDS)
-def test_nothing_is_told_of_an_ending_that_was_not_written(simulated: SimulatedEnvironment, state: str) -> None:
+def test_nothing_is_published_of_a_report_that_was_not_written(simulated: SimulatedEnvironment, state: str) -> None:
     flow = at_end(simulated, state)
     simulated.aws.faults.add(CallFault(CallAction.THROTTLE, operation="TransactWriteItems", times=1000))
     assert flow.fails().error_type == "Throttled"
@@ -106,7 +106,7 @@ def test_a_recovery_writes_the_records_of_all_that_were_stopped_in_a_row(simulat
     assert simulated.parameters() == {}
 
 
-def test_whoever_gets_the_lock_after_an_execution_that_could_not_write_its_ending_writes_it(
+def test_whoever_gets_the_lock_after_an_execution_that_could_not_write_its_record_writes_it(
     simulated: SimulatedEnvironment,
 ) -> None:
     simulated.aws.faults.add(
@@ -122,10 +122,10 @@ def test_whoever_gets_the_lock_after_an_execution_that_could_not_write_its_endin
         "unrecorded": "RollbackFailed",
         "by-a-person": "NothingToDo",
     }
-    assert "by-a-person looked after it" in str(found["unrecorded"].report.message)
+    assert "by-a-person recorded it" in str(found["unrecorded"].report.message)
 
 
-def test_two_in_a_row_that_could_not_write_their_endings_both_get_a_record(simulated: SimulatedEnvironment) -> None:
+def test_two_in_a_row_that_could_not_write_their_records_both_get_one(simulated: SimulatedEnvironment) -> None:
     simulated.aws.faults.add(
         CallFault(CallAction.ERROR, "dynamodb", "TransactWriteItems", times=99, code="AccessDenied", http_status=400)
     )

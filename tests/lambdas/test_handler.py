@@ -13,6 +13,8 @@ from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation, Json, parse_invocation
 from lambdas.release.errors import LeaseLost, StepshipError, leaves
 from lambdas.release.failure import STEP_PREFIX
+from lambdas.release.history import Outcome, Report
+from lambdas.release.results import ExecutionState, RegisterResult
 from statemachine.steps import STEPS
 
 SETTINGS = config.load("dev")
@@ -67,7 +69,9 @@ SERVICES: list[dict[str, str]] = []
 
 def test_an_invocation_is_what_the_state_machine_sent() -> None:
     call = parse_invocation(event({"a": 1}, input={"imageTag": "v1"}), Context())
-    assert call == Invocation(ARN, 1767603600.25, 1767603620.5, "Plan", {"a": 1}, {"imageTag": "v1"}, None, 59.5)
+    assert call == Invocation(
+        ARN, 1767603600.25, 1767603620.5, "Plan", ExecutionState({"a": 1}), {"imageTag": "v1"}, None, 59.5
+    )
 
 
 def test_a_payload_of_another_version_is_a_key_error() -> None:
@@ -76,19 +80,28 @@ def test_a_payload_of_another_version_is_a_key_error() -> None:
 
 
 def test_a_result_says_which_step_it_is_from_and_when_it_ended() -> None:
-    result, _ = ran(lambda *_: {"status": "held"})
-    assert result == {"step": "Plan", "at": 1767603630.5, "status": "held"}
+    result, lines = ran(lambda *_: RegisterResult({}, None, 2))
+    assert result == {
+        "step": "Plan",
+        "at": 1767603630.5,
+        "message": "2 new revisions",
+        "taskDefinitions": {},
+        "migration": None,
+        "registered": 2,
+    }
+    assert lines[-1]["result"] == "2 new revisions"
 
 
 def test_a_report_is_the_last_word_and_stays_as_it_is() -> None:
-    result, _ = ran(lambda *_: {"outcome": "Deployed", "step": None})
-    assert result == {"outcome": "Deployed", "step": None}
+    result, _ = ran(lambda *_: Report(Outcome.DEPLOYED, message="r-1 is live"))
+    assert (result["outcome"], result["step"], result["message"]) == ("Deployed", None, "r-1 is live")
+    assert "at" not in result
 
 
 def test_every_line_says_which_execution_step_and_release_it_is_about() -> None:
-    def step(call: Invocation, dependencies: Dependencies, logger: Logger) -> Json:
+    def step(call: Invocation, dependencies: Dependencies, logger: Logger) -> RegisterResult:
         logger.info("working", service_name="api")
-        return {"status": "done"}
+        return RegisterResult({})
 
     _, lines = ran(step, {"plan": {"releaseId": "r-1"}})
     assert [line["message"] for line in lines] == ["working", "step done"]
@@ -103,7 +116,7 @@ def test_every_line_says_which_execution_step_and_release_it_is_about() -> None:
 
 @pytest.mark.parametrize("state", [None, {}, {"plan": None}, [], "text", 7, {"plan": {}}])
 def test_a_state_of_any_shape_is_logged(state: Any) -> None:
-    _, lines = ran(lambda *_: {"status": "done"}, state)
+    _, lines = ran(lambda *_: RegisterResult({}), state)
     assert lines[-1].get("release") is None
 
 
@@ -122,11 +135,11 @@ def test_an_error_keeps_its_class_and_says_its_step_first(kind: type[StepshipErr
 
 def test_a_bug_is_logged_with_its_stack_and_raised_with_its_step() -> None:
     def step(call: Invocation, *_: object) -> Json:
-        return {"status": call.state["missing"]}
+        raise KeyError(call.step)
 
     result, lines = ran(step)
     assert type(result["error"]) is KeyError
-    assert result["error"].args == ("Plan: 'missing'",)
+    assert result["error"].args == ("Plan: 'Plan'",)
     (line,) = lines
     assert (line["level"], line["exception_name"]) == ("ERROR", "KeyError")
     assert "Traceback" in line["exception"]
@@ -164,7 +177,7 @@ class Table:
 def test_a_lease_is_renewed_beyond_the_end_of_the_function() -> None:
     table, dependencies = Table(), Dependencies({}, SetClock())
     dependencies.__dict__["releases"] = table  # where a cached property keeps its value
-    call = parse_invocation(event({"lock": {"token": 1}}), Context())
+    call = parse_invocation(event({"lock": {"status": "held", "reason": "acquired", "token": 1}}), Context())
     call.renew_lease(dependencies, "journal")
     assert table.renewed == [(ARN, 1, 1767603630.5 + 59.5 + 5, 1767603620.5, "journal")]
 
@@ -173,4 +186,6 @@ def test_a_lost_lease_is_not_swallowed() -> None:
     dependencies = Dependencies({}, SetClock())
     dependencies.__dict__["releases"] = Table()
     with pytest.raises(LeaseLost):
-        parse_invocation(event({"lock": {"token": 2}}), Context()).renew_lease(dependencies)
+        parse_invocation(event({"lock": {"status": "held", "reason": "acquired", "token": 2}}), Context()).renew_lease(
+            dependencies
+        )

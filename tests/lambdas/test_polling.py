@@ -8,6 +8,7 @@ from lambdas.handler import Invocation
 from lambdas.polling import poll_until
 from lambdas.release.errors import Throttled
 from lambdas.release.policies import HOLD_SECONDS
+from lambdas.release.results import ExecutionState
 from statemachine.steps import CHECK_ROLLBACK, CHECK_ROLLOUT, Step
 
 
@@ -89,7 +90,7 @@ def test_an_error_of_a_look_is_not_looked_over() -> None:
 
 @pytest.mark.parametrize("remaining", [60.0, 45.0, 12.0, 0.0])
 def test_half_of_the_function_s_time_stays_for_the_last_look(remaining: float) -> None:
-    call = Invocation("arn", 0.0, 0.0, "Check rollout", {}, None, None, remaining)
+    call = Invocation("arn", 0.0, 0.0, "Check rollout", ExecutionState({}), None, None, remaining)
     assert call.hold_seconds <= min(HOLD_SECONDS, remaining / 2)
 
 

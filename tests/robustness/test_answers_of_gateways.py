@@ -17,14 +17,15 @@ from lambdas.aws.executions import Executions
 from lambdas.aws.gateway import client_of
 from lambdas.aws.iam import Roles
 from lambdas.aws.logs import ContainerLogs
-from lambdas.aws.releases_table import Ending, ReleasesTable
+from lambdas.aws.releases_table import FinalReport, ReleasesTable
 from lambdas.aws.secrets import Secrets
 from lambdas.aws.ssm import ParameterStore
 from lambdas.release.errors import AwsError, StepshipError, leaves
 from lambdas.release.history import DeploymentRecord, Report
 from lambdas.release.lock import Claim, Lock
-from lambdas.release.rollout import Goal, Status, judge_rollout
+from lambdas.release.rollout import Goal, judge_rollout
 from lambdas.release.task_definition import TaskDefinition, with_image
+from lambdas.release.verdicts import Status
 from stepship.errors import CommandError
 from stepship.executions.history_events import to_event
 from stepship.machine import Caller, Machine
@@ -90,14 +91,14 @@ CALLS: dict[str, Callable[[], Any]] = {
     "dynamodb read_journal": TABLE.read_journal,
     "dynamodb swap_lock": lambda: TABLE.swap_lock(Lock(), Lock(holder=Claim(ARN, "deploy", 0.0))),
     "dynamodb renew": lambda: TABLE.renew(ARN, 1, 0.0, 0.0, "{}"),
-    "dynamodb finish": lambda: TABLE.finish(Ending(RECORD)),
+    "dynamodb report": lambda: TABLE.report(FinalReport(RECORD)),
     "dynamodb record": lambda: TABLE.record(ARN, TIME),
     "dynamodb history": lambda: TABLE.history(5),
     "dynamodb history_since": lambda: TABLE.history_since(TIME),
     "dynamodb releases": lambda: TABLE.releases(5),
     "dynamodb live": TABLE.live,
     "dynamodb release_before": lambda: TABLE.release_before("r"),
-    "dynamodb line": TABLE.line,
+    "dynamodb paused": TABLE.paused,
     "dynamodb approval_token": lambda: TABLE.approval_token(ARN),
     "sts arn": lambda: Caller().arn,
     "stepfunctions start": lambda: MACHINE.start("n", "{}"),

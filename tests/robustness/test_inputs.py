@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto.events.models import EventPattern
 
-from lambdas.handlers.verify_image import schema, validate
 from lambdas.release.errors import InvalidInput, leaves
+from lambdas.request_schema import schema, validate
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from statemachine import triggers
 from tests.lambdas.handlers.flow import Flow, StepError, footprint, writes

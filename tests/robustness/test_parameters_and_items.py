@@ -122,7 +122,7 @@ TIME = "2026-01-05T09:00:00Z"
 ITEMS: dict[str, tuple[dict[str, str], str, dict[str, Any]]] = {
     "lock": ({"pk": "lock", "sk": "lock"}, "holder", {"execution": EXECUTION, "kind": "deploy", "startedAt": 1.0}),
     "journal": ({"pk": "lock", "sk": "lock"}, "journal", {}),
-    "line": ({"pk": "line", "sk": "line"}, "document", {"by": "a", "reason": "b", "at": 1.0}),
+    "paused": ({"pk": "paused", "sk": "paused"}, "document", {"by": "a", "reason": "b", "at": 1.0}),
     "live": ({"pk": "live", "sk": "live"}, "document", {"releaseId": "r-1"}),
     "release": (
         {"pk": "release", "sk": "r-1"},
@@ -168,7 +168,7 @@ def check_item(simulated: SimulatedEnvironment, kind: str, data: st.DataObject) 
     reads = {
         "lock": table.read_lock,
         "journal": table.read_journal,
-        "line": table.line,
+        "paused": table.paused,
         "live": table.live,
         "release": lambda: table.release("r-1"),
         "history": lambda: table.history(5),
@@ -201,7 +201,7 @@ def test_a_record_that_an_older_version_wrote_is_still_read(simulated: Simulated
 
 
 def test_a_deploy_before_a_broken_item_is_rejected_with_its_name(simulated: SimulatedEnvironment) -> None:
-    for kind in ("line", "live", "lock"):
+    for kind in ("paused", "live", "lock"):
         key, attribute, _ = ITEMS[kind]
         put(simulated, key, attribute, "{")
         run = simulated.run({"imageTag": "v1"}, f"before-a-broken-{kind}")

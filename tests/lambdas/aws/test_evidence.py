@@ -10,8 +10,9 @@ from lambdas.aws.logs import ContainerLogs
 from lambdas.release.errors import AccessDenied, StepshipError, Throttled
 from lambdas.release.explanation import Evidence, StoppedContainer, StoppedTask
 from lambdas.release.plan import PlannedService
-from lambdas.release.rollout import Event, ServiceFacts, Status, Verdict
+from lambdas.release.rollout import Event, ServiceFacts, Verdict
 from lambdas.release.task_definition import TaskDefinition
+from lambdas.release.verdicts import Status
 
 API = PlannedService("api", "c", "app-api", "app-api", "main", 1, "old")
 VERDICT = Verdict(Status.FAILED, "2 tasks failed")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lambdas.aws.gateway import ATTEMPTS
-from lambdas.aws.releases_table import Ending, ReleasesTable
+from lambdas.aws.releases_table import FinalReport, ReleasesTable
 from lambdas.release.errors import AwsError, AwsUnavailable, LeaseLost, StepshipError, Throttled
 from lambdas.release.history import DeploymentRecord, Outcome, Release, Report
 from lambdas.release.lock import Claim, Lock
@@ -141,7 +141,7 @@ def test_a_new_holder_begins_with_steps_of_its_own() -> None:
 def test_the_dead_holder_before_is_known_until_the_lock_is_free() -> None:
     assert TABLE.swap_lock(Lock(), Lock(token=1, holder=ONE, dead_holders=(TWO.execution,)))
     assert TABLE.read_lock().dead_holders == (TWO.execution,)
-    TABLE.finish(Ending(record(ONE), token=1))
+    TABLE.report(FinalReport(record(ONE), token=1))
     assert TABLE.read_lock().dead_holders == ()
 
 
@@ -157,12 +157,12 @@ def test_a_renewal_makes_a_write_that_was_decided_before_it_fail() -> None:
     assert not TABLE.swap_lock(read, Lock(holder=TWO))
 
 
-# --- endings
+# --- reports
 
 
-def test_an_ending_is_record_release_live_pointer_and_free_lock() -> None:
+def test_a_report_is_record_release_live_pointer_and_free_lock() -> None:
     hold(ONE, journal="plan")
-    assert TABLE.finish(Ending(record(ONE), release=release("r-1"), token=1))
+    assert TABLE.report(FinalReport(record(ONE), release=release("r-1"), token=1))
     assert TABLE.record(ONE.execution, "2026-01-05T09:00:00Z") == record(ONE)
     assert TABLE.live() == release("r-1")
     lock = TABLE.read_lock()
@@ -171,22 +171,22 @@ def test_an_ending_is_record_release_live_pointer_and_free_lock() -> None:
 
 def test_who_waits_is_not_forgotten_when_the_lock_is_freed() -> None:
     assert TABLE.swap_lock(TABLE.read_lock(), Lock(token=1, holder=ONE, waiting_deploy=TWO))
-    TABLE.finish(Ending(record(ONE), token=1))
+    TABLE.report(FinalReport(record(ONE), token=1))
     assert TABLE.read_lock().waiting_deploy == TWO
 
 
-def test_an_ending_without_the_lock_leaves_it_alone() -> None:
+def test_a_report_without_the_lock_leaves_it_alone() -> None:
     held = hold(TWO)
-    assert TABLE.finish(Ending(record(ONE, Outcome.REJECTED)))
+    assert TABLE.report(FinalReport(record(ONE, Outcome.REJECTED)))
     assert TABLE.read_lock() == held
 
 
-def test_the_second_ending_of_an_execution_changes_nothing() -> None:
+def test_the_second_report_of_an_execution_changes_nothing() -> None:
     hold(ONE)
-    TABLE.finish(Ending(record(ONE), release=release("r-1"), token=1))
+    TABLE.report(FinalReport(record(ONE), release=release("r-1"), token=1))
     held = hold(TWO, token=2)
-    again = Ending(record(ONE, Outcome.ROLLED_BACK), release=release("r-2"), token=1)
-    assert not TABLE.finish(again)
+    again = FinalReport(record(ONE, Outcome.ROLLED_BACK), release=release("r-2"), token=1)
+    assert not TABLE.report(again)
     assert TABLE.live() == release("r-1")
     assert TABLE.read_lock() == held
     kept = TABLE.record(ONE.execution, "2026-01-05T09:00:00Z")
@@ -195,12 +195,12 @@ def test_the_second_ending_of_an_execution_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(("holder", "token"), [(TWO, 1), (ONE, 2), (None, 1)])
-def test_an_ending_without_a_lease_writes_nothing_at_all(holder: Claim | None, token: int) -> None:
+def test_a_report_without_a_lease_writes_nothing_at_all(holder: Claim | None, token: int) -> None:
     if holder:
         hold(holder)
     before = TABLE.read_lock()
     with pytest.raises(LeaseLost):
-        TABLE.finish(Ending(record(ONE), stopped=(record(TWO),), release=release("r-1"), token=token))
+        TABLE.report(FinalReport(record(ONE), stopped=(record(TWO),), release=release("r-1"), token=token))
     assert TABLE.history(9) == ()
     assert TABLE.live() is None
     assert TABLE.release("r-1") is None
@@ -210,7 +210,7 @@ def test_an_ending_without_a_lease_writes_nothing_at_all(holder: Claim | None, t
 def test_the_records_of_stopped_executions_are_written_with_it() -> None:
     stopped = tuple(record(replace(TWO, execution=f"{PREFIX}:s{n}"), Outcome.STOPPED) for n in range(3))
     hold(ONE)
-    assert TABLE.finish(Ending(record(ONE), stopped=stopped, token=1))
+    assert TABLE.report(FinalReport(record(ONE), stopped=stopped, token=1))
     found = TABLE.history(9)
     assert len(found) == 4
     assert all(one in found for one in (record(ONE), *stopped))
@@ -218,10 +218,10 @@ def test_the_records_of_stopped_executions_are_written_with_it() -> None:
 
 def test_a_stopped_execution_that_had_written_its_own_record_keeps_it() -> None:
     own = record(TWO, Outcome.ROLLED_BACK)
-    TABLE.finish(Ending(own))
+    TABLE.report(FinalReport(own))
     hold(ONE)
     other = record(replace(TWO, execution=f"{PREFIX}:three"), Outcome.STOPPED)
-    assert TABLE.finish(Ending(record(ONE), stopped=(record(TWO, Outcome.STOPPED), other), token=1))
+    assert TABLE.report(FinalReport(record(ONE), stopped=(record(TWO, Outcome.STOPPED), other), token=1))
     assert TABLE.record(TWO.execution, own.started_at) == own
     assert TABLE.record(other.execution, other.started_at) == other
     assert TABLE.read_lock().holder is None
@@ -265,25 +265,25 @@ NONE, FAILED = {"Code": "None"}, {"Code": "ConditionalCheckFailed"}
 )
 def test_why_a_transaction_was_cancelled_decides(reasons: list[Any], expected: type[StepshipError]) -> None:
     with pytest.raises(expected):
-        Cancelling(reasons).finish(Ending(record(ONE), token=1))
+        Cancelling(reasons).report(FinalReport(record(ONE), token=1))
 
 
 @pytest.mark.parametrize("lock", [NONE, FAILED])
 def test_a_record_that_is_there_outweighs_every_other_reason(lock: dict[str, str]) -> None:
-    assert Cancelling([FAILED, lock]).finish(Ending(record(ONE), token=1)) is False
+    assert Cancelling([FAILED, lock]).report(FinalReport(record(ONE), token=1)) is False
 
 
 @pytest.mark.parametrize("times", [1, ATTEMPTS])
 def test_a_lost_answer_is_found_out_by_trying_again(aws: SimulatedAws, inside: Inside, times: int) -> None:
     hold(ONE)
-    ending = Ending(record(ONE), release=release("r-1"), token=1)
+    final = FinalReport(record(ONE), release=release("r-1"), token=1)
     aws.faults.add(CallFault(CallAction.LOST, operation="TransactWriteItems", times=times))
 
     if times == ATTEMPTS:
         with pytest.raises(AwsUnavailable):
-            inside(lambda: TABLE.finish(ending))
+            inside(lambda: TABLE.report(final))
     # On AWS botocore's own repeat has the same token and the first answer; moto does not keep tokens.
-    inside(lambda: TABLE.finish(ending))
+    inside(lambda: TABLE.report(final))
     assert len(TABLE.history(9)) == 1
     assert TABLE.live() == release("r-1")
 
@@ -293,13 +293,15 @@ def test_a_lost_answer_is_found_out_by_trying_again(aws: SimulatedAws, inside: I
 
 def test_the_history_is_newest_first_and_limited() -> None:
     for number in range(5):
-        TABLE.finish(Ending(record(replace(ONE, execution=f"{PREFIX}:{number}"), started_at=f"2026-01-0{number + 1}")))
+        TABLE.report(
+            FinalReport(record(replace(ONE, execution=f"{PREFIX}:{number}"), started_at=f"2026-01-0{number + 1}"))
+        )
     assert [each.started_at for each in TABLE.history(3)] == ["2026-01-05", "2026-01-04", "2026-01-03"]
 
 
 def test_the_release_before_is_the_next_older_verified_one() -> None:
     for name in ("r-1", "r-2", "r-3"):
-        TABLE.finish(Ending(record(replace(ONE, execution=f"{PREFIX}:{name}")), release=release(name)))
+        TABLE.report(FinalReport(record(replace(ONE, execution=f"{PREFIX}:{name}")), release=release(name)))
     assert TABLE.release_before("r-3") == release("r-2")
     assert TABLE.release_before("r-1") is None
     assert TABLE.live() == release("r-3")

@@ -1,7 +1,7 @@
 """An execution that a test walks by hand, state by state, through the committed definition.
 
 The functions are invoked as Step Functions invokes them (the payload, the result path, the retries and the
-catches are those of ``statemachine/deployment.asl.json``), but a test may stop before any state, break the world,
+catches are those of ``statemachine/deployment.asl.json``), but a test may stop before any state, break something,
 and call a step as often as it likes. A real execution, which only waits, stands behind it: so Step Functions says
 RUNNING when another deployment asks whether it lives.
 """
@@ -187,7 +187,7 @@ class Flow:
             self.state = {**self.state, path.removeprefix("$."): result}
 
     def answer_approval(self) -> None:
-        """Ask for the approval and let a person say yes."""
+        """Ask for the approval and let somebody approve."""
         self.call()
         self.state = {**self.state, "approval": {"approvedBy": "somebody"}}
         self.at = STATES[self.at]["Next"]

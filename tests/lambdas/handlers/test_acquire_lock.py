@@ -127,7 +127,7 @@ def test_a_lease_that_is_over_is_not_enough_while_its_holder_runs(simulated: Sim
     assert two.call()["status"] == "busy"
 
 
-def test_what_a_stopped_deployment_has_moved_is_put_back_before_the_next_deploy(
+def test_what_a_stopped_deployment_has_moved_is_rolled_back_before_the_next_deploy(
     simulated: SimulatedEnvironment,
 ) -> None:
     one = at_lock(simulated, DEPLOY, "one").run_to("Register task definitions")
@@ -136,7 +136,7 @@ def test_what_a_stopped_deployment_has_moved_is_put_back_before_the_next_deploy(
     two.wait(120)
     result = two.call()
     assert result["status"] == "busy"
-    assert "put back first" in result["reason"]
+    assert "rolled back first" in result["reason"]
 
 
 def test_a_recovery_takes_over_from_a_stopped_execution_and_inherits_its_journal(

@@ -40,7 +40,7 @@ def test_when_a_wave_is_back_the_next_one_follows(simulated: SimulatedEnvironmen
     assert flow.call()["status"] == "nextWave"
 
 
-def test_when_all_services_are_steady_the_way_back_is_done(simulated: SimulatedEnvironment) -> None:
+def test_when_all_services_are_steady_the_rollback_is_done(simulated: SimulatedEnvironment) -> None:
     flow = during_rollback(simulated, "Check rollout")
     flow.wait(300)
     assert flow.call()["status"] == "steady"
@@ -63,7 +63,7 @@ def test_nothing_that_moved_is_steady_at_once(simulated: SimulatedEnvironment) -
     assert during_rollback(simulated, "Register task definitions").call()["status"] == "steady"
 
 
-def test_a_way_back_that_takes_too_long_ends_in_a_page(simulated: SimulatedEnvironment) -> None:
+def test_a_rollback_that_takes_too_long_has_failed(simulated: SimulatedEnvironment) -> None:
     broken = {name: ImageBehavior("slow") for name in ("api",)}
     digest = simulated.parameters()["/v3-backend/dev/images/api"].rsplit("@", 1)[-1]
     flow = during_rollback(simulated, "Register task definitions")
@@ -79,7 +79,7 @@ def test_a_way_back_that_takes_too_long_ends_in_a_page(simulated: SimulatedEnvir
     assert flow.run_to_end() == "RollbackFailed"
 
 
-def test_a_service_that_ecs_gives_up_on_ends_in_a_page() -> None:
+def test_a_rollback_on_which_ecs_gives_up_has_failed() -> None:
     with SimulatedEnvironment(recovery=False, circuit_breaker=True) as simulated:
         deployed(simulated, "v0", "zero")
         digest = simulated.parameters()["/v3-backend/dev/images/api"].rsplit("@", 1)[-1]

@@ -16,7 +16,7 @@ HERE = "Check rollout"
 
 
 @pytest.fixture
-def bare_world() -> Iterator[SimulatedEnvironment]:
+def bare() -> Iterator[SimulatedEnvironment]:
     """Without ECS's own circuit breaker."""
     with SimulatedEnvironment(recovery=False, circuit_breaker=False) as simulated:
         yield simulated
@@ -65,18 +65,18 @@ def test_it_sees_the_steady_moment_within_a_second(simulated: SimulatedEnvironme
     assert 0 <= flow.state["rollout"]["at"] - steady_at.timestamp() < 1.1
 
 
-def test_evidence_is_gathered_for_the_verdict_alone(bare_world: SimulatedEnvironment) -> None:
-    deployed(bare_world, "v0", "zero")
-    bare_world.push("v1", ImageBehavior("crash"))
-    flow = Flow(bare_world, DEPLOY).run_to(HERE)
-    calls = calls_of_a_look(bare_world, flow)
+def test_evidence_is_gathered_for_the_verdict_alone(bare: SimulatedEnvironment) -> None:
+    deployed(bare, "v0", "zero")
+    bare.push("v1", ImageBehavior("crash"))
+    flow = Flow(bare, DEPLOY).run_to(HERE)
+    calls = calls_of_a_look(bare, flow)
     looked = [index for index, operation in enumerate(calls) if operation == "DescribeServices"]
     assert len(looked) > 5
     assert "ListTasks" in calls
     assert set(calls[1 : looked[-1]]) == {"DescribeServices"}
 
 
-def test_a_stopped_execution_is_taken_over_no_later_because_its_function_still_looks(
+def test_a_stopped_execution_is_recovered_no_later_because_its_function_still_looks(
     simulated: SimulatedEnvironment,
 ) -> None:
     simulated.push("v1", ImageBehavior("slow"))
@@ -112,9 +112,9 @@ def test_a_steady_wave_says_whether_more_follow(simulated: SimulatedEnvironment)
     ids=lambda value: value.outcome if isinstance(value, ImageBehavior) else None,
 )
 def test_a_failure_is_explained_by_its_likeliest_cause(
-    bare_world: SimulatedEnvironment, behavior: ImageBehavior, cause: str, said: str
+    bare: SimulatedEnvironment, behavior: ImageBehavior, cause: str, said: str
 ) -> None:
-    explanation = failed(bare_world, behavior)["explanation"]
+    explanation = failed(bare, behavior)["explanation"]
     first = explanation["causes"][0]
     assert (first["cause"], first["subject"]) == (cause, "api")
     assert any(said in line for line in first["evidence"])
@@ -122,30 +122,30 @@ def test_a_failure_is_explained_by_its_likeliest_cause(
     assert explanation["missing"] == []
 
 
-def test_a_rollout_is_given_up_before_ecs_does(bare_world: SimulatedEnvironment) -> None:
-    verdict = failed(bare_world, ImageBehavior("crash"))["services"]["api"]
+def test_a_rollout_is_given_up_before_ecs_does(bare: SimulatedEnvironment) -> None:
+    verdict = failed(bare, ImageBehavior("crash"))["services"]["api"]
     assert "tasks failed to start" in verdict["reason"] or "keep dying" in verdict["reason"]
 
 
-def test_what_ecs_put_back_by_itself_is_recognised(simulated: SimulatedEnvironment) -> None:
+def test_what_ecs_rolled_back_by_itself_is_recognised(simulated: SimulatedEnvironment) -> None:
     simulated.push("v1", ImageBehavior("crash"))
     flow = Flow(simulated, DEPLOY).run_to(HERE)
     flow.wait(400)
     result = flow.call()
     assert result["status"] == "failed"
-    assert result["services"]["api"]["reason"].startswith("ECS put the previous task definition back")
+    assert result["services"]["api"]["reason"].startswith("ECS rolled back to the previous task definition")
     assert result["explanation"]["causes"][0]["cause"] == "exit-code"
 
 
-def test_the_last_lines_of_the_container_are_shown(bare_world: SimulatedEnvironment) -> None:
+def test_the_last_lines_of_the_container_are_shown(bare: SimulatedEnvironment) -> None:
     lines = tuple(f"line {number}" for number in range(30))
-    explanation = failed(bare_world, ImageBehavior("crash", logs=lines))["explanation"]
+    explanation = failed(bare, ImageBehavior("crash", logs=lines))["explanation"]
     assert explanation["logLines"] == [f"line {number}" for number in range(20, 30)]
 
 
-def test_a_wave_that_is_not_steady_in_time_has_failed(bare_world: SimulatedEnvironment) -> None:
-    bare_world.push("v1", ImageBehavior("slow"))
-    flow = Flow(bare_world, DEPLOY).run_to("Roll back")
+def test_a_wave_that_is_not_steady_in_time_has_failed(bare: SimulatedEnvironment) -> None:
+    bare.push("v1", ImageBehavior("slow"))
+    flow = Flow(bare, DEPLOY).run_to("Roll back")
     assert "not steady after 60" in flow.state["rollout"]["services"]["api"]["reason"]
 
 
@@ -189,10 +189,10 @@ def test_an_alarm_ends_the_wave_and_is_the_first_cause() -> None:
     ("operation", "said"), [("ListTasks", "ecs:list_tasks"), ("GetLogEvents", "logs:get_log_events")]
 )
 def test_evidence_that_may_not_be_read_is_named_and_fails_nothing(
-    bare_world: SimulatedEnvironment, operation: str, said: str
+    bare: SimulatedEnvironment, operation: str, said: str
 ) -> None:
-    bare_world.aws.faults.add(denied(operation, "v3-backend-dev-check-rollout"))
-    explanation = failed(bare_world, ImageBehavior("crash", logs=("bye",)))["explanation"]
+    bare.aws.faults.add(denied(operation, "v3-backend-dev-check-rollout"))
+    explanation = failed(bare, ImageBehavior("crash", logs=("bye",)))["explanation"]
     assert any(said in line for line in explanation["missing"])
     assert explanation["logLines"] == []
     assert explanation["summary"].startswith("api")

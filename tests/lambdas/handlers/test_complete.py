@@ -103,7 +103,7 @@ def test_an_answer_that_was_lost_after_the_transaction_ends_as_deployed(
 
 
 def test_what_is_recorded_as_deployed_is_not_rolled_back(simulated: SimulatedEnvironment) -> None:
-    """Every try takes effect and none is answered: the state machine goes the way back, and finds the record."""
+    """Every try takes effect and none is answered: the state machine rolls back, and finds the record."""
     flow = at_complete(simulated)
     simulated.aws.faults.add(CallFault(CallAction.LOST, operation="TransactWriteItems", times=7 * ATTEMPTS))
     flow.step()
@@ -160,7 +160,7 @@ def test_an_event_bus_that_is_down_does_not_change_the_outcome(simulated: Simula
     assert any('"_aws"' in line for line in LOGS.lines)
 
 
-def test_who_lost_the_lease_leaves_no_half_ending(simulated: SimulatedEnvironment) -> None:
+def test_who_lost_the_lease_leaves_no_half_report(simulated: SimulatedEnvironment) -> None:
     flow = at_complete(simulated)
     flow.lose_lock()
     assert flow.run_to_end() == "RollbackFailed"

@@ -18,7 +18,7 @@ from statemachine import steps
 from statemachine.steps import STEPS, Step
 from tests.lambdas.handlers.flow import STATES, Flow, Json, StepError, footprint, writes
 
-WAYS_BACK = (steps.ROLL_BACK, steps.CHECK_ROLLBACK, steps.RECORD_FAILURE)
+ROLLING_BACK = (steps.ROLL_BACK, steps.CHECK_ROLLBACK, steps.RECORD_FAILURE)
 
 WRITING_CALLS: dict[Step, tuple[str, ...]] = {
     steps.ACQUIRE_LOCK: ("PutItem",),
@@ -45,12 +45,12 @@ EACH_WRITE = [
 
 EXPECTED: dict[Step, set[str]] = {
     steps.ACQUIRE_LOCK: {"held"},
-    steps.REQUEST_APPROVAL: {"asked"},
-    steps.UPDATE_IMAGE_TAG: {"written"},
-    steps.REGISTER_TASK_DEFINITIONS: {"registered"},
+    steps.REQUEST_APPROVAL: {"asked for approval until 2026-01-05T10:00:31Z"},
+    steps.UPDATE_IMAGE_TAG: {"v1; 5 parameters", "v1; 4 parameters"},
+    steps.REGISTER_TASK_DEFINITIONS: {"4 new revisions"},
     steps.RUN_MIGRATION: {"running"},
-    steps.DEPLOY_WAVE: {"deployed"},
-    steps.ROLL_BACK: {"restoring"},
+    steps.DEPLOY_WAVE: {"api"},
+    steps.ROLL_BACK: {"rolls back api"},
     steps.COMPLETE: {"Deployed"},
     steps.RECORD_FAILURE: {"RolledBack"},
     steps.RECORD_OUTCOME: {"Planned"},
@@ -68,14 +68,14 @@ def simulated() -> Iterator[SimulatedEnvironment]:
     # Every call of a step that waits is one look.
     rollout = replace(dev.rollout, poll_seconds=40)
     asks = replace(dev, approval=replace(dev.approval, required=True), rollout=rollout)
-    # Without ECS's own circuit breaker, so that the way back has something to do.
+    # Without ECS's own circuit breaker, so that the rollback has something to do.
     with SimulatedEnvironment(settings=asks, recovery=False, circuit_breaker=False) as simulated:
         yield simulated
 
 
 def before(simulated: SimulatedEnvironment, step: Step) -> Flow:
-    """Walk to the moment before a step: along the happy path, or along the way back."""
-    broken = ImageBehavior("crash") if step in WAYS_BACK else ImageBehavior()
+    """Walk to the moment before a step: along the happy path, or along the rollback."""
+    broken = ImageBehavior("crash") if step in ROLLING_BACK else ImageBehavior()
     simulated.push("v1", broken)
     return Flow(simulated, {"imageTag": "v1", "dryRun": step == steps.RECORD_OUTCOME}).run_to(step.state)
 

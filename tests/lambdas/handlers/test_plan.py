@@ -18,7 +18,7 @@ def test_a_plan_says_for_each_service_where_it_is_and_where_it_goes(simulated: S
     assert api["target"] is None, "it has still to be registered"
     assert api["image"].startswith("123456789012.dkr.ecr.us-east-1.amazonaws.com/v3-backend@sha256:")
     assert api["previousImage"].startswith("public.ecr.aws/")
-    assert plan["onFailure"] == "restore"
+    assert plan["onFailure"] == "rollBack"
     assert plan["nothingToDo"] is False
 
 

@@ -30,7 +30,7 @@ def test_a_service_that_ecs_does_not_know_is_not_good(simulated: SimulatedEnviro
     entry = json.loads(simulated.aws.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
     value = json.dumps({**entry, "service": "nobody"})
     simulated.aws.client("ssm").put_parameter(Name=name, Value=value, Overwrite=True)
-    assert "NG worker: service exists" in refused(at_plan(simulated))
+    assert "FAIL worker: service exists" in refused(at_plan(simulated))
 
 
 def test_a_service_that_is_being_deleted_is_not_good(simulated: SimulatedEnvironment) -> None:
@@ -38,13 +38,13 @@ def test_a_service_that_is_being_deleted_is_not_good(simulated: SimulatedEnviron
     simulated.aws.client("ecs").delete_service(
         cluster=simulated.platform.cluster, service="v3-backend-dev-worker", force=True
     )
-    assert "NG worker: service is ACTIVE — it is" in refused(flow)
+    assert "FAIL worker: service is ACTIVE — it is" in refused(flow)
 
 
 def test_a_container_that_the_task_definition_does_not_have_is_not_good(simulated: SimulatedEnvironment) -> None:
     change_definition(simulated, "api", lambda new: new["containerDefinitions"][0].update(name="renamed"))
     message = refused(at_plan(simulated))
-    assert "NG api: container — v3-backend-api is not in v3-backend-dev-api; it has renamed" in message
+    assert "FAIL api: container — v3-backend-api is not in v3-backend-dev-api; it has renamed" in message
 
 
 def test_another_rollout_under_way_is_not_good(simulated: SimulatedEnvironment) -> None:
@@ -53,7 +53,7 @@ def test_another_rollout_under_way_is_not_good(simulated: SimulatedEnvironment) 
     simulated.aws.client("ecs").update_service(
         cluster=simulated.platform.cluster, service="v3-backend-dev-api", forceNewDeployment=True
     )
-    assert "NG api: no other rollout" in refused(flow)
+    assert "FAIL api: no other rollout" in refused(flow)
 
 
 @pytest.mark.parametrize("request_", [{**DEPLOY, "force": True}, ROLLBACK])
@@ -83,13 +83,13 @@ def test_a_service_without_tasks_is_skipped_with_the_reason(simulated: Simulated
 def test_a_role_that_does_not_exist_is_not_good(simulated: SimulatedEnvironment, service: str, key: str) -> None:
     role = "arn:aws:iam::123456789012:role/v3-backend/dev/gone"
     change_definition(simulated, service, lambda new: new.update({key: role}))
-    assert f"NG {service}: role exists — {role} does not exist" in refused(at_plan(simulated))
+    assert f"FAIL {service}: role exists — {role} does not exist" in refused(at_plan(simulated))
 
 
 @pytest.mark.parametrize("service", ["worker", "migration"])
 def test_a_log_group_that_does_not_exist_is_not_good(simulated: SimulatedEnvironment, service: str) -> None:
     simulated.aws.client("logs").delete_log_group(logGroupName=f"/v3-backend/dev/{service}")
-    expected = f"NG {service}: log group exists — /v3-backend/dev/{service} does not exist"
+    expected = f"FAIL {service}: log group exists — /v3-backend/dev/{service} does not exist"
     assert expected in refused(at_plan(simulated))
 
 
@@ -97,7 +97,7 @@ def test_a_log_group_is_not_there_because_a_longer_name_is(simulated: SimulatedE
     client = simulated.aws.client("logs")
     client.delete_log_group(logGroupName="/v3-backend/dev/api")
     client.create_log_group(logGroupName="/v3-backend/dev/api-2")
-    assert "NG api: log group exists" in refused(at_plan(simulated))
+    assert "FAIL api: log group exists" in refused(at_plan(simulated))
 
 
 SECRETS = "arn:aws:secretsmanager:us-east-1:123456789012:secret:"
@@ -110,7 +110,7 @@ PARAMETERS = "arn:aws:ssm:us-east-1:123456789012:parameter"
 def test_a_secret_that_does_not_exist_is_not_good(simulated: SimulatedEnvironment, reference: str) -> None:
     secret = {"name": "KEY", "valueFrom": reference}
     change_definition(simulated, "api", lambda new: new["containerDefinitions"][0].update(secrets=[secret]))
-    assert f"NG api: secret exists — {reference} does not exist" in refused(at_plan(simulated))
+    assert f"FAIL api: secret exists — {reference} does not exist" in refused(at_plan(simulated))
 
 
 def test_a_secret_is_found_by_arn_by_key_in_it_and_as_parameter(simulated: SimulatedEnvironment) -> None:
@@ -156,8 +156,8 @@ def test_what_may_not_be_looked_up_is_skipped(
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        (None, "NG errors: alarm — there is no such alarm"),
-        ("ALARM", "NG errors: alarm — it is firing already"),
+        (None, "FAIL errors: alarm — there is no such alarm"),
+        ("ALARM", "FAIL errors: alarm — it is firing already"),
     ],
 )
 def test_an_alarm_that_fires_or_does_not_exist_is_not_good(state: str | None, expected: str) -> None:
@@ -200,12 +200,12 @@ def test_everything_that_is_not_good_is_listed_at_once(simulated: SimulatedEnvir
     )
     message = refused(flow)
     for expected in (
-        "NG api: log group exists",
-        "NG worker: log group exists",
-        "NG api: role exists",
-        "NG migration: role exists",
-        "NG scheduler: container",
-        "NG worker: no other rollout",
+        "FAIL api: log group exists",
+        "FAIL worker: log group exists",
+        "FAIL api: role exists",
+        "FAIL migration: role exists",
+        "FAIL scheduler: container",
+        "FAIL worker: no other rollout",
     ):
         assert expected in message
 
@@ -224,7 +224,7 @@ def test_the_registered_family_is_checked_where_a_placeholder_runs(simulated: Si
     flow = at_plan(simulated)
     ecs = simulated.aws.client("ecs")
     ecs.deregister_task_definition(taskDefinition="v3-backend-dev-api:1")
-    assert "NG api: task definition — v3-backend-dev-api has no active revision" in refused(flow)
+    assert "FAIL api: task definition — v3-backend-dev-api has no active revision" in refused(flow)
 
 
 def test_a_failing_first_deploy_returns_to_the_placeholder() -> None:

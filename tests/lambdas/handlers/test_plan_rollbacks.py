@@ -21,15 +21,15 @@ def test_a_rollback_returns_to_the_verified_release_before_the_live_one(simulate
     assert plan["services"]["api"]["target"].endswith("api:2")
     assert plan["waves"] == [["scheduler", "worker"], ["api"]], "the last wave goes back first"
     assert plan["migration"]["needed"] is False
-    assert plan["onFailure"] == "page"
+    assert plan["onFailure"] == "noRollbackPossible"
 
 
-def test_a_rollback_to_a_named_release_can_itself_be_put_back(simulated: SimulatedEnvironment) -> None:
+def test_a_rollback_to_a_named_release_can_itself_be_rolled_back(simulated: SimulatedEnvironment) -> None:
     first = deployed(simulated, "v1", "one").state["report"]["release"]
     deployed(simulated, "v2", "two")
     plan = Flow(simulated, {**ROLLBACK, "releaseId": first}, "three").run_to("Plan").call()
     assert plan["releaseId"] == first
-    assert plan["onFailure"] == "restore"
+    assert plan["onFailure"] == "rollBack"
 
 
 def test_a_rollback_repairs_the_live_release_when_a_service_is_not_on_it(simulated: SimulatedEnvironment) -> None:
@@ -79,7 +79,7 @@ def test_a_rollback_to_an_image_that_was_removed_is_not_good(simulated: Simulate
     deployed(simulated, "v2", "two")
     simulated.aws.client("ecr").batch_delete_image(repositoryName="v3-backend", imageIds=[{"imageDigest": image}])
     message = refused(Flow(simulated, ROLLBACK, "three").run_to("Plan"))
-    assert f"NG api: image — v3-backend no longer has {image}" in message
+    assert f"FAIL api: image — v3-backend no longer has {image}" in message
 
 
 def test_a_rollback_to_a_task_definition_that_was_deleted_is_not_good(simulated: SimulatedEnvironment) -> None:
@@ -108,4 +108,4 @@ def test_a_failed_deployment_that_was_stopped_is_planned_the_other_way_round(sim
     assert plan["releaseId"] is None
     assert plan["services"]["api"]["target"] == one.state["plan"]["services"]["api"]["previous"]
     assert {each["target"] for each in plan["parameters"]} == {None}
-    assert plan["onFailure"] == "page"
+    assert plan["onFailure"] == "noRollbackPossible"

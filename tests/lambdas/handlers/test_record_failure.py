@@ -35,7 +35,7 @@ def test_the_report_says_what_failed_why_and_what_was_done(simulated: SimulatedE
     assert explanation["causes"][0]["cause"] == "exit-code"
     assert explanation["logLines"] == ["KeyError: 'URL'"]
     assert explanation["done"] == [
-        "Put back on their previous task definitions: api.",
+        "Rolled back to their previous task definitions: api.",
         "Restored 5 parameters.",
         "All services are steady on what they ran before.",
     ]
@@ -120,7 +120,7 @@ def test_who_lost_the_lease_writes_its_record_and_leaves_the_lock_alone(simulate
         "Deploy wave",
     )
     assert record.report.explanation is not None
-    assert record.report.explanation.done == ("Nothing was put back.",)
+    assert record.report.explanation.done == ("Nothing was rolled back.",)
 
 
 def test_who_loses_the_lease_at_the_very_end_still_leaves_a_record(simulated: SimulatedEnvironment) -> None:
@@ -130,7 +130,7 @@ def test_who_loses_the_lease_at_the_very_end_still_leaves_a_record(simulated: Si
     assert simulated.table.history(1)[0].execution == flow.arn
 
 
-def test_a_failed_rollback_pages_a_person(simulated: SimulatedEnvironment) -> None:
+def test_a_failed_rollback_is_recorded_as_such(simulated: SimulatedEnvironment) -> None:
     deployed(simulated, "v2", "two")
     flow = Flow(simulated, ROLLBACK, "three").run_to("Check rollout")
     flow.catch(StepError("KeyError", "Check rollout: a bug"))

@@ -76,7 +76,7 @@ def test_a_refusal_while_somebody_else_deploys_leaves_their_lock_alone(simulated
     assert holder.execution == one.arn
 
 
-def test_a_person_who_says_no_ends_it_as_rejected(simulated: SimulatedEnvironment) -> None:
+def test_a_rejected_approval_ends_it_as_rejected(simulated: SimulatedEnvironment) -> None:
     simulated.push("v1")
     flow = Flow(simulated, DEPLOY).run_to("Approval needed?")
     flow.at = "Wait for approval"

@@ -15,7 +15,7 @@ BUG = StepError("KeyError", "a bug")
 
 @pytest.fixture
 def simulated() -> Iterator[SimulatedEnvironment]:
-    """``v0`` is live; ECS's own circuit breaker is off, so that the way back is ours to go."""
+    """``v0`` is live; ECS's own circuit breaker is off, so that Stepship has to roll back."""
     with SimulatedEnvironment(recovery=False, circuit_breaker=False) as simulated:
         deployed(simulated, "v0", "zero")
         yield simulated
@@ -56,7 +56,7 @@ def broken_at(
         ("Complete", 1, ["api", "scheduler", "worker"]),
     ],
 )
-def test_from_every_point_everything_is_put_back(
+def test_from_every_point_everything_is_rolled_back(
     simulated: SimulatedEnvironment, state: str, visit: int, moved: list[str]
 ) -> None:
     before = current(simulated)
@@ -67,7 +67,7 @@ def test_from_every_point_everything_is_put_back(
     assert simulated.table.read_lock().holder is None
 
 
-def test_the_parameters_are_put_back_before_the_services(simulated: SimulatedEnvironment) -> None:
+def test_the_parameters_are_restored_before_the_services(simulated: SimulatedEnvironment) -> None:
     flow = broken_at(simulated, "Complete")
     start = len(simulated.aws.calls)
     flow.call()
@@ -108,7 +108,7 @@ def test_a_parameter_that_is_gone_already_is_fine() -> None:
         assert simulated.parameters() == {}
 
 
-def test_what_ecs_has_put_back_by_itself_is_not_repeated() -> None:
+def test_what_ecs_has_rolled_back_by_itself_is_not_repeated() -> None:
     with SimulatedEnvironment(recovery=False, circuit_breaker=True) as simulated:
         deployed(simulated, "v0", "zero")
         simulated.push("v1", ImageBehavior("crash"))
@@ -131,7 +131,7 @@ def test_a_service_that_was_deleted_does_not_keep_the_others_from_going_back(sim
         assert running[f"v3-backend-dev-{name}"] == flow.state["plan"]["services"][name]["previous"]
 
 
-def test_a_way_back_has_no_way_back(simulated: SimulatedEnvironment) -> None:
+def test_a_rollback_is_not_rolled_back_itself(simulated: SimulatedEnvironment) -> None:
     deployed(simulated, "v1", "one")
     flow = Flow(simulated, ROLLBACK, "two").run_to("Check rollout")
     flow.catch(BUG)
@@ -153,7 +153,7 @@ def test_a_rollback_to_a_named_release_returns_to_what_ran_before_it(simulated: 
     assert current(simulated) == before
 
 
-def test_the_time_of_the_way_back_counts_from_its_first_step(simulated: SimulatedEnvironment) -> None:
+def test_the_time_of_the_rollback_counts_from_its_first_step(simulated: SimulatedEnvironment) -> None:
     flow = broken_at(simulated, "Complete").run_to("Check rollback")
     first = flow.state["rollback"]["startedAt"]
     flow.step()

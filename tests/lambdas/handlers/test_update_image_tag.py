@@ -19,7 +19,7 @@ TAG = "/v3-backend/dev/compute/currentImageTag"
 
 
 @pytest.fixture
-def asking_world() -> Iterator[SimulatedEnvironment]:
+def asking() -> Iterator[SimulatedEnvironment]:
     dev = config.load("dev")
     asks = replace(dev, approval=replace(dev.approval, required=True))
     with SimulatedEnvironment(settings=asks, recovery=False) as simulated:
@@ -78,8 +78,8 @@ def test_a_parameter_that_is_right_already_is_left_alone(simulated: SimulatedEnv
     assert after["/v3-backend/dev/images/worker"] == before["/v3-backend/dev/images/worker"]
 
 
-def test_a_service_that_moved_while_a_person_was_asked_makes_the_plan_stale(asking_world: SimulatedEnvironment) -> None:
-    simulated = asking_world
+def test_a_service_that_moved_while_the_approval_was_open_makes_the_plan_stale(asking: SimulatedEnvironment) -> None:
+    simulated = asking
     simulated.push("v1")
     flow = Flow(simulated, DEPLOY).run_to("Wait for approval")
     flow.answer_approval()
@@ -94,9 +94,9 @@ def test_a_service_that_moved_while_a_person_was_asked_makes_the_plan_stale(aski
     assert flow.run_to_end() == "Rejected"
 
 
-def test_a_plan_that_a_person_said_yes_to_and_that_is_fresh_is_carried_out(asking_world: SimulatedEnvironment) -> None:
-    asking_world.push("v1")
-    flow = Flow(asking_world, DEPLOY).run_to("Wait for approval")
+def test_a_plan_that_was_approved_and_that_is_fresh_is_carried_out(asking: SimulatedEnvironment) -> None:
+    asking.push("v1")
+    flow = Flow(asking, DEPLOY).run_to("Wait for approval")
     flow.answer_approval()
     assert flow.run_to_end() == "Deployed"
 
@@ -110,7 +110,7 @@ def test_a_rollback_puts_the_parameters_of_its_release_back(simulated: Simulated
     assert simulated.parameters() == first
 
 
-def test_a_recovery_keeps_the_journal_of_the_deployment_that_it_puts_back(simulated: SimulatedEnvironment) -> None:
+def test_a_recovery_keeps_the_journal_of_the_deployment_that_it_rolls_back(simulated: SimulatedEnvironment) -> None:
     one = at_tag(simulated)
     one.step()
     journal = simulated.table.read_lock().journal

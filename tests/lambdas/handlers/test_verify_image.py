@@ -39,7 +39,7 @@ def register_in(simulated: SimulatedEnvironment, service: str, repository: str) 
     client.put_parameter(Name=name, Value=json.dumps({**entry, "repository": repository}), Overwrite=True)
 
 
-def world_with(scan_required: bool = False, max_critical: int = 5) -> SimulatedEnvironment:
+def environment_with(scan_required: bool = False, max_critical: int = 5) -> SimulatedEnvironment:
     dev = config.load("dev")
     image = replace(dev.image, scan_required=scan_required, max_critical_findings=max_critical)
     return SimulatedEnvironment(settings=replace(dev, image=image), recovery=False)
@@ -171,7 +171,7 @@ def test_a_running_scan_is_asked_for_again_until_it_is_done(simulated: Simulated
 
 @pytest.mark.parametrize("scan", [None, ScanResult("FAILED"), ScanResult("UNSUPPORTED_IMAGE")])
 def test_a_required_scan_must_be_finished(scan: ScanResult | None) -> None:
-    with world_with(scan_required=True) as simulated:
+    with environment_with(scan_required=True) as simulated:
         simulated.push("v1", scan=scan)
         error, message = error_of(simulated, imageTag="v1")
     assert error == "ScanMissing"

@@ -1,4 +1,4 @@
-"""What ``Verify image`` says to inputs that break the contract. They write nothing, so one world is enough for all."""
+"""What ``Verify image`` says to inputs that break the contract. They write nothing, so one environment serves all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lambdas.handlers.verify_image import schema
+from lambdas.request_schema import schema
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import Flow, StepError
 
@@ -18,7 +18,7 @@ TAKEOVER = "arn:aws:states:us-east-1:123456789012:execution:v3-backend-dev-deplo
 
 
 @pytest.fixture(scope="module")
-def shared_world() -> Iterator[SimulatedEnvironment]:
+def shared() -> Iterator[SimulatedEnvironment]:
     with SimulatedEnvironment(recovery=False) as simulated:
         simulated.push("v1")
         yield simulated
@@ -83,25 +83,23 @@ BAD_INPUTS: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize(("value", "field"), [pytest.param(value, field, id=name) for name, value, field in BAD_INPUTS])
 def test_a_bad_input_is_refused_with_the_name_of_its_field(
-    shared_world: SimulatedEnvironment, value: Any, field: str
+    shared: SimulatedEnvironment, value: Any, field: str
 ) -> None:
-    flow = Flow(shared_world, {"imageTag": "v1"}, name=f"bad-{len(shared_world.aws.runs)}")
+    flow = Flow(shared, {"imageTag": "v1"}, name=f"bad-{len(shared.aws.runs)}")
     flow.request = flow.state = value
-    start = len(shared_world.aws.calls)
+    start = len(shared.aws.calls)
     error = flow.fails()
     assert error.error_type == "InvalidInput"
     assert field in error.message
     assert len(error.message) < 1000
-    assert shared_world.aws.calls[start:] == [], "it was refused before anything was asked of AWS"
+    assert shared.aws.calls[start:] == [], "it was refused before anything was asked of AWS"
 
 
 @pytest.mark.parametrize(
     "request_", [{"imageTag": "v1", field: value["examples"][0]} for field, value in schema()["properties"].items()]
 )
-def test_every_example_of_the_schema_has_the_right_type(
-    shared_world: SimulatedEnvironment, request_: dict[str, Any]
-) -> None:
-    flow = Flow(shared_world, request_, name=f"example-{len(shared_world.aws.runs)}")
+def test_every_example_of_the_schema_has_the_right_type(shared: SimulatedEnvironment, request_: dict[str, Any]) -> None:
+    flow = Flow(shared, request_, name=f"example-{len(shared.aws.runs)}")
     message = ""
     try:
         flow.call()
@@ -110,12 +108,12 @@ def test_every_example_of_the_schema_has_the_right_type(
     assert "breaks the rule" not in message
 
 
-def test_300_kb_of_junk_end_as_rejected_with_a_short_record(shared_world: SimulatedEnvironment) -> None:
-    flow = Flow(shared_world, {"imageTag": "v1"}, name="junk")
+def test_300_kb_of_junk_end_as_rejected_with_a_short_record(shared: SimulatedEnvironment) -> None:
+    flow = Flow(shared, {"imageTag": "v1"}, name="junk")
     flow.request = flow.state = {"imageTag": "v1", "reason": JUNK, "requestedBy": ["x"] * 10_000}
     assert flow.run_to_end() == "Rejected"
     assert len(json.dumps(flow.state)) < 5000
-    record = shared_world.table.record(flow.arn, "2026-01-05T09:00:30Z") or shared_world.table.history(1)[0]
+    record = shared.table.record(flow.arn, "2026-01-05T09:00:30Z") or shared.table.history(1)[0]
     assert record.outcome == "Rejected"
     assert len(record.reason or "") <= 256
     assert len(record.requested_by or "") <= 256

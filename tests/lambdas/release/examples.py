@@ -1,4 +1,4 @@
-"""A small world to decide on, and strategies for all that ECS may say about a service."""
+"""A small environment to decide on, and strategies for all that ECS may say about a service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lambdas.release.catalog import Catalog, MigrationTask, Service
 from lambdas.release.history import Release
 from lambdas.release.image import ReleaseImage
-from lambdas.release.plan import Plan, PlannedApproval, PlannedMigration, PlannedRollout, PlannedService
+from lambdas.release.plan import OnFailure, Plan, PlannedApproval, PlannedMigration, PlannedRollout, PlannedService
 from lambdas.release.planning import PlanInputs, Policies, RunningService
 from lambdas.release.policies import (
     ApprovalPolicy,
@@ -118,7 +118,7 @@ def parameters(version: int, names: tuple[str, ...] = tuple(WAVES)) -> dict[str,
 
 
 def inputs(version: int = 1, **changes: Any) -> PlanInputs:
-    """Return a world at rest on a version."""
+    """Return an environment at rest on a version."""
     at_rest = PlanInputs(
         identity=IDENTITY,
         catalog=REGISTRY,
@@ -154,7 +154,7 @@ def plan(*waves: tuple[str, ...]) -> Plan:
         migration=PlannedMigration(needed=False, poll_seconds=5, timeout_seconds=300),
         rollout=PlannedRollout(10, 600, 60, 15, 900, 3, ()),
         approval=PlannedApproval(required=False, timeout_seconds=3600),
-        on_failure="restore",
+        on_failure=OnFailure.ROLL_BACK,
         nothing_to_do=False,
     )
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from lambdas.release.errors import ServiceChanged
-from lambdas.release.rollback import changed_by_others, check_unchanged, is_back, keep_infrastructure
-from lambdas.release.rollout import ServiceFacts
+from lambdas.release.rollback import changed_by_others, is_back, keep_infrastructure
+from lambdas.release.rollout import ServiceFacts, check_unchanged
 from lambdas.release.task_definition import TaskDefinition
 from tests.lambdas.release.examples import arn, deployment, pinned, plan, service
 
@@ -22,6 +22,10 @@ def runs(task_definition: str, deployment_id: str = "ecs-svc/new") -> ServiceFac
     return service(deployment(task_definition, id=deployment_id))
 
 
+def check(facts: ServiceFacts) -> None:
+    check_unchanged("api", facts, planned_deployment=API.deployment, expected=(API.previous, OURS))
+
+
 def definition(image: str) -> TaskDefinition:
     containers = [{"name": API.container, "image": image}]
     return TaskDefinition({"taskDefinitionArn": OTHERS, "containerDefinitions": containers})
@@ -33,12 +37,12 @@ def definition(image: str) -> TaskDefinition:
     ids=["as planned", "ours already", "planned on what a stopped deployment left", "no PRIMARY"],
 )
 def test_a_service_that_is_as_planned_may_be_deployed(facts: ServiceFacts) -> None:
-    check_unchanged(API, facts, OURS)
+    check(facts)
 
 
 def test_a_service_that_somebody_else_deployed_since_is_not_overwritten_without_a_word() -> None:
     with pytest.raises(ServiceChanged, match=r"api: somebody else deployed .*:3 since it was planned"):
-        check_unchanged(API, runs(OTHERS), OURS)
+        check(runs(OTHERS))
 
 
 @pytest.mark.parametrize(

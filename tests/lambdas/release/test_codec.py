@@ -23,7 +23,8 @@ from lambdas.release.plan import (
 )
 from lambdas.release.preflight import Check
 from lambdas.release.request import Request
-from lambdas.release.rollout import Status, Verdict
+from lambdas.release.rollout import Verdict
+from lambdas.release.verdicts import Status
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(max_size=5)
@@ -74,6 +75,7 @@ class Outer:
     many: tuple[Inner, ...] = ()
     by_key: dict[str, Inner] = field(default_factory=dict)
     anything: Any = None
+    status: Status = Status.STEADY
 
 
 def test_names_change_and_data_does_not() -> None:
@@ -84,6 +86,7 @@ def test_names_change_and_data_does_not() -> None:
         "many": [{"someNumber": 0.0}],
         "byKey": {"some_key": {"someNumber": 0.0}},
         "anything": {"other_key": [1, [2]]},
+        "status": "steady",
     }
 
 
@@ -91,6 +94,10 @@ def test_a_verdict_s_status_is_its_word() -> None:
     assert json.dumps(encode(Verdict(Status.IN_PROGRESS, "r"))) == (
         '{"status": "inProgress", "reason": "r", "running": 0, "desired": 0}'
     )
+
+
+def test_a_status_is_read_as_a_member_of_its_enum() -> None:
+    assert decode(Verdict, {"status": "steady", "reason": "r"}).status is Status.STEADY
 
 
 def test_a_class_is_not_a_value_to_take_apart() -> None:
@@ -123,6 +130,7 @@ def test_a_whole_number_becomes_a_fraction_where_one_is_wanted() -> None:
         ({"twoWords": "a", "many": [{}, 5]}, r"many\[1\]"),
         ({"twoWords": "a", "byKey": []}, "byKey"),
         ({"twoWords": "a", "byKey": {"k": None}}, "byKey.k"),
+        ({"twoWords": "a", "status": "so so"}, "status: 'so so' is not a valid Status"),
     ],
 )
 def test_a_value_of_another_kind_is_named(document: object, field: str) -> None:

@@ -20,38 +20,31 @@ from lambdas.release.failure import (
     what_was_done,
     with_done,
 )
-from lambdas.release.plan import PlannedParameter
+from lambdas.release.plan import PlannedApproval, PlannedParameter
+from lambdas.release.results import CaughtError, ExecutionState
 from tests.lambdas.release.examples import TAG, plan
 
 
-def lambda_error(message: str, kind: str = "AwsError") -> dict[str, str]:
-    return {"Error": kind, "Cause": json.dumps({"errorMessage": message, "errorType": kind})}
+def lambda_error(message: str, kind: str = "AwsError") -> CaughtError:
+    return CaughtError(kind, json.dumps({"errorMessage": message, "errorType": kind}))
 
 
-STATE: dict[str, Any] = {
-    "step": "Verify image",
-    "at": 10.0,
-    "lock": {"step": "Acquire lock", "at": 20.0},
-    "plan": {"waves": []},
-    "rollout": {"step": "Check rollout", "at": 40.0},
-    "migration": {"step": "Run migration", "at": 30.0},
-    "note": "no result",
-}
+ENDED = ((10.0, "Verify image"), (20.0, "Acquire lock"), (30.0, "Run migration"), (40.0, "Check rollout"))
 
-CAUGHT: dict[str, tuple[dict[str, Any], dict[str, Any], Failure]] = {
+CAUGHT: dict[str, tuple[CaughtError, tuple[tuple[float, str], ...], Failure]] = {
     "a handler's error names its step": (
         lambda_error("Deploy wave: ecs: service is gone", "AwsError"),
-        STATE,
+        ENDED,
         Failure("Deploy wave", "AwsError", "ecs: service is gone"),
     ),
     "a message of several lines": (
         lambda_error("Plan: two checks:\nNG api"),
-        STATE,
+        ENDED,
         Failure("Plan", "AwsError", "two checks:\nNG api"),
     ),
     "a function that died": (
         lambda_error("RequestId: 1-2 Error: Runtime exited with error: signal: killed", "Runtime.ExitError"),
-        STATE,
+        ENDED,
         Failure(
             "after Check rollout",
             "Runtime.ExitError",
@@ -59,55 +52,71 @@ CAUGHT: dict[str, tuple[dict[str, Any], dict[str, Any], Failure]] = {
         ),
     ),
     "the service's own words": (
-        {"Error": "States.TaskFailed", "Cause": "the function was throttled"},
-        {},
+        CaughtError("States.TaskFailed", "the function was throttled"),
+        (),
         Failure(None, "States.TaskFailed", "the function was throttled"),
     ),
     "a timeout says nothing": (
-        {"Error": "States.Timeout"},
-        STATE,
+        CaughtError("States.Timeout", ""),
+        ENDED,
         Failure("after Check rollout", "States.Timeout", "States.Timeout"),
     ),
-    "JSON without a message": ({"Error": "E", "Cause": '{"a": 1}'}, {}, Failure(None, "E", '{"a": 1}')),
-    "JSON that is no object": ({"Error": "E", "Cause": "[1]"}, {}, Failure(None, "E", "[1]")),
-    "nested too deep": ({"Error": "E", "Cause": "[" * 9000}, {}, Failure(None, "E", "[" * MAX_MESSAGE)),
-    "nothing is known": ({}, {}, Failure(None, "Unknown", "Unknown")),
+    "JSON without a message": (CaughtError("E", '{"a": 1}'), (), Failure(None, "E", '{"a": 1}')),
+    "JSON that is no object": (CaughtError("E", "[1]"), (), Failure(None, "E", "[1]")),
+    "nested too deep": (CaughtError("E", "[" * 9000), (), Failure(None, "E", "[" * MAX_MESSAGE)),
 }
 
 
-@pytest.mark.parametrize(("error", "state", "expected"), CAUGHT.values(), ids=CAUGHT)
-def test_a_caught_error_is_read(error: dict[str, Any], state: dict[str, Any], expected: Failure) -> None:
-    assert caught_failure(error, state) == expected
+@pytest.mark.parametrize(("error", "ended_steps", "expected"), CAUGHT.values(), ids=CAUGHT)
+def test_a_caught_error_is_read(
+    error: CaughtError, ended_steps: tuple[tuple[float, str], ...], expected: Failure
+) -> None:
+    assert caught_failure(error, ended_steps) == expected
 
 
 def test_a_long_message_is_cut() -> None:
-    assert len(caught_failure(lambda_error("Plan: " + "x" * 9000), {}).message) == MAX_MESSAGE
+    assert len(caught_failure(lambda_error("Plan: " + "x" * 9000)).message) == MAX_MESSAGE
 
 
-@given(st.fixed_dictionaries({}, optional={"Error": st.text(), "Cause": st.text()}))
-def test_any_error_can_be_told(error: dict[str, str]) -> None:
-    failure = caught_failure(error, {})
+@given(st.builds(CaughtError))
+def test_any_error_can_be_told(error: CaughtError) -> None:
+    failure = caught_failure(error)
     assert len(failure.message) <= MAX_MESSAGE
-    if error.get("Error", "x"):
+    if error.error_type:
         assert failure.message
 
 
 EXPLAINED = Explanation("api: exit-code", (Cause("exit-code", "api", 1, ("exited with 1",), "see its lines"),))
 
 
-def verdict(status: str, at: float, step: str = "Check rollout") -> dict[str, Any]:
-    return {"status": status, "at": at, "step": step, "explanation": encode(EXPLAINED)}
+def verdict(status: str, at: float = 1.0, explanation: Explanation | None = EXPLAINED) -> dict[str, Any]:
+    """Return a result with a verdict: whatever a migration, a rollout and a bake need."""
+    return {
+        "status": status,
+        "at": at,
+        "step": "Check rollout",
+        "explanation": encode(explanation),
+        "task": None,
+        "startedAt": 1.0,
+        "reason": "not a word",
+        "wave": 0,
+        "moreWaves": False,
+        "services": {},
+    }
+
+
+GOOD = {"migration": verdict("succeeded"), "rollout": verdict("steady"), "health": verdict("healthy")}
 
 
 VERDICTS: dict[str, tuple[dict[str, Any], str | None]] = {
     "none": ({}, None),
     "all good": (
-        {"migration": {"status": "succeeded"}, "rollout": {"status": "steady"}, "health": {"status": "healthy"}},
+        GOOD,
         None,
     ),
     "a failed migration": ({"migration": verdict("failed", 1)}, "MigrationFailed"),
-    "a failed rollout": ({"migration": {"status": "succeeded"}, "rollout": verdict("failed", 2)}, "RolloutFailed"),
-    "an unhealthy bake": ({"rollout": {"status": "steady"}, "health": verdict("unhealthy", 3)}, "Unhealthy"),
+    "a failed rollout": ({"migration": GOOD["migration"], "rollout": verdict("failed", 2)}, "RolloutFailed"),
+    "an unhealthy bake": ({"rollout": GOOD["rollout"], "health": verdict("unhealthy", 3)}, "Unhealthy"),
     "the newest of two": ({"health": verdict("unhealthy", 3), "rollout": verdict("failed", 2)}, "Unhealthy"),
     "the newest of two, the other way": (
         {"health": verdict("unhealthy", 3), "rollout": verdict("failed", 4)},
@@ -118,29 +127,36 @@ VERDICTS: dict[str, tuple[dict[str, Any], str | None]] = {
 
 @pytest.mark.parametrize(("state", "error_type"), VERDICTS.values(), ids=VERDICTS)
 def test_the_newest_bad_verdict_ended_it(state: dict[str, Any], error_type: str | None) -> None:
-    failure = failed_verdict(state)
+    failure = failed_verdict(ExecutionState(state))
     if error_type is None:
         assert failure is None
     else:
         assert failure == Failure("Check rollout", error_type, "api: exit-code", EXPLAINED)
 
 
+def test_a_verdict_that_nothing_explains_is_told_in_its_own_words() -> None:
+    failure = failed_verdict(ExecutionState({"migration": verdict("failed", explanation=None)}))
+    assert failure == Failure("Check rollout", "MigrationFailed", "not a word")
+
+
 def test_an_error_outweighs_a_verdict() -> None:
-    state = {"rollout": verdict("failed", 2), "error": lambda_error("Roll back: lost", "LeaseLost")}
+    error = lambda_error("Roll back: lost", "LeaseLost")
+    caught = {"Error": error.error_type, "Cause": error.cause}
+    state = ExecutionState({"rollout": verdict("failed", 2), "error": caught})
     assert describe_failure(state) == Failure("Roll back", "LeaseLost", "lost")
 
 
 def test_a_verdict_is_told_when_there_is_no_error() -> None:
-    assert describe_failure({"rollout": verdict("failed", 2)}).error_type == "RolloutFailed"
+    assert describe_failure(ExecutionState({"rollout": verdict("failed", 2)})).error_type == "RolloutFailed"
 
 
 def test_a_failure_that_nothing_explains_says_so() -> None:
-    assert describe_failure({}) == Failure(None, "Unknown", "no step says why")
+    assert describe_failure(ExecutionState({})) == Failure(None, "Unknown", "no step says why")
 
 
 def test_what_was_done_is_added_to_the_explanation() -> None:
-    assert with_done(Failure("Plan", "E", "m", EXPLAINED), ("Put back.",)).explanation == Explanation(
-        EXPLAINED.summary, EXPLAINED.causes, done=("Put back.",)
+    assert with_done(Failure("Plan", "E", "m", EXPLAINED), ("Rolled back.",)).explanation == Explanation(
+        EXPLAINED.summary, EXPLAINED.causes, done=("Rolled back.",)
     )
 
 
@@ -157,65 +173,73 @@ def test_an_explanation_of_an_older_version_is_cut_to_today_s_bounds() -> None:
     assert explanation.log_lines == tuple(str(n) for n in range(30 - MAX_LOG_LINES, 30))
 
 
+def rolled_back(*services: str, **overwritten: str) -> dict[str, Any]:
+    return {"startedAt": 1.0, "services": list(services), "overwritten": overwritten}
+
+
 DONE: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "somebody else's change was overwritten": (
-        {"rollback": {"services": ["api"], "overwritten": {"api": "api:4"}}},
+        {"rollback": rolled_back("api", api="api:4")},
         (
-            "Put back on their previous task definitions: api.",
-            "api ran api:4, which somebody else had deployed meanwhile: that change has to be made again.",
-            "Restored 1 parameters.",
+            "Rolled back to their previous task definitions: api.",
+            "api ran api:4, which somebody else had deployed meanwhile: make that change again.",
+            "Restored 1 parameter.",
         ),
     ),
-    "it never began": ({}, ("Nothing was put back.",)),
+    "it never began": ({}, ("Nothing was rolled back.",)),
     "services and all steady": (
-        {"rollback": {"services": ["worker", "api"]}, "restored": {"status": "steady"}},
+        {"rollback": rolled_back("worker", "api"), "restored": {"status": "steady", "services": {}}},
         (
-            "Put back on their previous task definitions: worker, api.",
-            "Restored 1 parameters.",
+            "Rolled back to their previous task definitions: worker, api.",
+            "Restored 1 parameter.",
             "All services are steady on what they ran before.",
         ),
     ),
     "ECS had done it": (
-        {"rollback": {"services": []}, "restored": {"status": "inProgress"}},
-        ("No service had to be put back by us.", "Restored 1 parameters."),
+        {"rollback": rolled_back(), "restored": {"status": "inProgress", "services": {}}},
+        ("Stepship had no service to roll back.", "Restored 1 parameter."),
     ),
     "it was not watched to the end": (
-        {"rollback": {"services": ["api"]}, "restored": None},
-        ("Put back on their previous task definitions: api.", "Restored 1 parameters."),
+        {"rollback": rolled_back("api"), "restored": None},
+        ("Rolled back to their previous task definitions: api.", "Restored 1 parameter."),
     ),
 }
 
 
 @pytest.mark.parametrize(("state", "sentences"), DONE.values(), ids=DONE)
-def test_the_way_back_is_told_in_sentences(state: dict[str, Any], sentences: tuple[str, ...]) -> None:
-    assert what_was_done(state, replace(plan(("api",)), parameters=(PlannedParameter(TAG, "v1", "v2"),))) == sentences
+def test_the_rollback_is_told_in_sentences(state: dict[str, Any], sentences: tuple[str, ...]) -> None:
+    planned = replace(plan(("api",)), parameters=(PlannedParameter(TAG, "v1", "v2"),))
+    assert what_was_done(ExecutionState(state), planned) == sentences
 
 
-ASKED = {"plan": {"approval": {"required": True, "timeoutSeconds": 3600}}}
+ASKED = {"plan": encode(replace(plan(("api",)), approval=PlannedApproval(required=True, timeout_seconds=3600)))}
 
 
 @pytest.mark.parametrize(
     ("error", "state", "expected"),
     [
         pytest.param(
-            {"Error": "States.Timeout", "Cause": ""},
+            CaughtError("States.Timeout", ""),
             ASKED,
             Failure("Wait for approval", "States.Timeout", "nobody answered within 3600 s"),
             id="nobody answered",
         ),
         pytest.param(
-            {"Error": "ApprovalRejected", "Cause": "not on a Friday"},
+            CaughtError("ApprovalRejected", "not on a Friday"),
             ASKED,
             Failure("Wait for approval", "ApprovalRejected", "not on a Friday"),
-            id="a person said no",
+            id="the approval was rejected",
         ),
         pytest.param(
-            {"Error": "PlanStale", "Cause": "api moved"}, {**ASKED, "approval": {}}, None, id="a person said yes before"
+            CaughtError("PlanStale", "api moved"), {**ASKED, "approval": {}}, None, id="it was approved before"
         ),
-        pytest.param({"Error": "PreflightFailed", "Cause": "1 of 3"}, {"request": {}}, None, id="there is no plan yet"),
+        pytest.param(
+            CaughtError("PlanStale", "api moved"), {"plan": encode(plan(("api",)))}, None, id="nobody was asked"
+        ),
+        pytest.param(CaughtError("PreflightFailed", "1 of 3"), {"request": {}}, None, id="there is no plan yet"),
     ],
 )
 def test_an_approval_that_was_not_given_is_told_as_such(
-    error: dict[str, str], state: dict[str, Any], expected: Failure | None
+    error: CaughtError, state: dict[str, Any], expected: Failure | None
 ) -> None:
-    assert refused_approval(error, state) == expected
+    assert refused_approval(error, ExecutionState(state)) == expected

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from lambdas.release.gates import (
     DAYS,
-    StoppedLine,
+    PausedDeploys,
     check_time_zone,
     check_window,
     frozen,
     frozen_message,
-    stopped_message,
+    paused_message,
 )
 
 BERLIN = "Europe/Berlin"
@@ -151,8 +151,8 @@ def test_the_messages_say_until_when_by_whom_and_what_to_do() -> None:
         "production is frozen until 2026-11-23 08:00 Europe/Berlin (fri 16:00 - mon 08:00); deploy after that, "
         "or give overrideFreeze with the reason, which is kept in the history"
     )
-    line = StoppedLine("anna", "checkout is down", at("2026-11-20 09:30", "UTC"))
-    assert stopped_message("production", line) == (
-        "deploys to production were stopped by anna on 2026-11-20 09:30 UTC: checkout is down; "
+    line = PausedDeploys("anna", "checkout is down", at("2026-11-20 09:30", "UTC"))
+    assert paused_message("production", line) == (
+        "deploys to production were paused by anna on 2026-11-20 09:30 UTC: checkout is down; "
         "when it is solved: stepship line start --env production"
     )

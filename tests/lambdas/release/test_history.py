@@ -17,6 +17,7 @@ from lambdas.release.history import (
     release_id_of,
     timestamp,
 )
+from lambdas.release.results import ExecutionState
 from tests.lambdas.release.examples import arn, pinned, release
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:v3-backend-dev-deploy:"
@@ -85,7 +86,7 @@ STATE: dict[str, Any] = {
 
 
 def test_each_step_counts_from_the_end_of_the_one_before() -> None:
-    taken = durations(100.0, STATE)
+    taken = durations(100.0, ExecutionState(STATE).ended_steps)
     assert list(taken.items()) == [
         ("Verify image", 1.5),
         ("Acquire lock", 1.5),
@@ -96,11 +97,11 @@ def test_each_step_counts_from_the_end_of_the_one_before() -> None:
 
 
 def test_without_a_result_no_step_took_any_time() -> None:
-    assert durations(100.0, {}) == {}
+    assert durations(100.0, ()) == {}
 
 
 def test_a_clock_that_is_behind_makes_no_negative_duration() -> None:
-    assert durations(105.0, {"step": "Verify image", "at": 101.5, "lock": {"step": "Acquire lock", "at": 103.0}}) == {
+    assert durations(105.0, ((101.5, "Verify image"), (103.0, "Acquire lock"))) == {
         "Verify image": 0.0,
         "Acquire lock": 1.5,
     }
@@ -108,11 +109,10 @@ def test_a_clock_that_is_behind_makes_no_negative_duration() -> None:
 
 @given(st.lists(st.integers(0, 10_000), max_size=8, unique=True))
 def test_the_durations_add_up_to_the_last_end(ends: list[int]) -> None:
-    state = {f"key{n}": {"step": f"step {n}", "at": float(at)} for n, at in enumerate(ends)}
-    taken = durations(0.0, state)
+    ended = sorted((float(at), f"step {n}") for n, at in enumerate(ends))
+    taken = durations(0.0, ended)
     assert sum(taken.values()) == max(ends, default=0)
-    by_end = [step for _, step in sorted((one["at"], one["step"]) for one in state.values())]
-    assert list(taken) == by_end
+    assert list(taken) == [step for _, step in ended]
     assert all(a != b for a, b in itertools.pairwise(taken))
 
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from lambdas.release.errors import LockTimeout, RecoveryRefused
-from lambdas.release.lock import Claim, Kind, Lock, LockDecision, LockStatus, LockTry, claim_of, decide_lock
+from lambdas.release.lock import Claim, Kind, Lock, LockDecision, LockTry, claim_of, decide_lock
 from lambdas.release.request import Request
+from lambdas.release.verdicts import LockStatus
 
 NOW = 1000.0
 FREE = Lock(version=7, token=4)
@@ -107,7 +108,7 @@ VERDICTS: dict[str, tuple[Lock, Claim, tuple[Claim, ...], LockStatus, str, int]]
         me,
         (),
         BUSY,
-        "a stopped deployment has to be put back first",
+        "a stopped deployment has to be rolled back first",
         15,
     ),
     "rollback: free": (FREE, my_rollback, (), HELD, "acquired", 0),

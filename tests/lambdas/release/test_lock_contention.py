@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from lambdas.release.errors import LockTimeout, RecoveryRefused, UnfinishedRollback
-from lambdas.release.lock import WISHES, Claim, Kind, Lock, LockDecision, LockStatus, LockTry, decide_lock
+from lambdas.release.lock import REQUESTS, Claim, Kind, Lock, LockDecision, LockTry, decide_lock
+from lambdas.release.verdicts import LockStatus
 
 POLL_SECONDS = 15
 LEASE_SECONDS = 60
@@ -51,7 +52,7 @@ class Contention(RuleBasedStateMachine):
         self.executions: dict[str, Execution] = {}
         self.tokens: list[int] = []
 
-    # The world.
+    # What there is.
 
     def start(self, kind: Kind, name: str, takeover: str | None = None) -> str:
         self.executions[name] = Execution(Claim(name, kind, self.now), takeover)
@@ -102,16 +103,16 @@ class Contention(RuleBasedStateMachine):
                 assert self.now >= before.lease_expires_at, "taken while its last function may still write"
             assert lock.journal == before.journal
             if lock.holder.kind == Kind.DEPLOY:
-                assert before.journal is None, "a deploy took over a half-moved world"
+                assert before.journal is None, "a deploy took the lock of a deployment that was not rolled back"
 
     def check(self, execution: Execution, look: Look, decision: LockDecision) -> None:
         """Hold a verdict against the rules that it should follow."""
         others = [c for c in look.lock.claims if look.running[c.execution] and c != execution.claim]
-        wishes = [c for c in others if c.kind in WISHES] + ([look.lock.newest] if look.lock.newest else [])
-        newer = [c for c in wishes if c.is_newer_than(execution.claim)]
+        requests = [c for c in others if c.kind in REQUESTS] + ([look.lock.newest] if look.lock.newest else [])
+        newer = [c for c in requests if c.is_newer_than(execution.claim)]
         kind = execution.claim.kind
         if decision.status == LockStatus.SUPERSEDED:
-            assert kind in WISHES
+            assert kind in REQUESTS
             assert any(kind == Kind.DEPLOY or c.kind == Kind.ROLLBACK for c in newer)
         elif kind == Kind.DEPLOY and not execution.holds:
             assert not newer, "an older deploy went on beside a newer request"
@@ -121,7 +122,7 @@ class Contention(RuleBasedStateMachine):
             assert 0 < decision.wait_seconds <= POLL_SECONDS
 
     def end(self, execution: Execution, *, in_pieces: bool = False) -> None:
-        """Free the lock in the ending's transaction; the journal stays when the world could not be put back."""
+        """Free the lock with the record; the journal stays when the deployment was not rolled back."""
         assert self.lock.holder == execution.claim
         assert self.lock.token == execution.token
         journal = self.lock.journal if in_pieces else None
@@ -156,7 +157,7 @@ class Contention(RuleBasedStateMachine):
 
     @rule(pick=PICKS)
     def a_recovery_starts(self, pick: int) -> None:
-        """The rule starts it for whoever was stopped; a person may name anybody."""
+        """The rule starts it for whoever was stopped; somebody may name any execution."""
         stopped = [name for name, one in self.executions.items() if not one.runs] or list(self.executions)
         self.start(Kind.RECOVERY, f"r{len(self.executions)}", stopped[pick % len(stopped)])
 
@@ -209,15 +210,15 @@ class Contention(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Nobody starts or is stopped any more: all go on asking, and each holder finishes."""
         if self.lock.holder is None and self.lock.journal:
-            # A person, who was paged, runs a rollback.
+            # On-call was notified and runs a rollback.
             self.start(Kind.ROLLBACK, f"p{len(self.executions)}")
-        wanted = [one for one in self.executions.values() if one.runs and one.claim.kind in WISHES]
+        wanted = [one for one in self.executions.values() if one.runs and one.claim.kind in REQUESTS]
         wanted = [one for one in wanted if one.holds or not (n := self.lock.newest) or one.claim.is_newer_than(n)]
         newest = max(wanted, key=lambda one: (one.claim.started_at, one.claim.execution), default=None)
         for _ in range(2 * len(self.executions) + 10):
             holder = self.lock.holder
             if holder and not self.executions[holder.execution].runs and self.lock.journal:
-                # The EventBridge rule starts it; nothing else takes a half-moved world from a deploy.
+                # The EventBridge rule starts it; nothing else takes the lock of such a deploy.
                 self.start(Kind.RECOVERY, f"r{len(self.executions)}", holder.execution)
             for name in self.running:
                 self.ask(name, self.look())
@@ -242,8 +243,8 @@ TestContention = Contention.TestCase
 TestContention.settings = settings(max_examples=300, stateful_step_count=30)
 
 
-def world_with(*starts: tuple[str, Kind]) -> Contention:
-    """Return a world in which these executions started, one second after the other."""
+def contention_of(*starts: tuple[str, Kind]) -> Contention:
+    """Return the lock and these executions, started, one second after the other."""
     contention = Contention()
     for name, kind in starts:
         contention.start(kind, name)
@@ -258,7 +259,7 @@ def ask(contention: Contention, *names: str) -> list[LockStatus]:
 
 
 def test_of_several_waiting_deploys_the_newest_goes_next_and_the_others_end_superseded() -> None:
-    contention = world_with(*((name, Kind.DEPLOY) for name in ("holder", "second", "third", "newest")))
+    contention = contention_of(*((name, Kind.DEPLOY) for name in ("holder", "second", "third", "newest")))
     assert ask(contention, "holder", "second", "third", "newest") == [LockStatus.HELD, *[LockStatus.BUSY] * 3]
     assert ask(contention, "second", "third") == [LockStatus.SUPERSEDED] * 2
     contention.end(contention.executions["holder"])
@@ -266,7 +267,7 @@ def test_of_several_waiting_deploys_the_newest_goes_next_and_the_others_end_supe
 
 
 def test_a_rollback_goes_before_a_deploy_that_waits_longer_or_shorter() -> None:
-    contention = world_with(("holder", Kind.DEPLOY), ("back", Kind.ROLLBACK), ("newest", Kind.DEPLOY))
+    contention = contention_of(("holder", Kind.DEPLOY), ("back", Kind.ROLLBACK), ("newest", Kind.DEPLOY))
     assert ask(contention, "holder", "newest", "back") == [LockStatus.HELD, LockStatus.BUSY, LockStatus.BUSY]
     contention.end(contention.executions["holder"])
     assert ask(contention, "newest", "back") == [LockStatus.BUSY, LockStatus.HELD]
@@ -275,7 +276,7 @@ def test_a_rollback_goes_before_a_deploy_that_waits_longer_or_shorter() -> None:
 
 
 def test_the_newest_rollback_supersedes_all_that_wait() -> None:
-    contention = world_with(
+    contention = contention_of(
         ("holder", Kind.DEPLOY), ("code", Kind.DEPLOY), ("back", Kind.ROLLBACK), ("newest", Kind.ROLLBACK)
     )
     ask(contention, "holder", "code", "back", "newest")
@@ -283,7 +284,7 @@ def test_the_newest_rollback_supersedes_all_that_wait() -> None:
 
 
 def test_a_patience_that_ends_is_an_error_and_not_a_verdict() -> None:
-    contention = world_with(("holder", Kind.DEPLOY), ("second", Kind.DEPLOY))
+    contention = contention_of(("holder", Kind.DEPLOY), ("second", Kind.DEPLOY))
     ask(contention, "holder", "second")
     contention.now += PATIENCE_SECONDS
     with pytest.raises(LockTimeout):
@@ -291,21 +292,21 @@ def test_a_patience_that_ends_is_an_error_and_not_a_verdict() -> None:
 
 
 def test_a_deploy_that_comes_after_a_newer_one_has_finished_is_superseded() -> None:
-    contention = world_with(("older", Kind.DEPLOY), ("newer", Kind.DEPLOY))
+    contention = contention_of(("older", Kind.DEPLOY), ("newer", Kind.DEPLOY))
     assert ask(contention, "newer") == [LockStatus.HELD]
     contention.end(contention.executions["newer"])
     assert ask(contention, "older") == [LockStatus.SUPERSEDED]
 
 
 def test_a_dry_run_waits_its_turn_and_is_in_nobodys_way() -> None:
-    contention = world_with(("older", Kind.DEPLOY), ("dry", Kind.PLAN))
+    contention = contention_of(("older", Kind.DEPLOY), ("dry", Kind.PLAN))
     assert ask(contention, "dry", "older") == [LockStatus.HELD, LockStatus.BUSY]
     contention.end(contention.executions["dry"])
     assert ask(contention, "older") == [LockStatus.HELD]
 
 
-def test_a_world_that_could_not_be_put_back_is_for_a_rollback_or_a_forced_deploy_of_everything() -> None:
-    contention = world_with(("broken", Kind.DEPLOY), ("next", Kind.DEPLOY), ("back", Kind.ROLLBACK))
+def test_what_was_not_rolled_back_is_for_a_rollback_or_a_forced_deploy_of_everything() -> None:
+    contention = contention_of(("broken", Kind.DEPLOY), ("next", Kind.DEPLOY), ("back", Kind.ROLLBACK))
     ask(contention, "broken")
     contention.the_holder_writes()
     contention.end(contention.executions["broken"], in_pieces=True)

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from lambdas.release.errors import LockTimeout, UnfinishedRollback
-from lambdas.release.lock import Claim, Kind, Lock, LockDecision, LockStatus, LockTry, decide_lock, freed
+from lambdas.release.lock import Claim, Kind, Lock, LockDecision, LockTry, decide_lock, freed
+from lambdas.release.verdicts import LockStatus
 
 NOW = 1000.0
 JOURNAL = '{"action": "deploy"}'
@@ -46,8 +47,8 @@ VERDICTS: dict[str, tuple[Lock, Claim, tuple[str, ...], LockStatus, str]] = {
     "a dry run waits": (ALIVE, plan, (), BUSY, "deploying infrastructure"),
     "other infrastructure waits": (ALIVE, other_infra, (), BUSY, "infra:octocat@1f3c has been deploying"),
     "it has the lock already": (ALIVE, infra, (), HELD, "already held"),
-    "a deploy takes over when the lease is over": (DEAD, deploy, (), HELD, "acquired"),
-    "infrastructure takes over when the lease is over": (DEAD, other_infra, (), HELD, "acquired"),
+    "a deploy takes the lock when the lease is over": (DEAD, deploy, (), HELD, "acquired"),
+    "infrastructure takes the lock when the lease is over": (DEAD, other_infra, (), HELD, "acquired"),
     "infrastructure gets a free lock": (FREE, infra, (), HELD, "acquired"),
     "infrastructure waits for code": (CODE, infra, ("code",), BUSY, "held by code"),
     "infrastructure waits for a dead function": (
@@ -57,15 +58,15 @@ VERDICTS: dict[str, tuple[Lock, Claim, tuple[str, ...], LockStatus, str]] = {
         BUSY,
         "code was stopped; its lease ends in 8 s",
     ),
-    "infrastructure waits until a stopped deployment is put back": (
+    "infrastructure waits until a stopped deployment is rolled back": (
         replace(CODE, journal=JOURNAL),
         infra,
         (),
         BUSY,
-        "a stopped deployment has to be put back first",
+        "a stopped deployment has to be rolled back first",
     ),
-    # It may be what mends the world, and nobody is at it any more.
-    "infrastructure passes what could not be put back": (replace(FREE, journal=JOURNAL), infra, (), HELD, "acquired"),
+    # It may be the fix, and nobody is working on it any more.
+    "infrastructure passes what was not rolled back": (replace(FREE, journal=JOURNAL), infra, (), HELD, "acquired"),
     "a waiting rollback goes first": (
         replace(FREE, waiting_rollback=rollback),
         infra,
@@ -142,7 +143,7 @@ def test_a_freed_lock_has_no_holder_and_keeps_its_token() -> None:
     assert freed(replace(ALIVE, waiting_rollback=rollback)) == replace(FREE, waiting_rollback=rollback)
 
 
-def test_a_recovery_waits_only_for_infrastructure_that_found_something_to_put_back() -> None:
+def test_a_recovery_waits_only_for_infrastructure_that_found_something_to_roll_back() -> None:
     assert decide(ALIVE, recovery, takeover="older").status == NOT_NEEDED
     assert decide(replace(ALIVE, journal=JOURNAL), recovery, takeover="older").status == BUSY
     assert decide(replace(DEAD, journal=JOURNAL), recovery, takeover="older").inherited

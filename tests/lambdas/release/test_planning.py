@@ -14,6 +14,7 @@ from lambdas.release.catalog import MIGRATION, Catalog
 from lambdas.release.codec import decode, encode
 from lambdas.release.plan import (
     MAX_STATE_BYTES,
+    OnFailure,
     Plan,
     PlannedMigration,
     PlannedParameter,
@@ -46,13 +47,13 @@ from tests.lambdas.release.examples import (
 NEW_ID = "r-20260106-090000-abcdef"
 
 
-def deploy(world_: PlanInputs, version: int = 2, **fields: Any) -> Plan:
+def deploy(inputs_: PlanInputs, version: int = 2, **fields: Any) -> Plan:
     request = Request(image_tag=f"v{version}", **fields)
-    return plan_deploy(request, image(version), world_, POLICIES, NEW_ID)
+    return plan_deploy(request, image(version), inputs_, POLICIES, NEW_ID)
 
 
 def some(names: tuple[str, ...], **changes: Any) -> PlanInputs:
-    """Return a world of which only some services were asked for."""
+    """Return the inputs when only some services were asked for."""
     return inputs(catalog=REGISTRY.select(names), running={name: running(name, 1) for name in names}, **changes)
 
 
@@ -70,7 +71,7 @@ def test_a_deploy_moves_every_service_in_wave_order() -> None:
 def test_a_deploy_carries_who_it_is_and_what_to_do_when_it_fails() -> None:
     plan = deploy(inputs())
     assert (plan.action, plan.release_id, plan.image_tag) == ("deploy", NEW_ID, "v2")
-    assert (plan.on_failure, plan.recovers, plan.force) == ("restore", False, False)
+    assert (plan.on_failure, plan.recovers, plan.force) == (OnFailure.ROLL_BACK, False, False)
     assert deploy(inputs(), force=True).force
 
 
@@ -112,8 +113,8 @@ def test_a_parameter_that_does_not_exist_has_no_previous_value(missing: dict[str
 def test_each_repository_has_its_own_digest() -> None:
     jobs = replace(running("worker", 1), registered=replace(running("worker", 1).registered, repository="jobs"))
     both = replace(image(2), pinned={"v3-backend": pinned(2), "jobs": pinned(9)})
-    world_ = inputs(running={"api": running("api", 1), "worker": jobs})
-    plan = plan_deploy(Request(image_tag="v2"), both, world_, POLICIES, NEW_ID)
+    inputs_ = inputs(running={"api": running("api", 1), "worker": jobs})
+    plan = plan_deploy(Request(image_tag="v2"), both, inputs_, POLICIES, NEW_ID)
     assert {s.name: s.image for s in plan.services.values()} == {"api": pinned(2), "worker": pinned(9)}
 
 
@@ -167,11 +168,11 @@ SAME_AGAIN: dict[str, tuple[PlanInputs, dict[str, Any], bool]] = {
 }
 
 
-@pytest.mark.parametrize(("world_", "fields", "done"), SAME_AGAIN.values(), ids=SAME_AGAIN)
+@pytest.mark.parametrize(("inputs_", "fields", "done"), SAME_AGAIN.values(), ids=SAME_AGAIN)
 def test_the_same_again_is_nothing_to_do_only_if_all_of_it_is_there(
-    world_: PlanInputs, fields: dict[str, Any], *, done: bool
+    inputs_: PlanInputs, fields: dict[str, Any], *, done: bool
 ) -> None:
-    plan = deploy(world_, **fields)
+    plan = deploy(inputs_, **fields)
     assert plan.nothing_to_do is done
     assert plan.release_id == (release(2).release_id if done else NEW_ID)
 
@@ -231,8 +232,8 @@ versions = st.integers(1, 4)
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> PlanInputs:
-    """Draw a world in which each thing may be on another version, or missing."""
+def any_inputs(draw: st.DrawFn) -> PlanInputs:
+    """Draw inputs in which each thing may be on another version, or missing."""
     names = draw(st.lists(st.sampled_from(sorted(WAVES)), min_size=1, unique=True).map(tuple))
     alive: dict[str, RunningService] = {}
     for name in names:
@@ -253,10 +254,10 @@ def worlds(draw: st.DrawFn) -> PlanInputs:
     )
 
 
-def what_is_there(world_: PlanInputs) -> tuple[dict[str, str], dict[str, str]]:
+def what_is_there(inputs_: PlanInputs) -> tuple[dict[str, str], dict[str, str]]:
     """Return the services' task definitions and the parameters that exist."""
-    definitions = {name: one.facts.task_definition for name, one in world_.running.items()}
-    return definitions, {name: value for name, value in world_.parameters.items() if value is not None}
+    definitions = {name: one.facts.task_definition for name, one in inputs_.running.items()}
+    return definitions, {name: value for name, value in inputs_.parameters.items() if value is not None}
 
 
 def written(state: dict[str, str], values: dict[str, str | None]) -> dict[str, str]:
@@ -264,12 +265,12 @@ def written(state: dict[str, str], values: dict[str, str | None]) -> dict[str, s
     return {name: value for name, value in {**state, **values}.items() if value is not None}
 
 
-@given(worlds(), versions, st.booleans(), st.booleans())
-def test_going_there_and_back_leaves_the_world_as_it_was(
-    world_: PlanInputs, version: int, force: bool, run_migration: bool
+@given(any_inputs(), versions, st.booleans(), st.booleans())
+def test_a_deploy_and_its_rollback_leave_everything_as_it_was(
+    inputs_: PlanInputs, version: int, force: bool, run_migration: bool
 ) -> None:
-    plan = deploy(world_, version, force=force, run_migration=run_migration)
-    definitions, values = what_is_there(world_)
+    plan = deploy(inputs_, version, force=force, run_migration=run_migration)
+    definitions, values = what_is_there(inputs_)
     there = {**definitions, **{name: s.target or f"{name}:new" for name, s in plan.services.items()}}
     moved = written(values, {p.name: p.target for p in plan.parameters})
     assert moved[TAG] == f"v{version}"
@@ -278,18 +279,18 @@ def test_going_there_and_back_leaves_the_world_as_it_was(
     assert written(moved, {p.name: p.previous for p in plan.parameters}) == values
 
 
-@given(worlds(), versions)
-def test_nothing_to_do_means_that_nothing_would_be_written(world_: PlanInputs, version: int) -> None:
-    plan = deploy(world_, version)
+@given(any_inputs(), versions)
+def test_nothing_to_do_means_that_nothing_would_be_written(inputs_: PlanInputs, version: int) -> None:
+    plan = deploy(inputs_, version)
     if plan.nothing_to_do:
-        definitions, values = what_is_there(world_)
+        definitions, values = what_is_there(inputs_)
         assert {name: s.target for name, s in plan.services.items()} == definitions
         assert written(values, {p.name: p.target for p in plan.parameters}) == values
 
 
-@given(worlds(), versions)
-def test_a_plan_survives_the_execution_s_state(world_: PlanInputs, version: int) -> None:
-    plan = deploy(world_, version)
+@given(any_inputs(), versions)
+def test_a_plan_survives_the_execution_s_state(inputs_: PlanInputs, version: int) -> None:
+    plan = deploy(inputs_, version)
     assert decode(Plan, json.loads(json.dumps(encode(plan)))) == plan
     assert sorted(name for wave in plan.waves for name in wave) == sorted(plan.services)
 
@@ -299,7 +300,7 @@ def test_a_plan_has_room_for_what_the_later_steps_add_to_it() -> None:
     room = MAX_STATE_BYTES - bytes_to_come(plan)
     fits, too_much = (check_size(plan, size, "dev") for size in (room, room + 1))
     assert (fits.result, fits.detail) == (Result.OK, f"{MAX_STATE_BYTES} bytes")
-    assert too_much.result == Result.NG
+    assert too_much.result == Result.FAIL
     assert too_much.detail.endswith('deploy them in parts, with "services" in the input')
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lambdas.release.catalog import MIGRATION
 from lambdas.release.errors import ReleaseNotFound
 from lambdas.release.history import DeploymentRecord, Outcome, Release, Report, parse_timestamp
-from lambdas.release.plan import Plan, PlannedParameter
+from lambdas.release.plan import OnFailure, Plan, PlannedParameter
 from lambdas.release.planning import (
     PlanInputs,
     choose_release,
@@ -51,8 +51,8 @@ def rolling(name: str, version: int) -> Any:
     return running(name, version, deployments=(deployment(arn(name, version), rollout_state="IN_PROGRESS"),))
 
 
-def go_back(world_: PlanInputs, to: Release, request: Request = ROLLBACK) -> Plan:
-    return plan_rollback(request, to, world_, POLICIES)
+def go_back(inputs_: PlanInputs, to: Release, request: Request = ROLLBACK) -> Plan:
+    return plan_rollback(request, to, inputs_, POLICIES)
 
 
 def test_a_rollback_walks_the_waves_backwards_to_the_release_s_task_definitions() -> None:
@@ -91,8 +91,8 @@ def test_a_rollback_asks_nobody_and_ignores_alarms() -> None:
 
 @pytest.mark.parametrize(
     ("request_", "expected"),
-    [(ROLLBACK, "page"), (TO_V1, "restore")],
-    ids=["the way back itself", "to a chosen release"],
+    [(ROLLBACK, OnFailure.NO_ROLLBACK_POSSIBLE), (TO_V1, OnFailure.ROLL_BACK)],
+    ids=["the rollback itself", "to a chosen release"],
 )
 def test_what_follows_a_failed_rollback_depends_on_who_chose_the_release(request_: Request, expected: str) -> None:
     assert go_back(inputs(2), release(1), request_).on_failure == expected
@@ -131,14 +131,14 @@ DONE: dict[str, tuple[PlanInputs, Request, bool]] = {
 }
 
 
-@pytest.mark.parametrize(("world_", "request_", "done"), DONE.values(), ids=DONE)
+@pytest.mark.parametrize(("inputs_", "request_", "done"), DONE.values(), ids=DONE)
 def test_a_rollback_has_nothing_to_do_only_if_all_of_it_is_there(
-    world_: PlanInputs, request_: Request, *, done: bool
+    inputs_: PlanInputs, request_: Request, *, done: bool
 ) -> None:
-    assert go_back(world_, release(1), request_).nothing_to_do is done
+    assert go_back(inputs_, release(1), request_).nothing_to_do is done
 
 
-def test_after_a_takeover_the_way_back_leads_to_before_the_stopped_deployment() -> None:
+def test_a_recovery_rolls_back_to_before_the_stopped_deployment() -> None:
     stopped = inputs(2, running={**inputs(1).running, "api": running("api", 2)}, journal=JOURNAL)
     plan = go_back(stopped, release(3), replace(ROLLBACK, release_id=release(3).release_id))
     assert {s.name: s.previous for s in plan.in_order()} == {name: arn(name, 1) for name in WAVES}
@@ -147,14 +147,14 @@ def test_after_a_takeover_the_way_back_leads_to_before_the_stopped_deployment() 
     assert {p.name: p.target for p in plan.parameters} == parameters(3)
 
 
-def test_after_a_takeover_a_service_that_the_release_does_not_know_is_put_back_too() -> None:
+def test_a_recovery_rolls_back_a_service_too_that_the_release_does_not_know() -> None:
     plan = go_back(inputs(2, journal=JOURNAL), release(3, ("api",)))
     assert plan.services["api"].target == arn("api", 3)
     assert {plan.services[name].target for name in ("worker", "scheduler")} == {arn("worker", 1), arn("scheduler", 1)}
     assert plan.services["worker"].image == pinned(1)
 
 
-def test_after_a_takeover_a_parameter_that_the_release_does_not_know_is_put_back_too() -> None:
+def test_a_recovery_restores_a_parameter_too_that_the_release_does_not_know() -> None:
     migrating = inputs(1, catalog=replace(REGISTRY, migration=MIGRATION_TASK))
     journal = plan_deploy(Request(image_tag="v2"), image(2), migrating, POLICIES, "r-1")
     written = parameters(2, (*WAVES, MIGRATION))
@@ -171,7 +171,12 @@ def test_a_recovery_goes_back_in_reverse_to_what_the_journal_saw() -> None:
     assert {s.name: s.target for s in plan.in_order()} == {name: arn(name, 1) for name in WAVES}
     assert {p.name: p.target for p in plan.parameters} == parameters(1)
     assert {p.name: p.previous for p in plan.parameters} == parameters(2)
-    assert (plan.release_id, plan.image_tag, plan.on_failure, plan.recovers) == (None, "v1", "page", True)
+    assert (plan.release_id, plan.image_tag, plan.on_failure, plan.recovers) == (
+        None,
+        "v1",
+        OnFailure.NO_ROLLBACK_POSSIBLE,
+        True,
+    )
     assert plan.rollout.alarms == ()
     assert not plan.migration.needed
     assert not plan.approval.required
@@ -199,16 +204,16 @@ RECOVERED: dict[str, tuple[PlanInputs, bool]] = {
         inputs(1, running={**inputs(1).running, "api": running("api", 2)}, journal=JOURNAL),
         False,
     ),
-    "a service is on its way back": (
+    "a service is rolling back": (
         inputs(1, running={**inputs(1).running, "api": rolling("api", 1)}, journal=JOURNAL),
         False,
     ),
 }
 
 
-@pytest.mark.parametrize(("world_", "done"), RECOVERED.values(), ids=RECOVERED)
-def test_a_recovery_has_nothing_to_do_only_if_nothing_was_moved(world_: PlanInputs, *, done: bool) -> None:
-    assert plan_recovery(RECOVERY, world_, POLICIES).nothing_to_do is done
+@pytest.mark.parametrize(("inputs_", "done"), RECOVERED.values(), ids=RECOVERED)
+def test_a_recovery_has_nothing_to_do_only_if_nothing_was_moved(inputs_: PlanInputs, *, done: bool) -> None:
+    assert plan_recovery(RECOVERY, inputs_, POLICIES).nothing_to_do is done
 
 
 def test_a_recovery_without_a_journal_touches_nothing() -> None:
@@ -219,9 +224,7 @@ def test_a_recovery_without_a_journal_touches_nothing() -> None:
 @given(
     st.lists(st.sampled_from(sorted(WAVES)), unique=True), st.lists(st.sampled_from(sorted(parameters(2))), unique=True)
 )
-def test_a_recovery_is_the_way_back_from_wherever_the_deployment_was_stopped(
-    moved: list[str], written: list[str]
-) -> None:
+def test_a_recovery_rolls_back_from_wherever_the_deployment_was_stopped(moved: list[str], written: list[str]) -> None:
     half = inputs(
         1,
         running={name: running(name, 2 if name in moved else 1) for name in WAVES},
@@ -284,11 +287,11 @@ CHOICES: dict[str, tuple[Request, PlanInputs, Release | None, Release | None, Re
 }
 
 
-@pytest.mark.parametrize(("request_", "world_", "wanted", "before", "expected"), CHOICES.values(), ids=CHOICES)
+@pytest.mark.parametrize(("request_", "inputs_", "wanted", "before", "expected"), CHOICES.values(), ids=CHOICES)
 def test_a_rollback_chooses_its_release(
-    request_: Request, world_: PlanInputs, wanted: Release | None, before: Release | None, expected: Release
+    request_: Request, inputs_: PlanInputs, wanted: Release | None, before: Release | None, expected: Release
 ) -> None:
-    assert choose_release(request_, world_, wanted, before) == expected
+    assert choose_release(request_, inputs_, wanted, before) == expected
 
 
 NO_CHOICE: dict[str, tuple[Request, PlanInputs, str]] = {
@@ -307,12 +310,12 @@ NO_CHOICE: dict[str, tuple[Request, PlanInputs, str]] = {
 }
 
 
-@pytest.mark.parametrize(("request_", "world_", "words"), NO_CHOICE.values(), ids=NO_CHOICE)
+@pytest.mark.parametrize(("request_", "inputs_", "words"), NO_CHOICE.values(), ids=NO_CHOICE)
 def test_without_a_release_to_return_to_a_rollback_is_refused(
-    request_: Request, world_: PlanInputs, words: str
+    request_: Request, inputs_: PlanInputs, words: str
 ) -> None:
     with pytest.raises(ReleaseNotFound, match=words):
-        choose_release(request_, world_, None, None)
+        choose_release(request_, inputs_, None, None)
 
 
 ASKED_AT = parse_timestamp("2026-01-05T09:10:00Z")

@@ -17,7 +17,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "another environment, rollback": (ROLLBACK | {"environment": "staging"}, "environment", "leave the field out"),
     "a deploy of nothing": ({}, "imageTag", "give the tag that was pushed"),
     "a deploy to a release": ({"image_tag": "v1", "release_id": "r-1"}, "releaseId", "only a rollback takes it"),
-    "a deploy that takes over": ({"image_tag": "v1", "takeover": "arn"}, "takeover", "only a rollback takes it"),
+    "a deploy with a takeover": ({"image_tag": "v1", "takeover": "arn"}, "takeover", "only a rollback takes it"),
     "a rollback to a tag": (ROLLBACK | {"image_tag": "v1"}, "imageTag", "a rollback takes releaseId"),
     "a rollback to a digest": (ROLLBACK | {"image_digest": "sha256:0"}, "imageDigest", "a rollback takes releaseId"),
     "a frozen rollback": (ROLLBACK | {"override_freeze": "urgent"}, "overrideFreeze", "a rollback is never frozen"),

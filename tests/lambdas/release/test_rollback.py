@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from lambdas.release.errors import RollbackTimeout
 from lambdas.release.plan import Plan
-from lambdas.release.rollback import BackStatus, is_back, judge_rollback, next_wave_back, to_restore
+from lambdas.release.rollback import is_back, judge_rollback, next_wave_back, to_restore
 from lambdas.release.rollout import Deployment, ServiceFacts
+from lambdas.release.verdicts import RollbackStatus
 from tests.lambdas.release.examples import arn, deployment, plan, planned, service
 
 PLAN = plan(("api",), ("worker", "scheduler"))
@@ -28,7 +29,7 @@ def moved(name: str) -> ServiceFacts:
 
 
 def returning(name: str) -> ServiceFacts:
-    """Return a service on its way back."""
+    """Return a service that is rolling back."""
     return service(
         deployment(arn(name, 1), running=0, pending=2, rollout_state="IN_PROGRESS"),
         deployment(arn(name, 2), status="ACTIVE"),
@@ -46,10 +47,10 @@ def draining(name: str) -> ServiceFacts:
 
 
 DELETED = service(status="INACTIVE")
-BACK, GOING, NEXT = BackStatus.STEADY, BackStatus.IN_PROGRESS, BackStatus.NEXT_WAVE
+BACK, GOING, NEXT = RollbackStatus.STEADY, RollbackStatus.IN_PROGRESS, RollbackStatus.NEXT_WAVE
 
-# Name: (facts of api, worker, scheduler, the wave to work on, what of it is to be put back, the verdict).
-ROWS: dict[str, tuple[ServiceFacts | None, ServiceFacts | None, ServiceFacts | None, str, str, BackStatus]] = {
+# Name: (facts of api, worker, scheduler, the wave to work on, what of it is to be rolled back, the verdict).
+ROWS: dict[str, tuple[ServiceFacts | None, ServiceFacts | None, ServiceFacts | None, str, str, RollbackStatus]] = {
     "all back": (back("api"), back("worker"), back("scheduler"), "", "", BACK),
     "all moved": (moved("api"), moved("worker"), moved("scheduler"), "worker scheduler", "worker scheduler", NEXT),
     "only the first wave was moved": (moved("api"), back("worker"), back("scheduler"), "api", "api", NEXT),
@@ -61,7 +62,7 @@ ROWS: dict[str, tuple[ServiceFacts | None, ServiceFacts | None, ServiceFacts | N
         "",
         GOING,
     ),
-    "one of the last wave was not told yet": (
+    "one of the last wave was not updated yet": (
         moved("api"),
         returning("worker"),
         moved("scheduler"),
@@ -88,13 +89,13 @@ ROWS: dict[str, tuple[ServiceFacts | None, ServiceFacts | None, ServiceFacts | N
 
 
 @pytest.mark.parametrize(("api", "worker", "scheduler", "wave", "restore", "status"), ROWS.values(), ids=ROWS)
-def test_the_way_back_is_decided_on_the_world_alone(
+def test_a_rollback_is_decided_on_what_runs_alone(
     api: ServiceFacts | None,
     worker: ServiceFacts | None,
     scheduler: ServiceFacts | None,
     wave: str,
     restore: str,
-    status: BackStatus,
+    status: RollbackStatus,
 ) -> None:
     facts = {
         name: one for name, one in {"api": api, "worker": worker, "scheduler": scheduler}.items() if one is not None
@@ -139,12 +140,14 @@ LATE: dict[str, tuple[dict[str, ServiceFacts], float, str]] = {
 
 
 @pytest.mark.parametrize(("facts", "now", "words"), LATE.values(), ids=LATE)
-def test_a_way_back_that_does_not_arrive_calls_a_person(facts: dict[str, ServiceFacts], now: float, words: str) -> None:
+def test_a_rollback_that_does_not_become_steady_has_failed(
+    facts: dict[str, ServiceFacts], now: float, words: str
+) -> None:
     with pytest.raises(RollbackTimeout, match=f"^{words} on the previous task definition$"):
         judge_rollback(PLAN, facts, started_at=0, now=now)
 
 
-def test_a_deployment_that_ecs_gave_up_is_no_reason_to_give_the_way_back_up() -> None:
+def test_a_deployment_that_ecs_gave_up_is_no_reason_to_give_the_rollback_up() -> None:
     failed = service(deployment(arn("worker", 2), running=0, rollout_state="FAILED"))
     facts = {"api": moved("api"), "worker": failed, "scheduler": moved("scheduler")}
     assert judge_rollback(PLAN, facts, started_at=0, now=10) == NEXT
@@ -155,7 +158,7 @@ def test_all_that_arrived_late_is_still_all() -> None:
 
 
 class EcsContext:
-    """Services that do what they are told a moment later."""
+    """Services that do what they are asked a moment later."""
 
     def __init__(self, facts: dict[str, ServiceFacts]) -> None:
         self.facts = facts
@@ -183,7 +186,7 @@ def any_state(name: str) -> st.SearchStrategy[ServiceFacts]:
     return st.sampled_from([back(name), moved(name), returning(name), draining(name), service(desired=2)])
 
 
-mixed_worlds = st.fixed_dictionaries({}, optional={name: any_state(name) for name in NAMES})
+mixed_states = st.fixed_dictionaries({}, optional={name: any_state(name) for name in NAMES})
 shapes = st.sampled_from([(("api",), ("worker", "scheduler")), (NAMES,), tuple((name,) for name in NAMES)])
 
 
@@ -193,8 +196,8 @@ def roll_back(plan_: Plan, ecs: EcsContext, *, only: int | None = None) -> None:
         ecs.update(one.name, one.previous)
 
 
-@given(mixed_worlds, shapes, st.data())
-def test_from_any_world_the_way_back_arrives_and_tells_no_service_twice(
+@given(mixed_states, shapes, st.data())
+def test_from_any_point_a_rollback_becomes_steady_and_updates_no_service_twice(
     facts: dict[str, ServiceFacts], waves: tuple[tuple[str, ...], ...], data: st.DataObject
 ) -> None:
     plan_, ecs = plan(*waves), EcsContext(dict(facts))

@@ -6,15 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.release.rollout import (
-    Event,
-    Goal,
-    ServiceFacts,
-    Status,
-    Verdict,
-    judge_rollout,
-    judge_wave,
-)
+from lambdas.release.rollout import Event, Goal, ServiceFacts, Verdict, judge_rollout, judge_wave
+from lambdas.release.verdicts import Status
 from tests.lambdas.release.examples import any_facts, arn, deployment, moments, service, started
 
 OLD, NEW, OTHER = (arn("api", revision) for revision in (1, 2, 3))
@@ -35,7 +28,7 @@ ROLLING_BACK = Event(
 going = deployment(NEW, rollout_state="IN_PROGRESS", running=1, pending=1)
 replaced = deployment(OLD, id="ecs-svc/old")
 draining = deployment(OLD, id="ecs-svc/old", status="ACTIVE")
-put_back = deployment(OLD, id="ecs-svc/back")
+rolled_back = deployment(OLD, id="ecs-svc/back")
 given_up = deployment(
     NEW, status="INACTIVE", running=0, rollout_state="FAILED", rollout_reason="tasks failed to start."
 )
@@ -170,46 +163,46 @@ ROLLOUT = {
         "not steady after 600 s",
     ),
     "ECS rolled back: ours is FAILED beside a new deployment": (
-        service(put_back, given_up, events=(ROLLING_BACK,)),
+        service(rolled_back, given_up, events=(ROLLING_BACK,)),
         EARLY,
         Status.FAILED,
-        "ECS put the previous task definition back: tasks failed to start.",
+        "ECS rolled back to the previous task definition: tasks failed to start.",
     ),
     "ECS rolled back: ours is FAILED without a reason": (
-        service(put_back, replace(given_up, rollout_reason="")),
+        service(rolled_back, replace(given_up, rollout_reason="")),
         EARLY,
         Status.FAILED,
-        "put the previous task definition back: its deployment circuit breaker, an alarm, or somebody else",
+        "rolled back to the previous task definition: its deployment circuit breaker, an alarm, or somebody else",
     ),
     "ECS rolled back: only the event tells": (
-        service(put_back, events=(Event(1060, "has reached a steady state."), ROLLING_BACK)),
+        service(rolled_back, events=(Event(1060, "has reached a steady state."), ROLLING_BACK)),
         EARLY,
         Status.FAILED,
-        f"ECS put the previous task definition back: {ROLLING_BACK.message}",
+        f"ECS rolled back to the previous task definition: {ROLLING_BACK.message}",
     ),
-    "put back, and nothing tells why": (
-        service(put_back, events=(replace(ROLLING_BACK, at=999),)),
+    "rolled back, and nothing says why": (
+        service(rolled_back, events=(replace(ROLLING_BACK, at=999),)),
         EARLY,
         Status.FAILED,
-        "put the previous task definition back: its deployment circuit breaker, an alarm, or somebody else",
+        "rolled back to the previous task definition: its deployment circuit breaker, an alarm, or somebody else",
     ),
-    "somebody put the previous back while ours was under way": (
-        service(put_back, replace(going, status="ACTIVE", rollout_reason="ECS deployment in progress.")),
+    "somebody rolled back while ours was under way": (
+        service(rolled_back, replace(going, status="ACTIVE", rollout_reason="ECS deployment in progress.")),
         EARLY,
         Status.FAILED,
-        "put the previous task definition back: its deployment circuit breaker, an alarm, or somebody else",
+        "rolled back to the previous task definition: its deployment circuit breaker, an alarm, or somebody else",
     ),
     "ECS rolled back to the replaced deployment itself: ours is FAILED": (
         service(replaced, given_up),
         EARLY,
         Status.FAILED,
-        "ECS put the previous task definition back: tasks failed to start.",
+        "ECS rolled back to the previous task definition: tasks failed to start.",
     ),
     "ECS rolled back to the replaced deployment itself: the event tells": (
         service(replaced, events=(ROLLING_BACK,)),
         EARLY,
         Status.FAILED,
-        "ECS put the previous task definition back: (service",
+        "ECS rolled back to the previous task definition: (service",
     ),
     "ECS never showed the new deployment": (
         service(replaced),
@@ -245,9 +238,9 @@ FORCED = replace(GOAL, target=OLD)
 FORCED_ROLLOUT = {
     "ECS still shows the replaced one": (service(replaced), EARLY, Status.IN_PROGRESS),
     "ECS never showed another one": (service(replaced), LATE, Status.FAILED),
-    "the new one is done": (service(put_back), EARLY, Status.STEADY),
+    "the new one is done": (service(rolled_back), EARLY, Status.STEADY),
     "the new one is under way": (
-        service(replace(put_back, running=1, rollout_state="IN_PROGRESS"), draining),
+        service(replace(rolled_back, running=1, rollout_state="IN_PROGRESS"), draining),
         EARLY,
         Status.IN_PROGRESS,
     ),

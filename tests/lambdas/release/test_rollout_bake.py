@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdas.release.explanation import StoppedTask
-from lambdas.release.rollout import Event, ServiceFacts, Status, Watch, firing, judge_health, tasks_died
+from lambdas.release.rollout import Event, ServiceFacts, Watch, firing, judge_health, tasks_died
+from lambdas.release.verdicts import Status
 from tests.lambdas.release.examples import any_facts, arn, deployment, service, started
 
 OLD, NEW, OTHER = (arn("api", revision) for revision in (1, 2, 3))

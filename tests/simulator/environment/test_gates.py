@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import config
-from lambdas.release.gates import StoppedLine
+from lambdas.release.gates import PausedDeploys
 from simulator.engine.runs import Run
 from simulator.environment.simulated_environment import SimulatedEnvironment
 
@@ -177,14 +177,14 @@ def test_a_stopped_line_holds_deploys_and_lets_rollbacks_pass() -> None:
         for tag in ("v1", "v2"):
             simulated.push(tag)
             simulated.run({"imageTag": tag}, tag)
-        simulated.table.stop_line(StoppedLine("anna", "checkout is down", simulated.aws.clock.now()))
+        simulated.table.pause(PausedDeploys("anna", "checkout is down", simulated.aws.clock.now()))
         simulated.push("v3")
         held = simulated.run({"imageTag": "v3"}, "held")
         forced = simulated.run({"imageTag": "v3", "force": True, "overrideFreeze": "no"}, "forced")
         back = simulated.run({"action": "rollback"}, "back")
-        simulated.table.start_line()
+        simulated.table.resume()
         again = simulated.run({"imageTag": "v3"}, "again")
     assert (held.state, forced.state, back.state, again.state) == ("Rejected", "Rejected", "Deployed", "Deployed")
-    assert cause(held)["errorType"] == "LineStopped"
-    assert "stopped by anna" in cause(held)["message"]
+    assert cause(held)["errorType"] == "DeploysPaused"
+    assert "paused by anna" in cause(held)["message"]
     assert "checkout is down" in cause(held)["message"]

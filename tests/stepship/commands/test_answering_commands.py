@@ -100,7 +100,7 @@ def test_a_stopped_line_refuses_deploys_until_it_is_started(simulated: Simulated
 
 def test_a_line_is_not_stopped_without_a_reason(simulated: SimulatedEnvironment, stepship: Desk) -> None:
     assert stepship("line", "stop", " ").exit_code == 2
-    assert simulated.table.line() is None
+    assert simulated.table.paused() is None
 
 
 def test_a_line_that_somebody_has_stopped_is_not_stopped_again(simulated: SimulatedEnvironment, stepship: Desk) -> None:
@@ -108,6 +108,6 @@ def test_a_line_that_somebody_has_stopped_is_not_stopped_again(simulated: Simula
     again = stepship("line", "stop", "another incident")
     assert again.exit_code == 2
     assert "has stopped this line already: the database is being moved" in again.stderr
-    line = simulated.table.line()
+    line = simulated.table.paused()
     assert line is not None
     assert line.reason == "the database is being moved"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lambdas.release.gates import StoppedLine
+from lambdas.release.gates import PausedDeploys
 from lambdas.release.history import timestamp
 from simulator.ecs.images import ImageBehavior
 from simulator.environment.simulated_environment import SimulatedEnvironment
@@ -86,7 +86,7 @@ def test_status_shows_who_is_at_it_and_who_waits(live: SimulatedEnvironment, ste
 def test_status_shows_a_stopped_line_and_a_rollback_that_failed(live: SimulatedEnvironment, stepship: Desk) -> None:
     live.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-roll-back", times=4, error="AwsError"))
     live.run({"imageTag": "v3"}, "broken")
-    live.table.stop_line(StoppedLine("ops", "we look at it", live.aws.clock.now()))
+    live.table.pause(PausedDeploys("ops", "we look at it", live.aws.clock.now()))
     lines = stepship("status").stdout.splitlines()
     assert f"Line: stopped by ops since {timestamp(live.aws.clock.now())}: we look at it" in lines
     assert lines[-1] == "An earlier deployment could not be put back: stepship rollback --env dev"
@@ -171,10 +171,10 @@ def test_a_plan_that_would_be_refused_lists_each_check_and_exits_with_2(
         live.aws.client("cloudwatch").set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="x")
     typed = stepship("plan", "v2")
     assert typed.exit_code == 2
-    listed = [line for line in typed.stdout.splitlines() if line.startswith("  NG ")]
+    listed = [line for line in typed.stdout.splitlines() if line.startswith("  FAIL ")]
     assert [line.split(":")[0] for line in listed] == [
-        "  NG v3-backend-dev-api-5xx",
-        "  NG v3-backend-dev-worker-queue-age",
+        "  FAIL v3-backend-dev-api-5xx",
+        "  FAIL v3-backend-dev-worker-queue-age",
     ]
 
 
@@ -184,20 +184,20 @@ def test_a_plan_of_what_runs_already(live: SimulatedEnvironment, stepship: Desk)
 
 
 def test_a_plan_while_the_line_is_stopped_says_so(live: SimulatedEnvironment, stepship: Desk) -> None:
-    live.table.stop_line(StoppedLine("ops", "moving the database", live.aws.clock.now()))
+    live.table.pause(PausedDeploys("ops", "moving the database", live.aws.clock.now()))
     typed = stepship("plan", "v2")
     assert typed.exit_code == 0
-    assert "SKIP dev: line (deploys to dev were stopped by ops" in typed.stdout
+    assert "SKIP dev: deploys not paused (deploys to dev were paused by ops" in typed.stdout
 
 
 @pytest.mark.parametrize(
     ("report", "expected"),
     [
         (
-            {"errorType": "PreflightFailed", "message": "2 of 9 checks: NG a: x — 1; 2; NG b: y"},
-            ["NG a: x — 1; 2", "NG b: y"],
+            {"errorType": "PreflightFailed", "message": "2 of 9 checks: FAIL a: x — 1; 2; FAIL b: y"},
+            ["FAIL a: x — 1; 2", "FAIL b: y"],
         ),
-        ({"errorType": "ImageNotFound", "message": "NG: not this"}, []),
+        ({"errorType": "ImageNotFound", "message": "FAIL: not this"}, []),
     ],
 )
 def test_the_failed_checks_are_taken_apart(report: dict[str, str], expected: list[str]) -> None:

@@ -30,7 +30,7 @@ LIVE = release("v2", api=NEW)
     ("found", "image", "pinned", "live", "deploying", "expected"),
     [
         (facts(), NEW, NEW, LIVE, False, []),
-        (None, None, NEW, LIVE, False, ["ECS does not know it: deploy its stack, or mend its catalog parameter"]),
+        (None, None, NEW, LIVE, False, ["ECS does not know it: deploy its stack, or correct its catalog parameter"]),
         (facts(), "python:3", "python:3", None, False, ["nothing was released yet: it runs what its stack has"]),
         (facts(), NEW, OLD, LIVE, False, ["runs bbbbbbbbbbbb, its parameter names aaaaaaaaaaaa"]),
         (facts(), OLD, OLD, LIVE, False, ["not on the live release, which has bbbbbbbbbbbb"]),
@@ -107,7 +107,7 @@ VERDICT = {"status": "inProgress", "reason": "1 of 2 tasks run", "running": 1, "
             {"plan": PLANNED, "wave": {"index": 1}, "rollout": {"wave": 0, "services": {"api": VERDICT}}},
             [("steady", 2), ("inProgress", 0)],
         ),
-        ({"plan": PLANNED, "wave": {"index": 0}, "rollback": {}}, [("goes back", 0), ("goes back", 0)]),
+        ({"plan": PLANNED, "wave": {"index": 0}, "rollback": {}}, [("rolls back", 0), ("rolls back", 0)]),
     ],
 )
 def test_how_the_services_stand_is_read_from_the_state(

@@ -1,0 +1,485 @@
+"""What each step leaves in the execution's state, in the order of the flow.
+
+The state machine keeps each result under a key of its own (``statemachine/steps.py``): ``Acquire lock`` leaves a
+``LockResult`` as ``$.lock``. Every result has a ``message``: the sentence that the console, the CLI and the job
+summary show. ``encode_result`` adds it to the JSON, together with the step's name and the time.
+
+::
+
+    Verify image               VerifiedRequest  $             Check rollout    RolloutResult   $.rollout
+    Acquire lock               LockResult       $.lock        Check health     HealthResult    $.health
+    Plan                       Plan             $.plan        Complete         DeployedReport  $.report
+    Wait for approval          ApprovalRequest  (not kept)    Roll back        RollbackResult  $.rollback
+    Update image tag           TagResult        $.tag         Check rollback   RestoredResult  $.restored
+    Register task definitions  RegisterResult   $.registered  Record failure   Report          $.report
+    Run migration              MigrationResult  $.migration   Record outcome   OutcomeReport   $.report
+    Deploy wave                WaveResult       $.wave
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+from lambdas.release.codec import decode, encode
+from lambdas.release.explanation import Explanation
+from lambdas.release.history import Report, timestamp
+from lambdas.release.image import ReleaseImage, short_image
+from lambdas.release.plan import Plan
+from lambdas.release.request import Request, shorten
+from lambdas.release.rollout import Verdict
+from lambdas.release.verdicts import HealthStatus, LockStatus, MigrationStatus, RollbackStatus, Status
+from lambdas.release.wording import and_list, counted
+
+T = TypeVar("T")
+
+MAX_MESSAGE = 300
+"""Characters of a result's message: one line of a console, and little of the 256 KiB that a state may have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """What all results have.
+
+    Attributes
+    ----------
+    step, at
+        The state's name, and when it ended (unix seconds). ``encode_result`` fills them in.
+    """
+
+    step: str = ""
+    at: float = 0.0
+
+    @property
+    def message(self) -> str:
+        """What the step did, in one short sentence."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class VerifiedRequest(StepResult):
+    """``Verify image``: the whole new state. ``image`` is None for a rollback."""
+
+    request: Request
+    image: ReleaseImage | None = None
+
+    @property
+    def message(self) -> str:
+        """``v3 is v3-backend@sha256:77636f9e2688``."""
+        if self.image is None:
+            return "a rollback: no image to look up"
+        return f"{self.image.tag} is {', '.join(short_image(pinned) for pinned in self.image.pinned.values())}"
+
+
+@dataclass(frozen=True)
+class LockResult(StepResult):
+    """``Acquire lock``.
+
+    Attributes
+    ----------
+    reason
+        Why the lock was given or not.
+    token
+        The fencing token.
+    wait_seconds
+        Time until the next try, when it is busy.
+    inherited
+        The holder before was stopped after its first write: its journal says how to roll back.
+    dead_holders
+        ARNs of executions that had the lock before and ended without writing their record.
+    """
+
+    status: LockStatus
+    reason: str
+    token: int
+    wait_seconds: int = 0
+    inherited: bool = False
+    dead_holders: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        """``token 3``, or why there is none."""
+        if self.status != LockStatus.HELD:
+            return self.reason
+        return f"token {self.token}" + (", with the journal of a stopped execution" if self.inherited else "")
+
+
+# ``Plan`` is in plan.py: it is also what the journal keeps.
+
+
+@dataclass(frozen=True)
+class ApprovalRequest(StepResult):
+    """``Wait for approval``: the question was asked. The state machine keeps the answer instead of this.
+
+    ``expires_at`` in unix seconds.
+    """
+
+    expires_at: float
+
+    @property
+    def message(self) -> str:
+        """Until when the question stands."""
+        return f"asked for approval until {timestamp(self.expires_at)}"
+
+
+@dataclass(frozen=True)
+class TagResult(StepResult):
+    """``Update image tag``: the names of the ``parameters`` that were written."""
+
+    image_tag: str | None
+    parameters: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """``v3; 5 parameters``."""
+        return f"{self.image_tag or 'no tag'}; {counted(len(self.parameters), 'parameter')}"
+
+
+@dataclass(frozen=True)
+class RegisterResult(StepResult):
+    """``Register task definitions``.
+
+    Attributes
+    ----------
+    task_definitions
+        Service name to the ARN that it gets.
+    migration
+        The migration's ARN; None when none is needed.
+    registered
+        Number of new revisions.
+    """
+
+    task_definitions: Mapping[str, str]
+    migration: str | None = None
+    registered: int = 0
+
+    @property
+    def message(self) -> str:
+        """``4 new revisions``."""
+        return counted(self.registered, "new revision")
+
+
+@dataclass(frozen=True)
+class MigrationResult(StepResult):
+    """``Run migration``.
+
+    Attributes
+    ----------
+    task
+        The task's ARN; None when ECS could not start one.
+    started_at
+        Unix seconds.
+    reason
+        Why it failed.
+    """
+
+    status: MigrationStatus
+    task: str | None
+    started_at: float
+    reason: str = ""
+    explanation: Explanation | None = None
+
+    @property
+    def message(self) -> str:
+        """``succeeded``, or why it failed."""
+        return self.reason or str(self.status)
+
+
+@dataclass(frozen=True)
+class MovedService:
+    """A service of a wave.
+
+    Attributes
+    ----------
+    target
+        The task definition ARN that it gets.
+    deployment, replaced
+        Ids of our PRIMARY deployment and of the one before; ``replaced`` is None when ours was there already.
+    """
+
+    target: str
+    deployment: str | None
+    replaced: str | None
+
+
+@dataclass(frozen=True)
+class WaveResult(StepResult):
+    """``Deploy wave``: the wave with this ``index`` was given its task definitions (``started_at``: unix seconds)."""
+
+    index: int
+    started_at: float
+    services: Mapping[str, MovedService] = field(default_factory=dict)
+
+    @property
+    def message(self) -> str:
+        """``scheduler, worker``."""
+        return ", ".join(self.services) or "no service to move"
+
+
+@dataclass(frozen=True)
+class RolloutResult(StepResult):
+    """``Check rollout``: the verdict on a wave and on each of its services; ``alarms`` that fire."""
+
+    status: Status
+    wave: int
+    more_waves: bool
+    services: Mapping[str, Verdict]
+    alarms: tuple[str, ...] = ()
+    explanation: Explanation | None = None
+
+    @property
+    def message(self) -> str:
+        """``api: 1 of 3 tasks run``, ``scheduler and worker steady``, or what failed."""
+        if self.status == Status.STEADY:
+            return f"{and_list(self.services)} steady" if self.services else "nothing to wait for"
+        if self.status == Status.FAILED:
+            return _what_failed(self.services, self.alarms)
+        return _reasons(self.services, self.services)
+
+
+@dataclass(frozen=True)
+class HealthResult(StepResult):
+    """``Check health``: the verdict on the release and on each of its services; ``alarms`` that fire."""
+
+    status: HealthStatus
+    services: Mapping[str, Verdict]
+    alarms: tuple[str, ...] = ()
+    explanation: Explanation | None = None
+
+    @property
+    def message(self) -> str:
+        """``baking``, ``healthy``, or what is wrong."""
+        return _what_failed(self.services, self.alarms) if self.status == HealthStatus.UNHEALTHY else str(self.status)
+
+
+@dataclass(frozen=True)
+class CompletedService:
+    """A service of a release that is live: the task definitions before and now, and its image."""
+
+    previous: str
+    task_definition: str
+    image: str | None
+
+
+@dataclass(frozen=True)
+class DeployedReport(Report):
+    """``Complete``: the report, and what each service is on now."""
+
+    services: Mapping[str, CompletedService] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RollbackResult(StepResult):
+    """``Roll back``.
+
+    Attributes
+    ----------
+    started_at
+        When the first of these steps began (unix seconds).
+    services
+        All services that were rolled back so far.
+    overwritten
+        Service name to what it ran, where somebody else had deployed meanwhile.
+    """
+
+    started_at: float
+    services: tuple[str, ...]
+    overwritten: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def message(self) -> str:
+        """``rolls back scheduler and worker``."""
+        return f"rolls back {and_list(self.services)}" if self.services else "no service has moved"
+
+
+@dataclass(frozen=True)
+class TaskCount:
+    """How many tasks of a service run, and how many should."""
+
+    running: int
+    desired: int
+
+
+@dataclass(frozen=True)
+class RestoredResult(StepResult):
+    """``Check rollback``."""
+
+    status: RollbackStatus
+    services: Mapping[str, TaskCount]
+
+    @property
+    def message(self) -> str:
+        """``api 3/3, worker 1/2``, or that all are back."""
+        if self.status == RollbackStatus.STEADY:
+            return "all services are steady on what they ran before"
+        return ", ".join(f"{name} {count.running}/{count.desired}" for name, count in self.services.items())
+
+
+# ``Record failure`` leaves a ``Report`` (history.py).
+
+
+@dataclass(frozen=True)
+class OutcomeReport(Report):
+    """``Record outcome``: the report, and the whole plan of a dry run."""
+
+    plan: Plan | None = None
+
+
+@dataclass(frozen=True)
+class CaughtError:
+    """What a Catch keeps: the error's name, and its cause, which is JSON when a Lambda function failed."""
+
+    error_type: str
+    cause: str
+
+
+def encode_result(result: StepResult | Plan | Report, step: str, at: float) -> dict[str, Any]:
+    """Return the JSON that the state machine keeps of a step.
+
+    A report is the execution's last word: its ``step`` is the one that failed. Every other result says which step it
+    is of and when that ended.
+    """
+    encoded: dict[str, Any] = encode(result)
+    if isinstance(result, Report):
+        return encoded
+    stamp = {"step": step, "at": at, "message": shorten(" ".join(result.message.split()), MAX_MESSAGE)}
+    return {**stamp, **encoded, **stamp}
+
+
+@dataclass(frozen=True)
+class ExecutionState:
+    """The execution's state: each property is the result of a step, None before the step has run.
+
+    Decodes what is asked for alone: a state may be 256 KiB long.
+
+    Parameters
+    ----------
+    raw
+        The state as JSON. Before ``Verify image`` has ended it may be anything.
+    """
+
+    raw: Any
+
+    @cached_property
+    def keys(self) -> Mapping[str, Any]:
+        """The keys of the state; none when it is no object."""
+        return self.raw if isinstance(self.raw, Mapping) else {}
+
+    @cached_property
+    def request(self) -> Request | None:
+        """The validated request."""
+        return self._result(Request, "request")
+
+    @cached_property
+    def image(self) -> ReleaseImage | None:
+        """The verified image of a deploy."""
+        return self._result(ReleaseImage, "image")
+
+    @cached_property
+    def lock(self) -> LockResult | None:
+        """Of ``Acquire lock``."""
+        return self._result(LockResult, "lock")
+
+    @cached_property
+    def plan(self) -> Plan | None:
+        """Of ``Plan``."""
+        return self._result(Plan, "plan")
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether somebody said yes to the question for approval."""
+        return "approval" in self.keys
+
+    @property
+    def approval(self) -> object:
+        """The answer to the question for approval: it comes from outside, so it may be any JSON."""
+        return self.keys.get("approval")
+
+    @cached_property
+    def registered(self) -> RegisterResult | None:
+        """Of ``Register task definitions``."""
+        return self._result(RegisterResult, "registered")
+
+    @cached_property
+    def migration(self) -> MigrationResult | None:
+        """Of ``Run migration``."""
+        return self._result(MigrationResult, "migration")
+
+    @cached_property
+    def wave(self) -> WaveResult | None:
+        """Of ``Deploy wave``."""
+        return self._result(WaveResult, "wave")
+
+    @cached_property
+    def rollout(self) -> RolloutResult | None:
+        """Of ``Check rollout``."""
+        return self._result(RolloutResult, "rollout")
+
+    @cached_property
+    def health(self) -> HealthResult | None:
+        """Of ``Check health``."""
+        return self._result(HealthResult, "health")
+
+    @cached_property
+    def rollback(self) -> RollbackResult | None:
+        """Of ``Roll back``."""
+        return self._result(RollbackResult, "rollback")
+
+    @cached_property
+    def restored(self) -> RestoredResult | None:
+        """Of ``Check rollback``."""
+        return self._result(RestoredResult, "restored")
+
+    @property
+    def error(self) -> CaughtError | None:
+        """What was caught. When ``Verify image`` failed, there is no state yet, and this is the state itself."""
+        return _caught(self.keys.get("error") or self.keys)
+
+    @property
+    def rollback_error(self) -> CaughtError | None:
+        """What was caught on the way to roll back."""
+        return _caught(self.keys.get("rollbackError") or {})
+
+    @property
+    def release_id(self) -> str | None:
+        """The release, for logs and reports: also of a plan of another version, which cannot be decoded."""
+        plan = self.keys.get("plan")
+        return plan.get("releaseId") if isinstance(plan, Mapping) else None
+
+    @property
+    def ended_steps(self) -> tuple[tuple[float, str], ...]:
+        """When each step ended (unix seconds), and its name, in that order. A loop counts once, with its last run."""
+        results = (self.keys, *self.keys.values())
+        return tuple(
+            sorted((r["at"], r["step"]) for r in results if isinstance(r, Mapping) and {"at", "step"} <= r.keys())
+        )
+
+    def _result(self, kind: type[T], key: str) -> T | None:
+        found = self.keys.get(key)
+        return None if found is None else decode(kind, found)
+
+
+def needed(result: T | None) -> T:
+    """Return the result of a step without which this one is never reached; LookupError when it is missing."""
+    if result is None:
+        raise LookupError("an earlier step has left no result: the state is not one of this state machine")
+    return result
+
+
+def _caught(error: Mapping[str, Any]) -> CaughtError | None:
+    return CaughtError(str(error["Error"]), str(error.get("Cause", ""))) if "Error" in error else None
+
+
+def _what_failed(services: Mapping[str, Verdict], alarms: Sequence[str]) -> str:
+    """Say which alarms fire and what failed; when no service failed outright, which of them are not steady."""
+    failed = [name for name, verdict in services.items() if verdict.status in (Status.FAILED, Status.SUPERSEDED)]
+    if not failed and not alarms:
+        failed = [name for name, verdict in services.items() if verdict.status != Status.STEADY]
+    firing = [f"alarm {name} fires" for name in alarms]
+    return "; ".join([*firing, *([_reasons(services, failed)] if failed else [])])
+
+
+def _reasons(services: Mapping[str, Verdict], names: Iterable[str]) -> str:
+    return "; ".join(f"{name}: {services[name].reason}" for name in names)
