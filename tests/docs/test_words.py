@@ -70,6 +70,10 @@ WHOLE = ("config", "simulator", "stacks", "statemachine", "tools", "tests/docs",
 """Folders whose comments and docstrings are held too."""
 
 
+FIELD = re.compile(r'\btakeover(?=[:"])')
+"""The name of the field in a message about the input: ``takeover: …``."""
+
+
 def found(text: str, *, is_page: bool = False) -> list[str]:
     """Return each phrase that the text has, with its surroundings and what to say instead."""
     plain = re.sub(r"^```.*?^```|`[^`\n]*`", " ", text, flags=re.DOTALL | re.MULTILINE) if is_page else text
@@ -100,7 +104,7 @@ def in_messages(package: str) -> list[str]:
         f"{file.relative_to(ROOT)}:{line}: {hit}"
         for file in sorted((ROOT / package).rglob("*.py"))
         for line, text in messages(file.read_text(encoding="utf-8"))
-        for hit in found(text)
+        for hit in found(FIELD.sub("", text))
     ]
 
 
@@ -146,7 +150,7 @@ def in_help() -> list[str]:
 
     walk("stepship", typer.main.get_command(app))
     assert len(texts) > 50
-    return [f"{name}: {hit}" for name, text in texts for hit in found(text)]
+    return [f"{name}: {hit}" for name, text in texts for hit in found(text, is_page=True)]
 
 
 def in_states() -> list[str]:

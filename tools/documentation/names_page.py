@@ -72,7 +72,7 @@ def names(templates: Templates) -> str:
     for kind, _ in KINDS.values():
         rows = [(f"`{name}`", f"`{part}`", purpose) for name, (part, purpose) in sorted(found[kind].items())]
         if any(purpose for _, _, purpose in rows):
-            texts.append(f"### {kind}\n\n{table(('name', 'stack', 'what it is for'), list(rows))}")
+            texts.append(f"### {kind}\n\n{table(('name', 'stack', 'what it is for'), rows)}")
         elif rows:
             texts.append(f"### {kind}\n\n{table(('name', 'stack'), [row[:2] for row in rows])}")
     return "\n\n".join(texts)
