@@ -2,7 +2,7 @@
 
 The actions of one run share the deployment lock under one name, so that infrastructure and code never run into each
 other while stacks go out side by side. Nobody of them can know who is last, so nobody gives the lock back: its lease
-ends a minute after the last one has renewed it (docs/decisions/0017).
+ends a minute after the last one has renewed it (docs/explanation/decisions/0017).
 """
 
 from __future__ import annotations

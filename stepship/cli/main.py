@@ -375,7 +375,9 @@ def demo() -> None:
 def simulate(
     scenario: Annotated[
         Path,
-        typer.Option("--scenario", "-s", metavar="FILE", help="A YAML file; docs/simulator.md documents its keys."),
+        typer.Option(
+            "--scenario", "-s", metavar="FILE", help="A YAML file; docs/reference/simulator.md documents its keys."
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:

@@ -20,7 +20,7 @@ from stepship.infra.tools import AppOptions, Tools, held_lock_of, patience, synt
 from stepship.infra.view import view_of
 from stepship.session import Session
 
-RETAINED = 'docs/rollback.md, "What is kept when a stack goes"'
+RETAINED = 'docs/how-to/rollback.md, "What is kept when a stack goes"'
 
 
 def destroy(

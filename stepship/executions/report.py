@@ -171,7 +171,7 @@ def find_recovery(session: Session, stopped: str, started_at: float) -> str | No
 
 
 def execution_document(session: Session, result: Result, progress: Progress) -> dict[str, Any]:
-    """Return the JSON document of an execution: ``docs/cli.md`` lists its keys."""
+    """Return the JSON document of an execution: ``docs/reference/cli.md`` lists its keys."""
     description, plan = result.description, progress.state.get("plan") or {}
     ended_at = description.ended_at
     return {

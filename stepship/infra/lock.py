@@ -1,6 +1,7 @@
 """The deployment lock for a deploy of infrastructure: taken, renewed while CloudFormation works, given back.
 
-The rules are those of ``lambdas/release/lock.py``; docs/decisions/0016 says why infrastructure has a lease alone.
+The rules are those of ``lambdas/release/lock.py``; docs/explanation/decisions/0016 says why infrastructure has a lease
+alone.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from tests.workflows.runner import Runner
 from tests.workflows.workflow import step
 
 ROOT = Path(__file__).parents[2]
-CLI = ROOT / "docs" / "cli.md"
+CLI = ROOT / "docs" / "reference" / "cli.md"
 ENVIRONMENTS = config.environments()
 
 PUSHING = {

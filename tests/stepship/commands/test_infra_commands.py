@@ -288,7 +288,7 @@ def test_destroy_takes_the_last_stage_first(
     assert statuses() == {}
     assert capsys.readouterr().out.endswith(
         "All 5 stacks are gone; still there: the image repository, GitHub's identity provider and the buckets of "
-        'compute-shared, docs/rollback.md, "What is kept when a stack goes"\n'
+        'compute-shared, docs/how-to/rollback.md, "What is kept when a stack goes"\n'
     )
     assert simulated.table.read_lock().holder is None
 

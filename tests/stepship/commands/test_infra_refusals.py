@@ -163,5 +163,6 @@ def test_the_question_names_what_stays(simulated: SimulatedEnvironment, stepship
     stepship.asks = True
     assert stepship("infra", "destroy", answer="n\n").stdout.startswith(
         f"dev has 2 stacks: {PREFIX}network, {PREFIX}frontend\n"
-        'What they hold goes, but for the buckets of frontend (docs/rollback.md, "What is kept when a stack goes")\n'
+        "What they hold goes, but for the buckets of frontend "
+        '(docs/how-to/rollback.md, "What is kept when a stack goes")\n'
     )
