@@ -28,11 +28,13 @@ CLIENTS = PYTHONPATH=workload $(BIN)/python -m app.subgraph.prepare
 export JSII_NODE := $(CURDIR)/$(BIN)/node
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+# The tests start many processes. Where no bytecode may be written, each compiles the CDK and moto again, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test e2e emulator lint synth image-check explore bench asl lock clean
+.PHONY: help demo test e2e emulator lint synth image-check explore bench asl docs picture lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -81,11 +83,17 @@ image-check: $(READY) ## build the image without docker, as root; prove that no 
 explore: $(READY) ## break deployments in N places on the simulator: make explore N=5000
 	$(BIN)/python -m tools.exploration $(N) $(if $(SEED),--seed $(SEED))
 
-bench: $(READY) $(NODE_READY) $(E2E_READY) $(PEERS_READY) ## measure beside what users have; write docs/benchmarks.md
+bench: $(READY) $(NODE_READY) $(E2E_READY) $(PEERS_READY) ## measure beside what users have; write docs/explanation/benchmarks.md
 	$(BIN)/python -m tools.benchmarks
 
-asl: $(READY) ## render statemachine/deployment.asl.json again from definition.py
+asl: $(READY) ## render statemachine/deployment.asl.json and its diagrams again from definition.py
 	$(BIN)/python -m statemachine.render
+
+docs: $(READY) ## write the reference pages and the picture again, from the code
+	$(BIN)/python -m tools.documentation
+
+picture: $(READY) ## record the README's picture again, from the demo
+	$(BIN)/python -m tools.documentation.picture
 
 lock: $(READY) ## resolve the dependencies again: requirements.lock, package-lock.json
 	$(BIN)/uv lock

@@ -54,7 +54,7 @@ def longest_execution_seconds(settings: EnvironmentConfig) -> int:
 
     Examples
     --------
-    Lock 1800 + migration 900 + rollout 900 + bake 600 + way back 900 = 5100, and the approval's time
+    Lock 1800 + migration 900 + rollout 900 + bake 600 + rollback 900 = 5100, and the approval's time
     where one is required. Each further wave may take another rollout timeout.
     """
     approval = settings.approval.timeout_seconds if settings.approval.required else 0

@@ -157,7 +157,7 @@ class ScaledTask(Task):
 
 @dataclass(frozen=True)
 class Api(ScaledTask):
-    """``[api]``.
+    """``[api]``: the service behind the load balancer.
 
     Attributes
     ----------
@@ -170,7 +170,7 @@ class Api(ScaledTask):
 
 @dataclass(frozen=True)
 class Worker(ScaledTask):
-    """``[worker]``.
+    """``[worker]``: the service that does the jobs of the queue.
 
     Attributes
     ----------
@@ -196,7 +196,7 @@ class Scheduler(Task):
 
 @dataclass(frozen=True)
 class MigrationSettings(MigrationPolicy):
-    """``[migration]``: the policy, and the size of the one-off task.
+    """``[migration]``: the one-off task before any service moves.
 
     Attributes
     ----------

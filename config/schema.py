@@ -52,7 +52,7 @@ POLICIES: tuple[type[Policy], ...] = (
 
 @dataclass(frozen=True)
 class ImageSettings(ImagePolicy):
-    """``[image]``: the policy, and what only the deployment of the functions needs.
+    """``[image]``: which images may be deployed, and what the functions may read of them.
 
     Attributes
     ----------
@@ -72,6 +72,8 @@ class EcrPush:
 
     Attributes
     ----------
+    enabled
+        Whether it does; else a person or CI starts it.
     tag_patterns
         EventBridge wildcards, such as ``sha-*``; a tag that matches none starts nothing.
     """

@@ -2,7 +2,7 @@
 
 The actions of one run share the deployment lock under one name, so that infrastructure and code never run into each
 other while stacks go out side by side. Nobody of them can know who is last, so nobody gives the lock back: its lease
-ends a minute after the last one has renewed it (docs/decisions/0017).
+ends a minute after the last one has renewed it (docs/explanation/decisions/0017).
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from stacks.names import Names
 from stepship.errors import CommandError
 from stepship.infra.assembly import check_assembly
 from stepship.infra.cdk import CdkCli, Say
-from stepship.infra.lock import Holding, LockTable, Surroundings
+from stepship.infra.lock import HeldLock, LockTable, Surroundings
 
 TICK_SECONDS = 1.0
-"""How often the lease is looked at; ``Holding`` renews it when it is time."""
+"""How often the lease is looked at; ``HeldLock`` renews it when it is time."""
 
 
 class Deploys(Protocol):
@@ -76,19 +76,19 @@ def _waiting_rollback(table: LockTable, around: Surroundings) -> str | None:
     return claim.execution if claim and around.is_running(claim.execution) else None
 
 
-def deploy(cdk: Deploys, holding: Holding, stack: str, say: Callable[[str], object]) -> int:
+def deploy(cdk: Deploys, held_lock: HeldLock, stack: str, say: Callable[[str], object]) -> int:
     """Deploy a stack with the lock held; returns 0 when it is as it should be, else 1.
 
     What CloudFormation has begun it finishes, so a lock that is lost on the way is told and nothing is stopped.
     """
-    holding.acquire()
+    held_lock.acquire()
     with ThreadPoolExecutor(max_workers=1) as pool:
         future = pool.submit(cdk.deploy, stack, say)
         while not wait([future], timeout=TICK_SECONDS).done:
-            holding.beat()
-    if holding.lost:
-        say(f"{stack}: {holding.lost}")
-    return 0 if future.result() and not holding.lost else 1
+            held_lock.beat()
+    if held_lock.lost:
+        say(f"{stack}: {held_lock.lost}")
+    return 0 if future.result() and not held_lock.lost else 1
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -115,8 +115,8 @@ def main(arguments: Sequence[str]) -> int:
         around = Surroundings(time.time, time.sleep, Executions().is_running, say)
         table = ReleasesTable(settings.identity.table)
         give_way(table, around, Patience(settings.lock.poll_seconds, settings.lock.wait_timeout_seconds))
-        holding = Holding(table, f"infra:pipeline@{given.run}", settings.lock, around)
-        return deploy(cdk, holding, stack, say)
+        held_lock = HeldLock(table, f"infra:pipeline@{given.run}", settings.lock, around)
+        return deploy(cdk, held_lock, stack, say)
     except (CommandError, StepshipError, config.ConfigError) as error:
         say(str(error))
         return 1

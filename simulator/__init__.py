@@ -15,5 +15,5 @@ moto answers the AWS API and interprets the state machine, all in this process. 
 ``ecs``            services that roll out, tasks that live and die
 ``world``          one environment: services, registry, the committed state machine, the handlers, EventBridge's part
 ``invariant``      what must be true of the world at rest
-``scenario``       a YAML file that plays in a world, with what must come of it (docs/simulator.md)
+``scenario``       a YAML file that plays in a world, with what must come of it (docs/reference/simulator.md)
 """

@@ -2,7 +2,7 @@
 
 Stacks of one environment find each other by names (``names.py``) and by SSM parameters, which the owner
 publishes and a reader resolves when CloudFormation deploys it. There are no exports, so no stack holds
-another one's resources fast: each can be changed and destroyed alone (docs/decisions/0008).
+another one's resources fast: each can be changed and destroyed alone (docs/explanation/decisions/0008).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The five stages in which an environment is deployed, as data: no CDK in here, so that everybody can read them.
 
-The CDK app makes the stacks by it (``cdk_app.py``), the CLI and the pipelines deploy by it, ``docs/stages.md``
-shows it. A stack reads parameters of those that it needs, so they are deployed before it; within a stage, what does
-not need each other is deployed at once (``batches``).
+The CDK app makes the stacks by it (``cdk_app.py``), the CLI and the pipelines deploy by it, and
+``docs/reference/stages.md`` shows it. A stack reads parameters of those that it needs, so they are deployed before it.
+Within a stage, what does not need each other is deployed at once (``batches``).
 """
 
 from __future__ import annotations

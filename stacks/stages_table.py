@@ -1,4 +1,4 @@
-"""The table of ``docs/stages.md``: ``python -m stacks.stages_table`` writes it again."""
+"""The table of ``docs/reference/stages.md``: ``python -m stacks.stages_table`` writes it again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stacks.stages import STAGES, batches
 
-GUIDE = Path(__file__).parents[1] / "docs" / "stages.md"
+GUIDE = Path(__file__).parents[1] / "docs" / "reference" / "stages.md"
 PLACE = re.compile(r"(?<=<!-- stages: begin -->\n).*?(?=<!-- stages: end -->)", re.DOTALL)
 
 

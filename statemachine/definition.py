@@ -2,7 +2,7 @@
 
 JSONPath without variables: every state keeps its input and adds one key of its own. The first state is
 the exception: it replaces the input by the validated request, because an execution may be started with
-any JSON, and only an object can get a key added (docs/decisions/0002-first-state-replaces-the-input.md).
+any JSON, and only an object can get a key added (docs/explanation/decisions/0002-first-state-replaces-the-input.md).
 
 Every retry is written here. Steps are idempotent, so a function that died half-way is simply run again.
 """

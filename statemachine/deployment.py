@@ -1,4 +1,4 @@
-"""The construct ``CodeDeployment``: functions, state machine, table, rules and the page to a person."""
+"""The construct ``CodeDeployment``: functions, state machine, table, rules, and the topic for on-call."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ class CodeDeployment(Construct):
     def _start_when_an_execution_stopped(self) -> None:
         self._start_by_rule(
             "ExecutionStopped",
-            "An execution that was stopped or timed out is put back",
+            "An execution that was stopped or timed out is rolled back",
             triggers.stopped_execution_pattern(self.machine.state_machine_arn),
             triggers.STOPPED_EXECUTION_PATHS,
             triggers.STOPPED_EXECUTION_INPUT,
@@ -297,7 +297,7 @@ class CodeDeployment(Construct):
         """Page by the end of the execution itself: that works where the last function could not run."""
         self._rule(
             "RollbackFailed",
-            "A person has to look: neither the new nor the old release is whole",
+            "Action needed: neither the new nor the old release is whole",
             triggers.rollback_failed_pattern(self.machine.state_machine_arn),
         ).add_target(
             targets.SnsTopic(
@@ -305,7 +305,7 @@ class CodeDeployment(Construct):
                 # An object, because EventBridge does not escape the quotes of the cause inside a text.
                 message=events.RuleTargetInput.from_object(
                     {
-                        "alert": f"{machine_name(self._identity)}: rollback failed, a person has to look",
+                        "alert": f"{machine_name(self._identity)}: rollback failed, action needed",
                         "execution": events.EventField.from_path("$.detail.executionArn"),
                         "cause": events.EventField.from_path("$.detail.cause"),
                     }
@@ -319,7 +319,7 @@ class CodeDeployment(Construct):
         )
 
     def _ask_for_approvals(self) -> sns.Topic:
-        """Tell a topic of its own: who approves is seldom who is paged, and they may be many."""
+        """Notify a topic of its own: who approves is seldom on call, and they may be many."""
         topic = self._topic("Approvals", "deploy-approvals", "Approvals")
         self._rule(
             "ApprovalRequested",

@@ -165,18 +165,18 @@ def mermaid(definition: Definition) -> str:
     return "\n".join(lines)
 
 
-def with_diagram(readme: str, diagram: str) -> str:
-    """Return the README with the diagram between its two markers.
+def with_diagram(page: str, diagram: str) -> str:
+    """Return the page with the diagram between its two markers.
 
     Raises
     ------
     ValueError
         A marker is missing.
     """
-    before, found, rest = readme.partition(BEGIN)
+    before, found, rest = page.partition(BEGIN)
     _, also_found, after = rest.partition(END)
     if not (found and also_found):
-        raise ValueError(f"the README lacks the line {BEGIN if not found else END}")
+        raise ValueError(f"the page lacks the line {BEGIN if not found else END}")
     return f"{before}{BEGIN}\n```mermaid\n{diagram}\n```\n{END}{after}"
 
 

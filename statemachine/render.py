@@ -1,4 +1,4 @@
-"""Render the definition to ``deployment.asl.json``: ``python -m statemachine.render``.
+"""Render the definition to ``deployment.asl.json``, and draw it: ``python -m statemachine.render``.
 
 The committed file is what a reviewer reads, the simulator runs and the validators check. It is rendered
 for ``dev`` in account 123456789012, us-east-1; a test compares it with the synthesised template.
@@ -25,7 +25,11 @@ from statemachine.graph import mermaid, with_diagram  # noqa: E402
 from statemachine.steps import STEPS  # noqa: E402
 
 DEFINITION_FILE = Path(__file__).with_name("deployment.asl.json")
-README_FILE = Path(__file__).with_name("README.md")
+DRAWN_IN = (
+    Path(__file__).with_name("README.md"),
+    Path(__file__).parents[1] / "docs" / "explanation" / "architecture.md",
+)
+"""The pages with the diagram."""
 ACCOUNT, REGION = "123456789012", "us-east-1"
 PSEUDO_PARAMETERS = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT}
 
@@ -84,11 +88,12 @@ def written_out(value: Any, arns: Mapping[str, str] | None = None) -> Any:
 
 
 def main() -> None:
-    """Write the committed file, and its diagram into the README."""
+    """Write the committed file, and its diagram into the pages that have it."""
     definition = render()
     DEFINITION_FILE.write_text(json.dumps(definition, indent=2) + "\n", encoding="utf-8")
-    README_FILE.write_text(with_diagram(README_FILE.read_text(encoding="utf-8"), mermaid(definition)), encoding="utf-8")
-    print(f"wrote {DEFINITION_FILE.name} and the diagram in {README_FILE.name}")
+    for page in DRAWN_IN:
+        page.write_text(with_diagram(page.read_text(encoding="utf-8"), mermaid(definition)), encoding="utf-8")
+    print(f"wrote {DEFINITION_FILE.name} and the diagram in {', '.join(page.name for page in DRAWN_IN)}")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Step:
         step, whose result is the whole state (``lambdas/release/results.py``).
     timeout_seconds
         The function's timeout. It bounds how long a stopped execution can still write, and so the
-        lease of the lock (docs/decisions/0003-lease-outlives-the-last-write.md).
+        lease of the lock (docs/explanation/decisions/0003-lease-outlives-the-last-write.md).
     policies
         The sections of the config that the function reads.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 OWN_FAILURES = ("Rejected", "RolledBack", "RollbackFailed")
-"""The Fail states: each has put the world in order, or paged a person, before it ended."""
+"""The Fail states: each has put the world in order before it ended, or on-call is notified."""
 
 
 def stopped_execution_pattern(machine_arn: str) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def stopped_execution_pattern(machine_arn: str) -> dict[str, Any]:
 
 
 def rollback_failed_pattern(machine_arn: str) -> dict[str, Any]:
-    """Match an execution that could not bring the old release back: a person has to look."""
+    """Match an execution that could not bring the old release back: action needed."""
     return {
         "source": ["aws.states"],
         "detail-type": ["Step Functions Execution Status Change"],
@@ -40,7 +40,7 @@ def rollback_failed_pattern(machine_arn: str) -> dict[str, Any]:
 
 
 def reverted_stack_pattern(stack_prefix: str) -> dict[str, Any]:
-    """Match a stack whose update failed and was taken back, of those whose ARN begins so.
+    """Match a stack whose update failed and was rolled back, of those whose ARN begins so.
 
     CloudFormation then deploys again what *its* last good update had, which is older than what code deploys have
     brought since. Source: CloudFormation User Guide, "Managing events with CloudFormation and Amazon EventBridge".
@@ -61,7 +61,7 @@ REVERTED_STACK_INPUT = {
     "action": "rollback",
     "releaseId": "live",
     "requestedBy": "eventbridge:reverted-stack",
-    "reason": "CloudFormation took an update back: <stack>",
+    "reason": "CloudFormation rolled an update back: <stack>",
 }
 """What the rule starts the machine with: services that are not on the live release return to it."""
 

@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lambdas.release.errors import AccessDenied, StepshipError
+from lambdas.release.errors import AccessDenied, AwsUnavailable, StepshipError, Throttled
 from stepship.failure import FAILED, WRONG_USAGE
 
 IAM_PREFIXES = {"stepfunctions": "states"}
 """Where boto3 and IAM call a service by different names."""
 
-NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
-SIGNED_OUT = frozenset({"SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError"})
+NO_CREDENTIALS = "no AWS credentials: set AWS_PROFILE, or sign in with `aws login` or `aws configure`"
+SIGNED_OUT = "the AWS sign-in is over: sign in again, as with `aws sso login` ({cause})"
+ON_THE_WAY = {
+    "NoRegionError": "no AWS region: set AWS_REGION, or a profile with a region in AWS_PROFILE",
+    **dict.fromkeys(("NoCredentialsError", "PartialCredentialsError"), NO_CREDENTIALS),
+    **dict.fromkeys(("SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError"), SIGNED_OUT),
+    "CredentialRetrievalError": "no AWS credentials: {cause}",
+    "ProfileNotFound": "{cause}: correct AWS_PROFILE",
+    "EndpointConnectionError": "{cause}: check the network, AWS_REGION and AWS_ENDPOINT_URL",
+}
+"""What botocore's own errors mean, by class: AWS was not reached, or not asked."""
+
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+PASSING = frozenset({"ClientError", "ConnectionError", "HTTPClientError", "CredentialRetrievalError"})
+"""botocore's errors, and those above them, of what may work the next time; a region that is not set is none."""
 REFUSED = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "AuthFailure"})
 
 
@@ -36,6 +48,12 @@ def wrong_usage(text: str) -> CommandError:
     return CommandError(text, WRONG_USAGE)
 
 
+def may_pass(error: StepshipError) -> bool:
+    """Whether the same call may work in a while: AWS was busy, or was not reached."""
+    kinds = {kind.__name__ for kind in type(error.__cause__).__mro__}
+    return isinstance(error, Throttled) or (isinstance(error, AwsUnavailable) and not kinds.isdisjoint(PASSING))
+
+
 def aws_error(error: StepshipError) -> CommandError:
     """Say what AWS, or the way to it, refused: for the person who typed the command, not for a function's role.
 
@@ -47,18 +65,10 @@ def aws_error(error: StepshipError) -> CommandError:
     cause = error.__cause__
     kind = type(cause).__name__
     call, _, text = str(error).partition(": ")
-    if kind == "NoRegionError":
-        return CommandError("no AWS region: set AWS_REGION, or a profile with a region in AWS_PROFILE")
-    if kind in NO_CREDENTIALS:
-        return CommandError("no AWS credentials: set AWS_PROFILE, or sign in with `aws login` or `aws configure`")
-    if kind in SIGNED_OUT:
-        return CommandError(f"the AWS sign-in is over: sign in again, as with `aws sso login` ({cause})")
-    if kind == "ProfileNotFound":
-        return CommandError(f"{cause}: correct AWS_PROFILE")
+    if kind in ON_THE_WAY:
+        return CommandError(ON_THE_WAY[kind].format(cause=cause))
     if isinstance(cause, ValueError) and str(cause).startswith("Invalid endpoint"):
         return CommandError(f"{cause}: correct AWS_REGION and AWS_ENDPOINT_URL")
-    if kind == "EndpointConnectionError":
-        return CommandError(f"{cause}: check the network, AWS_REGION and AWS_ENDPOINT_URL")
     response: Mapping[str, Any] = getattr(cause, "response", {})
     code = str(response.get("Error", {}).get("Code", ""))
     if code in EXPIRED:

@@ -9,7 +9,7 @@ import secrets
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -17,7 +17,7 @@ SUMMARY_BYTES = 1024 * 1024
 """Of a step's summary; GitHub drops a longer one as a whole."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class GitHub:
     """The step that this command runs in.
 
@@ -30,6 +30,7 @@ class GitHub:
     output_file: Path | None
     summary_file: Path | None
     log: TextIO
+    _token: str = field(default="", init=False, repr=False)
 
     @classmethod
     def of(cls, environ: Mapping[str, str], *, as_json: bool) -> GitHub:
@@ -39,8 +40,12 @@ class GitHub:
         return cls(output, summary, sys.stderr if as_json else sys.stdout)
 
     def annotate(self, level: Literal["error", "warning", "notice"], title: str, text: str) -> None:
-        """Show a message on the page of the run."""
+        """Show a message on the page of the run; a quotation is interrupted for it."""
+        quoted = bool(self._token)
+        self._end_quotation()
         self._write(f"::{level} title={_property(title)}::{_data(text)}")
+        if quoted:
+            self._begin_quotation()
 
     def outputs(self, values: Mapping[str, str]) -> None:
         """Set outputs of the step. A delimiter that nobody can guess keeps a value from setting another output."""
@@ -62,12 +67,21 @@ class GitHub:
     @contextmanager
     def quoting(self) -> Iterator[None]:
         """Print what others wrote, such as log lines of a container: GitHub obeys no command in it."""
-        token = secrets.token_hex(16)
-        self._write(f"::stop-commands::{token}")
+        self._begin_quotation()
         try:
             yield
         finally:
-            self._write(f"::{token}::")
+            self._end_quotation()
+
+    def _begin_quotation(self) -> None:
+        # A token for each: nobody who has read the log can end the next one.
+        self._token = secrets.token_hex(16)
+        self._write(f"::stop-commands::{self._token}")
+
+    def _end_quotation(self) -> None:
+        if self._token:
+            self._write(f"::{self._token}::")
+        self._token = ""
 
     def _write(self, line: str) -> None:
         self.log.write(line + "\n")

@@ -25,9 +25,9 @@ class Host:
     environ
         The environment variables.
     folder
-        Where the command was typed: ``config/`` is looked for here.
+        Where the command was typed: ``config/`` is read from here.
     watched
-        Whether a person looks at the output: a terminal, and no CI job.
+        Whether a person watches the output: a terminal, and no CI job.
     asks
         Whether a person can answer a question.
     width
@@ -44,7 +44,7 @@ class Host:
 
     @classmethod
     def of_this_process(cls) -> Host:
-        """Look at this process."""
+        """Read this process."""
         watched = is_watched(Console())
         return cls(watched=watched, asks=watched and sys.stdin.isatty())
 
@@ -55,7 +55,7 @@ class Host:
 
 
 def is_watched(console: Console) -> bool:
-    """Whether a person looks at a terminal: no pipe, no CI job."""
+    """Whether a person watches a terminal: no pipe, no CI job."""
     return (
         console.is_terminal and not console.is_dumb_terminal and os.environ.get("CI", "").lower() in ("", "0", "false")
     )

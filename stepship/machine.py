@@ -1,4 +1,4 @@
-"""Step Functions as a caller sees it: start, find, look at, stop and answer executions of one state machine."""
+"""Step Functions as a caller sees it: start, find, read, stop and answer executions of one state machine."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from stepship.errors import CommandError, wrong_usage
 from stepship.target import Target
 
 RUNNING = "RUNNING"
-RECENT = 20
-"""Executions that a look at the newest ones shows."""
+RECENT, MOST = 20, 1000
+"""Executions that a list of the newest ones has, and the most that a page may have (API Reference, ListExecutions)."""
 
 PAGE = 100
 """Events of a page that carry the execution's state, some 20 KiB each."""
 
 STATE_PAGES = 5
-"""Pages of the newest events that a look reads with the state: a deployment of a quarter of an hour, in one look."""
+"""Pages of the newest events that a poll reads with the state: a deployment of a quarter of an hour, in one poll."""
 
 MAX_CAUSE = 32_768
 """Characters of StopExecution's ``cause`` (Step Functions API Reference)."""
@@ -190,7 +190,7 @@ class Machine(Gateway):
         )
 
     def recent(self, status: str | None = None) -> tuple[Listed, ...]:
-        """Return the newest executions, newest first.
+        """Return the newest executions, newest first; of those in one status all that a page takes.
 
         Raises
         ------
@@ -203,7 +203,7 @@ class Machine(Gateway):
                 "list_executions",
                 known={"StateMachineDoesNotExist": _NoMachine},
                 stateMachineArn=self.arn,
-                maxResults=RECENT,
+                maxResults=MOST if status else RECENT,
                 **wanted,
             )
         except _NoMachine:
@@ -218,7 +218,7 @@ class Machine(Gateway):
         """Return the events with an id above ``after``, oldest first.
 
         Only the newest hundred carry the execution's state: each event has all of it, so the history of an hour
-        would be tens of megabytes. A look that finds nothing new reads one event without it.
+        would be tens of megabytes. A poll that finds nothing new reads one event without it.
         """
         last = self._events(arn, 1, with_state=False)["events"]
         missing = max((event["id"] for event in last), default=0) - after
@@ -228,7 +228,7 @@ class Machine(Gateway):
 
         if missing <= 0:
             return []
-        # All pages of one size: a token is good for that alone, and more may have happened since the look above.
+        # All pages of one size: a token is good for that alone, and more may have happened since the call above.
         limit = min(missing, PAGE)
         page = self._events(arn, limit, with_state=True)
         found = {event["id"]: event for event in page["events"]}

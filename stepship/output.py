@@ -28,7 +28,7 @@ class Output:
     Attributes
     ----------
     console
-        For a person; None when nobody looks.
+        For a person; None when nobody watches.
     is_live
         Whether what was drawn may be drawn over.
     """

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from lambdas.release.errors import AccessDenied, StepshipError
+from stepship.credentials import renew_for_the_job
+from stepship.errors import CommandError, aws_error, may_pass
 from stepship.github import GitHub
 from stepship.host import Host
 from stepship.machine import Caller, Machine
@@ -23,6 +26,9 @@ T = TypeVar("T")
 MAX_TEXT = 256
 """Characters that ``requestedBy`` and ``reason`` may have (statemachine/input.schema.json)."""
 
+TRIES, PAUSE_SECONDS = 4, 10.0
+"""Tries of what starts or finds an execution in a CI job, where nobody types it again; each has the SDK's own tries."""
+
 
 class Session:
     """What one command works with."""
@@ -32,6 +38,9 @@ class Session:
         self.target = target
         self.output = Output(host, as_json=as_json)
         self.github = GitHub.of(host.environ, as_json=as_json) if host.is_github else None
+        if host.is_github:
+            # Before the first client is made: all have the credentials of one session.
+            renew_for_the_job(host.environ, host.now)
         self.caller = Caller()
         self.machine = Machine(target, self.caller)
 
@@ -58,8 +67,35 @@ class Session:
 
     def requested_by(self, given: str | None) -> str:
         """Return who asks: what was said, the actor of the workflow, else the caller's ARN."""
-        actor = self.host.environ.get("GITHUB_ACTOR") if self.host.is_github else None
-        return (given or (f"github:{actor}" if actor else self.machine.caller_arn))[:MAX_TEXT]
+        environ = self.host.environ if self.host.is_github else {}
+        # Who has started this run: of one that is run again that is not who had pushed.
+        actor = environ.get("GITHUB_TRIGGERING_ACTOR") or environ.get("GITHUB_ACTOR")
+        return one_line(given) or (f"github:{actor}" if actor else self.machine.caller_arn)[:MAX_TEXT]
+
+    def quoting(self) -> AbstractContextManager[None]:
+        """Print what others wrote: GitHub obeys no command in it."""
+        return self.github.quoting() if self.github else nullcontext()
+
+    def patiently(self, call: Callable[[], T]) -> T:
+        """Repeat a call while AWS is busy or not reached; it must be safe to repeat. A person is told at once."""
+        for tried in range(1, TRIES):
+            try:
+                return call()
+            except StepshipError as error:
+                if self.host.watched or not may_pass(error):
+                    raise
+                with self.quoting():
+                    self.output.say(f"try {tried} of {TRIES}: {error}")
+                self.host.sleep(PAUSE_SECONDS)
+        return call()
+
+    def command_error(self, error: StepshipError) -> CommandError:
+        """Say what AWS refused; in a workflow also where its role comes from."""
+        told = aws_error(error)
+        if self.github is None or not isinstance(error, AccessDenied):
+            return told
+        deploy = f"`stepship infra deploy {self.target.options} --stage bootstrap`"
+        return CommandError(f"{told}; {deploy} gives the role of this workflow what it needs", told.exit_code)
 
     @staticmethod
     def if_allowed(read: Callable[[], T]) -> T | None:
@@ -76,3 +112,10 @@ class Session:
             return read()
         except StepshipError:
             return None
+
+
+def one_line(text: str | None) -> str | None:
+    """Return what the history keeps of a text: one line without control characters, cut to what the input may hold."""
+    words = "".join(each if each.isprintable() else " " for each in text or "").split()
+    line = " ".join(words)
+    return (line if len(line) <= MAX_TEXT else f"{line[: MAX_TEXT - 1]}…") or None

@@ -76,7 +76,7 @@ def choose_target(app: str | None, environment: str | None, folder: Path) -> Tar
 
 
 def _app_of(file: Path) -> str | None:
-    """Read ``app`` alone: a person may look at an environment whose file has a mistake elsewhere."""
+    """Read ``app`` alone: an environment whose file has a mistake elsewhere can still be read."""
     try:
         app = tomllib.loads(file.read_text(encoding="utf-8")).get("app")
     except FileNotFoundError:

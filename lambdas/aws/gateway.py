@@ -97,7 +97,7 @@ class Answer(dict[str, Any]):
 
 def whole(value: Any, place: str) -> Any:
     """Make every object in an answer an ``Answer``."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):  # botocore makes no other mapping, and asking an abstract class takes ten times as long
         return Answer(value, place)
     if isinstance(value, list):
         return [whole(item, f"{place}[{index}]") for index, item in enumerate(value)]

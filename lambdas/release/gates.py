@@ -152,5 +152,5 @@ def paused_message(environment: str, paused: PausedDeploys) -> str:
     since = datetime.fromtimestamp(paused.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
     return (
         f"deploys to {environment} were paused by {paused.by} on {since}: {paused.reason}; "
-        f"when it is solved: stepship line start --env {environment}"
+        f"when it is solved: stepship resume --env {environment}"
     )

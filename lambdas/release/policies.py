@@ -82,7 +82,7 @@ HOLD_SECONDS = 30
 Going back and coming again is paid by the transition, waiting by the second: three states, a request and a
 DescribeAlarms are 3 x $0.000025 + $0.0000002 + $0.00001 = $0.0000852, and a second of a function of 256 MB is
 0.25 x $0.0000133334 = $0.0000033. So 26 seconds of waiting cost as much as one way there and back. Longer would save
-little, and alarms, and whoever watches the execution, would hear of it later (docs/decisions/0012).
+little, and alarms, and whoever watches the execution, would hear of it later (docs/explanation/decisions/0012).
 """
 
 

@@ -4,7 +4,7 @@
 reach it. moto keeps clusters, tags and account settings. Time advances lazily: each call first lets everything
 happen that is due at `clock.now()`.
 
-Differences from AWS that matter are listed in docs/simulator.md.
+Differences from AWS that matter are listed in docs/reference/simulator.md.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ seam (below ``moto.stepfunctions``)       why
 ``ErrorEqualsDecl._eval_body``            ``States.ALL`` matches States.Runtime in moto; on AWS it does not
 ``StateTaskLambda._from_error``           a path that is missing is not States.Runtime in moto; on AWS it is
 logger ``moto.stepfunctions``             every failed state is logged as an error of moto's
-``random`` (its own generator)            jitter of Retry and of botocore: seeded, and put back as it was
+``random`` (its own generator)            jitter of Retry and of botocore: seeded, and restored afterwards
 ========================================= ==============================================================================
 """
 

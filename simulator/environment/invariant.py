@@ -6,7 +6,7 @@ that names what differs::
     examination = examine(world.snapshot(), world.aws.runs)
     assert examination.violations == ()
 
-``RollbackFailed`` is the one outcome that may leave the world in pieces: a person has been paged. What is then wrong
+``RollbackFailed`` is the one outcome that may leave the world in pieces: on-call was notified. What is then wrong
 with the services and the parameters is told as ``excused``, never left out; a later execution that ends in
 ``Deployed``, or finds that there is nothing to do, ends the excuse. Everything else (lock, history, digests,
 migrations) must hold all the same.
@@ -100,7 +100,7 @@ class Examination:
 
     @property
     def excused(self) -> tuple[str, ...]:
-        """What is wrong while a person is needed anyway."""
+        """What is wrong while action is needed anyway."""
         return self._sentences(excused=True)
 
     def _sentences(self, *, excused: bool) -> tuple[str, ...]:
@@ -144,7 +144,7 @@ def examine(snapshot: Snapshot, runs: Sequence[Execution]) -> Examination:
             f"{len(snapshot.history)} records of {ended} executions",
             tuple(_history(snapshot, runs)),
         ),
-        Point("what ended as deployed was running", f"{deployed} ended as deployed", tuple(_verified(snapshot, runs))),
+        Point("every Deployed release was running", f"{deployed} ended as deployed", tuple(_verified(snapshot, runs))),
         Point("at most one migration for each release", started, tuple(_migrations(snapshot))),
     )
     return Examination(
@@ -246,7 +246,7 @@ def _person_needed(runs: Sequence[Execution]) -> Iterable[str]:
     repaired_at = max((at for at, run in ended if _repairs(run)), default=0.0)
     for at, run in ended:
         if outcome_of(run) == Outcome.ROLLBACK_FAILED and at >= repaired_at:
-            yield f"{run.name} ended as {Outcome.ROLLBACK_FAILED}: a person has to look"
+            yield f"{run.name} ended as {Outcome.ROLLBACK_FAILED}: action needed"
 
 
 def _repairs(run: Execution) -> bool:

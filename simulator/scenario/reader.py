@@ -1,7 +1,7 @@
 """Read a scenario file: YAML, checked against ``scenario_schema.json``, into frozen data.
 
-docs/simulator.md documents every key. A file that cannot be used is one :class:`ScenarioError`: it names the file,
-the key and the fix.
+docs/reference/simulator.md documents every key. A file that cannot be used is one :class:`ScenarioError`: it names the
+file, the key and the fix.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class _Reader:
         except fastjsonschema.JsonSchemaValueException as error:
             path = str(error.name).removeprefix("data").lstrip(".")
             rule = error.definition if isinstance(error.definition, dict) else {}
-            fix = rule.get("description") or "see docs/simulator.md"
+            fix = rule.get("description") or "see docs/reference/simulator.md"
             wrong = str(error.message).removeprefix(str(error.name)).strip()
             if error.rule == "additionalProperties" and isinstance(error.value, dict):
                 allowed = sorted(rule.get("properties", {}))

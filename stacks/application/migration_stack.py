@@ -21,7 +21,7 @@ class MigrationStack(EnvironmentStack):
     """The migration's catalog parameter, and its task definition; nothing in it runs by itself.
 
     Where there is a PostgreSQL cluster the task definition needs a way to it, and is ``DbMigrationStack``'s, in the
-    same family: what is registered does not change with it (docs/decisions/0014).
+    same family: what is registered does not change with it (docs/explanation/decisions/0014).
 
     Parameters
     ----------

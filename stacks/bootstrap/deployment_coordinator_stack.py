@@ -19,7 +19,7 @@ class DeploymentCoordinatorStack(EnvironmentStack):
     """The construct ``CodeDeployment``, and the registry of services that no other stack registers.
 
     The current tag and the current images are not here on purpose: a code deploy writes them, and what
-    CloudFormation owns, the next infrastructure deploy would put back.
+    CloudFormation owns, the next infrastructure deploy would overwrite.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Which image infrastructure deploys carry: the one that code deploys have put there, never another one.
 
 Infrastructure and code meet in one place, the image of a task definition. ``resolve`` decides it; the order
-is in docs/decisions/0008.
+is in docs/explanation/decisions/0008.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Parameters that CloudFormation creates and never writes again (docs/decisions/0007)."""
+"""Parameters that CloudFormation creates and never writes again (docs/explanation/decisions/0007)."""
 
 from __future__ import annotations
 

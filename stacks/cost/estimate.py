@@ -1,7 +1,8 @@
 """What an environment costs, computed from its config: no CDK and no AWS in here.
 
 At rest means that nobody sends a request and nothing is deployed. The limits are those of the config, reached in every
-second of the month: what it can cost when a loop never ends. ``stacks/cost/table.py`` writes ``docs/cost.md``.
+second of the month: what it can cost when a loop never ends. ``stacks/cost/table.py`` writes
+``docs/reference/cost.md``.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ ACTION_MINUTES = 3
 """Of an action of the pipeline, in the mean: most stacks have not changed."""
 
 HOLD_SECONDS = 30
-"""For so long a function waits for ECS before it goes back to the state machine (docs/decisions/0012)."""
+"""For so long a function waits for ECS before it goes back to the state machine (docs/explanation/decisions/0012)."""
 
 FUNCTION_GB = 0.25
 """Memory of the deployer's functions."""
@@ -313,7 +314,7 @@ def deploy(settings: EnvironmentConfig) -> Deploy:
 
 
 def states() -> int:
-    """Return how many states the state machine has, all branches and the way back counted."""
+    """Return how many states the state machine has, all branches and the rollback counted."""
     found = 0
     waiting = [json.loads(MACHINE.read_text(encoding="utf-8"))]
     while waiting:

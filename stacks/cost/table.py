@@ -1,4 +1,4 @@
-"""The tables of ``docs/cost.md``: ``python -m stacks.cost.table`` writes them again."""
+"""The tables of ``docs/reference/cost.md``: ``python -m stacks.cost.table`` writes them again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stacks.cost.estimate import FREE, Line, deploy, lines, total, total_at_limi
 from stacks.cost.prices import AS_OF, PRICES, Evidence
 from stacks.stages import chosen, parts
 
-GUIDE = Path(__file__).parents[2] / "docs" / "cost.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "reference" / "cost.md"
 PLACE = re.compile(r"(?<=<!-- cost: begin -->\n).*?(?=<!-- cost: end -->)", re.DOTALL)
 ORDER = ("dev", "staging", "production")
 

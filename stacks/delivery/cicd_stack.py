@@ -146,7 +146,7 @@ class CicdStack(EnvironmentStack):
         )
 
     def _deploy_code(self, name: str) -> Action:
-        """Start the coordinator's machine, and wait for it: a deployment that was put back fails the action."""
+        """Start the coordinator's machine, and wait for it: a deployment that was rolled back fails the action."""
         wish = {
             "action": "deploy",
             "imageTag": "#{variables.imageTag}",

@@ -1,4 +1,4 @@
-"""What the pipeline of an environment does, stage by stage, as data: the stack and ``docs/pipelines.md`` read it.
+"""What the pipeline of an environment does, stage by stage, as data: the stack and the guide read it.
 
 ``python -m stacks.delivery.pipeline_plan`` writes the guide's table and its number of builds again. No CDK in here.
 """
@@ -15,7 +15,7 @@ import config
 from config import EnvironmentConfig
 from stacks.stages import batches, chosen
 
-GUIDE = Path(__file__).parents[2] / "docs" / "pipelines.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "pipelines.md"
 PLACE = re.compile(r"(?<=<!-- pipeline: begin -->\n).*?(?=<!-- pipeline: end -->)", re.DOTALL)
 BUILDS_PLACE = re.compile(r"(?<=<!-- builds: begin -->).*?(?=<!-- builds: end -->)")
 
@@ -40,7 +40,7 @@ class Failure(StrEnum):
 
 FAILURES = {
     # Forward only. A deployer that went back would meet locks and records which its newer self has written, and a
-    # database engine does not go back at all; CloudFormation has put the failed stack back already.
+    # database engine does not go back at all; CloudFormation has rolled the failed stack back already.
     "bootstrap": Failure.RETRY,
     "data": Failure.RETRY,
 }
@@ -99,7 +99,7 @@ def plan(settings: EnvironmentConfig) -> tuple[PipelineStage, ...]:
         PipelineStage("synth", (("synth",), ("scan-templates",)), Failure.RETRY),
         *question,
         *_deploy_stages(settings),
-        # A failed code deploy has put itself back; once more it would only fail once more.
+        # A failed code deploy has rolled back by itself; a second try would only fail again.
         PipelineStage("code", (("deploy-code",),)),
     )
 

@@ -2,8 +2,8 @@
 
 An installed package has one top-level name. What it shares with the functions and the CDK app (``lambdas``, ``stacks``,
 ``statemachine``, ``config``, ``simulator``) lies in ``stepship/_core``, and our own processes alone put that on their
-path: an application with packages of these names keeps its own (docs/decisions/0019). In a checkout there is no such
-folder, and the names are those of the root.
+path: an application with packages of these names keeps its own (docs/explanation/decisions/0019). In a checkout there
+is no such folder, and the names are those of the root.
 """
 
 from __future__ import annotations

@@ -45,13 +45,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
 )
-line_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
-app.add_typer(
-    line_app,
-    name="line",
-    rich_help_panel=AWS,
-    help="Refuse deploys of an environment until somebody starts its line again.",
-)
+# The words of before for `pause` and `resume`: scripts may have them.
+line_app = typer.Typer(no_args_is_help=True)
+app.add_typer(line_app, name="line", hidden=True)
 app.add_typer(
     infra_app,
     name="infra",
@@ -93,9 +89,9 @@ def deploy(
     """
     from stepship.commands.deploy import DeployRequest, Following, deploy  # noqa: PLC0415 (--help does not wait for it)
 
-    wish = DeployRequest(tag, digest, services or (), not no_migration, force, reason, requested_by, override_freeze)
+    request = DeployRequest(tag, digest, services or (), not no_migration, force, reason, requested_by, override_freeze)
     following = Following(run_id, not no_wait, seconds(timeout))
-    run_command(context, environment, application, as_json, lambda session: deploy(session, wish, following))
+    run_command(context, environment, application, as_json, lambda session: deploy(session, request, following))
 
 
 @app.command(rich_help_panel=AWS)
@@ -168,11 +164,11 @@ def stop(
     no_wait: NoWait = False,
     as_json: AsJson = False,
 ) -> None:
-    """Stop what runs; a recovery puts back what it has moved.
+    """Stop what runs; a recovery rolls back what it has moved.
 
     **Example**: `stepship stop --env dev --reason "wrong tag"`
 
-    Exit code: 0 when everything is put back, 4 when it cannot be, 1 anything else.
+    Exit code: 0 when everything is rolled back, 4 when it cannot be, 1 anything else.
     """
     from stepship.commands.stop import stop  # noqa: PLC0415 (--help does not wait for it)
 
@@ -207,8 +203,8 @@ def plan(
     from stepship.commands.deploy import DeployRequest  # noqa: PLC0415 (--help does not wait for it)
     from stepship.commands.plan import plan  # noqa: PLC0415 (the same)
 
-    wish = DeployRequest(tag, digest, services or (), not no_migration, force)
-    run_command(context, environment, application, as_json, lambda session: plan(session, wish, show_all=everything))
+    request = DeployRequest(tag, digest, services or (), not no_migration, force)
+    run_command(context, environment, application, as_json, lambda session: plan(session, request, show_all=everything))
 
 
 @app.command(rich_help_panel=AWS)
@@ -324,34 +320,36 @@ def reject(
     )
 
 
-@line_app.command("stop")
-def line_stop(
+@app.command(rich_help_panel=AWS)
+@line_app.command("stop", hidden=True)
+def pause(
     context: typer.Context,
     reason: Annotated[str, typer.Argument(help="Why; everybody reads it whose deploy is refused.")],
     environment: Environment = None,
     application: Application = None,
     as_json: AsJson = False,
 ) -> None:
-    """Refuse deploys until the line is started again; rollbacks pass, and what runs goes on.
+    """Refuse deploys until they are resumed; rollbacks pass, and what runs goes on.
 
-    **Example**: `stepship line stop "the database is being moved" --env production`
+    **Example**: `stepship pause "the database is being moved" --env production`
     """
-    from stepship.commands.line import stop_line  # noqa: PLC0415 (--help does not wait for it)
+    from stepship.commands.pause import pause  # noqa: PLC0415 (--help does not wait for it)
 
-    run_command(context, environment, application, as_json, lambda session: stop_line(session, reason))
+    run_command(context, environment, application, as_json, lambda session: pause(session, reason))
 
 
-@line_app.command("start")
-def line_start(
+@app.command(rich_help_panel=AWS)
+@line_app.command("start", hidden=True)
+def resume(
     context: typer.Context, environment: Environment = None, application: Application = None, as_json: AsJson = False
 ) -> None:
     """Let deploys pass again.
 
-    **Example**: `stepship line start --env production`
+    **Example**: `stepship resume --env production`
     """
-    from stepship.commands.line import start_line  # noqa: PLC0415 (--help does not wait for it)
+    from stepship.commands.pause import resume  # noqa: PLC0415 (--help does not wait for it)
 
-    run_command(context, environment, application, as_json, start_line)
+    run_command(context, environment, application, as_json, resume)
 
 
 @app.command(rich_help_panel=LOCAL)
@@ -377,7 +375,9 @@ def demo() -> None:
 def simulate(
     scenario: Annotated[
         Path,
-        typer.Option("--scenario", "-s", metavar="FILE", help="A YAML file; docs/simulator.md documents its keys."),
+        typer.Option(
+            "--scenario", "-s", metavar="FILE", help="A YAML file; docs/reference/simulator.md documents its keys."
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:

@@ -100,11 +100,17 @@ def run_command(
         session = Session(host, choose_target(app, environment, host.folder), as_json=as_json)
         code = command(session)
     except (CommandError, StepshipError) as error:
-        told = error if isinstance(error, CommandError) else aws_error(error)
+        if isinstance(error, CommandError):
+            told = error
+        else:
+            told = session.command_error(error) if session is not None else aws_error(error)
         code = told.exit_code
         fail(str(told), code, as_json=as_json)
         if session is not None and session.github:
+            from stepship.executions.job_summary import failure_summary  # noqa: PLC0415 (a person needs none)
+
             session.github.annotate("error", f"stepship {context.info_name}", str(told))
+            session.github.summarise(failure_summary(session.target.environment, str(context.info_name), str(told)))
     except (KeyboardInterrupt, typer.Abort) as interrupt:
         # Abort: Ctrl-C where a person was asked.
         code = INTERRUPTED

@@ -9,8 +9,7 @@ from stepship.errors import CommandError, wrong_usage
 from stepship.executions.find import described
 from stepship.executions.question import Question, open_question
 from stepship.executions.report import reattach
-from stepship.executions.start import one_line
-from stepship.session import Session
+from stepship.session import Session, one_line
 from stepship.views.durations import duration
 
 
@@ -44,7 +43,7 @@ def reject(session: Session, execution: str | None, *, reason: str, yes: bool) -
 
 
 def _find(session: Session, execution: str | None) -> Question:
-    """Find the open question: who waits for a person holds the lock meanwhile."""
+    """Find the open question: who waits for an approval holds the lock meanwhile."""
     target = session.target
     if execution is not None:
         found = described(session, execution)

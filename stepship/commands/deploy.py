@@ -8,9 +8,9 @@ from typing import Any
 
 from stepship.errors import wrong_usage
 from stepship.executions.names import ci_run, names
-from stepship.executions.report import finish, follow_to_end, reattach
-from stepship.executions.start import How, make_request, one_line, start
-from stepship.session import Session
+from stepship.executions.report import follow_to_end, reattach, report_followed
+from stepship.executions.start import How, make_request, start
+from stepship.session import Session, one_line
 
 HOW = {
     How.STARTED: "started",
@@ -66,15 +66,15 @@ class DeployRequest:
         }
 
 
-def deploy(session: Session, wish: DeployRequest, following: Following) -> int:
+def deploy(session: Session, request: DeployRequest, following: Following) -> int:
     """Deploy; returns the exit code."""
-    if not wish.tag and not wish.digest:
+    if not request.tag and not request.digest:
         raise wrong_usage("give the TAG to deploy, or --digest")
-    request = make_request(session, **wish.fields(), requestedBy=session.requested_by(wish.requested_by))
-    return start_and_follow(session, request, wish.digest or str(wish.tag), following)
+    execution_input = make_request(session, **request.fields(), requestedBy=session.requested_by(request.requested_by))
+    return start_and_follow(session, execution_input, request.digest or str(request.tag), following)
 
 
-def start_and_follow(session: Session, request: Mapping[str, Any], what: str, following: Following) -> int:
+def start_and_follow(session: Session, execution_input: Mapping[str, Any], what: str, following: Following) -> int:
     """Start the execution that a request asks for, and do with it what was asked; returns the exit code.
 
     Parameters
@@ -82,14 +82,16 @@ def start_and_follow(session: Session, request: Mapping[str, Any], what: str, fo
     what
         Digest, tag or release, for the name.
     """
-    action, target, output = str(request["action"]), session.target, session.output
+    action, target, output = str(execution_input["action"]), session.target, session.output
     run = ci_run(following.run_id, session.host.environ)
-    started = start(session.machine, names(action, target.environment, what, run, session.host.now()), request)
+    name_of = names(action, target.environment, what, run, session.host.now())
+    # Safe to repeat: the second try finds what a first one, whose answer was lost, has started.
+    started = session.patiently(lambda: start(session.machine, name_of, execution_input))
     name, url = started.arn.rpartition(":")[2], session.machine.console_url(started.arn)
     output.say(f"{name} {HOW[started.how]}")
     output.say(f"  {url}")
     if session.github:
-        session.github.outputs({"execution-url": url})
+        session.github.outputs({"execution": started.arn, "execution-url": url})
     if not following.wait:
         output.say(f"  Follow it: {reattach(name, target)}")
         output.document(
@@ -104,4 +106,4 @@ def start_and_follow(session: Session, request: Mapping[str, Any], what: str, fo
         )
         return 0
     followed = follow_to_end(session, started.arn, action=action, timeout_seconds=following.timeout_seconds)
-    return finish(session, followed, {"how": started.how})
+    return report_followed(session, followed, {"how": started.how})

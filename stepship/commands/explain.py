@@ -9,36 +9,36 @@ from lambdas.release.codec import encode
 from lambdas.release.history import DeploymentRecord, Outcome, timestamp
 from stepship.errors import CommandError
 from stepship.executions.find import described
-from stepship.executions.outcomes import EXIT_CODES, Ending, ending
-from stepship.executions.report import next_steps, tell
+from stepship.executions.outcomes import EXIT_CODES, Result, result_of
+from stepship.executions.report import next_steps, report
 from stepship.machine import Description
 from stepship.session import Session
 
 SEARCHED = 200
-"""Records that are looked through for a release, or for the last failure."""
+"""Records that are searched for a release, or for the last failure."""
 
 FAILED = (Outcome.REJECTED, Outcome.ROLLED_BACK, Outcome.ROLLBACK_FAILED, Outcome.STOPPED)
 
 
 def explain(session: Session, wanted: str | None) -> int:
     """Print the report; returns 0 when there is one."""
-    end, record = _find(session, wanted)
+    result, record = _find(session, wanted)
     output = session.output
     if record is not None:
         who = record.requested_by or "nobody named"
         output.say(f"{record.started_at} {record.action} {record.image_tag or ''}".rstrip() + f", asked for by {who}")
-    tell(session, end)
-    for step in next_steps(end, session.target):
+    report(session, result)
+    for step in next_steps(result, session.target):
         # This is what was typed just now.
         if "stepship explain" not in step:
             output.say(step)
     output.document(
         {
             "environment": session.target.environment,
-            "execution": end.description.arn,
-            "name": end.description.name,
-            "outcome": end.outcome,
-            "report": dict(end.report),
+            "execution": result.description.arn,
+            "name": result.description.name,
+            "outcome": result.outcome,
+            "report": dict(result.report),
             "record": encode(record) if record else None,
             "exitCode": 0,
         }
@@ -46,13 +46,13 @@ def explain(session: Session, wanted: str | None) -> int:
     return 0
 
 
-def _find(session: Session, wanted: str | None) -> tuple[Ending, DeploymentRecord | None]:
+def _find(session: Session, wanted: str | None) -> tuple[Result, DeploymentRecord | None]:
     """Read the record; a caller who may not do that reads the execution itself."""
     by_name = wanted is not None and not wanted.startswith("r-")
     if by_name:
         found = described(session, str(wanted))
         record = session.if_allowed(lambda: _record(session, found))
-        return (_recorded(record, found) if record else ending(found)), record
+        return (_recorded(record, found) if record else result_of(found)), record
     records = session.table.history(SEARCHED)
     record = next(
         (r for r in records if (r.release_id == wanted if wanted else r.outcome in FAILED)),
@@ -68,9 +68,9 @@ def _record(session: Session, found: Description) -> DeploymentRecord | None:
     return session.table.record(found.arn, timestamp(found.started_at))
 
 
-def _recorded(record: DeploymentRecord, found: Description | None) -> Ending:
-    """Make an ending of a record; Step Functions forgets an execution after 90 days, the table does not."""
+def _recorded(record: DeploymentRecord, found: Description | None) -> Result:
+    """Read a result from a record; Step Functions forgets an execution after 90 days, the table does not."""
     request: Mapping[str, Any] = found.input if found else {"action": record.action}
     status = "SUCCEEDED" if EXIT_CODES.get(Outcome(record.outcome), 1) == 0 else "FAILED"
     description = found or Description(record.execution, status, 0.0, None, request)
-    return Ending(description, record.outcome, encode(record.report))
+    return Result(description, record.outcome, encode(record.report))

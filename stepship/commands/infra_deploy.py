@@ -16,11 +16,11 @@ from stepship.infra import CONCURRENCY
 from stepship.infra.cdk import NO_CHANGES
 from stepship.infra.cloudformation import CloudFormation
 from stepship.infra.layout import Layout, StackStage, Step, read_layout
-from stepship.infra.orphans import leftovers
-from stepship.infra.repair import Allowed, Mender
+from stepship.infra.orphans import orphans
+from stepship.infra.repair import Allowed, StackRepair
 from stepship.infra.rollout import Outcome, Result, Rollout
 from stepship.infra.stuck import Remedy, verdict
-from stepship.infra.tools import AppOptions, Tools, holding_of, patience, synthesised, tools_of
+from stepship.infra.tools import AppOptions, Tools, held_lock_of, patience, synthesised, tools_of
 from stepship.infra.view import view_of
 from stepship.session import Session
 from stepship.views.durations import duration
@@ -66,7 +66,7 @@ class InfraRequest:
         return [word for option, value in given if value for word in (option, value)]
 
 
-def deploy(session: Session, wish: InfraRequest, tools: Tools | None = None) -> int:
+def deploy(session: Session, request: InfraRequest, tools: Tools | None = None) -> int:
     """Deploy; returns 0 when every stack is as it should be, 130 when it was interrupted, else 1.
 
     Raises
@@ -76,34 +76,34 @@ def deploy(session: Session, wish: InfraRequest, tools: Tools | None = None) -> 
         before this one, or the lock was not to be had.
     """
     tools = tools or tools_of(session)
-    found = read_layout(session, wish.options.context)
-    stages = found.only(wish.stage)
-    allowed = _allowed(found, wish)
-    _check_repository(session, found, stages, wish)
+    found = read_layout(session, request.options.context)
+    stages = found.only(request.stage)
+    allowed = _allowed(found, request)
+    _check_repository(session, found, stages, request)
     # Before it synthesises: without credentials nobody waits for the templates.
     _ = session.caller.arn
     _check_earlier(found, stages, tools.cloudformation)
-    with synthesised(session, tools, wish.options, [step.stack for stage in stages for step in stage.steps]) as cdk:
+    with synthesised(session, tools, request.options, [step.stack for stage in stages for step in stage.steps]) as cdk:
         view = view_of(session.output, session.host.now)
-        holding = holding_of(session, found.settings.lock, tools, view.say)
+        lock = held_lock_of(session, found.settings.lock, tools, view.say)
         try:
-            holding.acquire()
-            mender = Mender(tools.cloudformation, allowed, patience(session, tools))
-            work = Deployer(session, tools, cdk, mender)
-            rollout = Rollout(work, holding, tools.interrupts, view, wish.concurrency, cdk.abandon, session.host.sleep)
+            lock.acquire()
+            repair = StackRepair(tools.cloudformation, allowed, patience(session, tools))
+            work = Deployer(session, tools, cdk, repair)
+            rollout = Rollout(work, lock, tools.interrupts, view, request.concurrency, cdk.abandon, session.host.sleep)
             with tools.interrupts.heard():
                 rollout.run(stages)
-                holding.free()
+                lock.free()
         finally:
             view.close()
-    return _tell(session, wish, found, rollout, tools)
+    return _tell(session, request, found, rollout, tools)
 
 
 class Deployer(StackWork):
     """Frees a stack if it is stuck, and deploys it."""
 
     def _act(self, step: Step, hear: Hearing) -> Outcome:
-        self._mender.mend(step, hear.say)
+        self._repair.prepare(step, hear.say)
         if self._tools.interrupts.count:
             return Outcome.NOT_STARTED
         if not self._cdk.deploy(step.stack, hear):
@@ -111,23 +111,26 @@ class Deployer(StackWork):
         return Outcome.NO_CHANGE if any(NO_CHANGES in line for line in hear.lines) else Outcome.DEPLOYED
 
 
-def _allowed(found: Layout, wish: InfraRequest) -> Allowed:
+def _allowed(found: Layout, request: InfraRequest) -> Allowed:
     parts = {step.part for step in found.steps}
-    for option, given in (("--recreate", wish.recreate), ("--skip", [each.partition("/")[0] for each in wish.skip])):
+    for option, given in (
+        ("--recreate", request.recreate),
+        ("--skip", [each.partition("/")[0] for each in request.skip]),
+    ):
         if unknown := sorted(set(given) - parts):
             raise wrong_usage(f"{option} {', '.join(unknown)}: the parts are {', '.join(sorted(parts))}")
-    if wrong := [each for each in wish.skip if not each.partition("/")[2]]:
+    if wrong := [each for each in request.skip if not each.partition("/")[2]]:
         raise wrong_usage(f"--skip {wrong[0]}: write PART/RESOURCE, as in api-service/Service9571FDD8")
-    return Allowed(found.settings.is_production, frozenset(wish.recreate), wish.skip)
+    return Allowed(found.settings.is_production, frozenset(request.recreate), request.skip)
 
 
-def _check_repository(session: Session, found: Layout, stages: Sequence[StackStage], wish: InfraRequest) -> None:
+def _check_repository(session: Session, found: Layout, stages: Sequence[StackStage], request: InfraRequest) -> None:
     """Check that a pipeline that would be deployed has a repository to fetch."""
     repository = found.settings.pipeline.repository
     sections = {parts()[step.part].section for stage in stages for step in stage.steps}
     if sections.isdisjoint(PIPELINES) or not repository.startswith(f"{EXAMPLE_OWNER}/"):
         return
-    file = Path(wish.options.context.get("config", "config"), f"{session.target.environment}.toml")
+    file = Path(request.options.context.get("config", "config"), f"{session.target.environment}.toml")
     on = [section for section in PIPELINES if getattr(found.settings, section).enabled]
     off = " and ".join(f"[{section}] enabled = false" for section in on)
     raise wrong_usage(
@@ -152,14 +155,14 @@ def _stands(step: Step, cloudformation: CloudFormation) -> bool:
     return facts is not None and verdict(facts.status, step.part, production=False).remedy != Remedy.DELETE
 
 
-def _tell(session: Session, wish: InfraRequest, found: Layout, rollout: Rollout, tools: Tools) -> int:
-    results, output, stages = rollout.results, session.output, found.only(wish.stage)
+def _tell(session: Session, request: InfraRequest, found: Layout, rollout: Rollout, tools: Tools) -> int:
+    results, output, stages = rollout.results, session.output, found.only(request.stage)
     off: tuple[Step, ...] = ()
     done = [each for each in results.values() if each.outcome in (Outcome.DEPLOYED, Outcome.NO_CHANGE)]
     total = sum(len(stage.steps) for stage in stages)
     changed = sum(each.outcome == Outcome.DEPLOYED for each in done)
     if rollout.stopped:
-        again = f"stepship infra deploy {shlex.join(session.target.options.split() + wish.words)}"
+        again = f"stepship infra deploy {shlex.join(session.target.options.split() + request.words)}"
         text = f"Stopped: {rollout.stopped}; {len(done)} of {total} stacks are done"
         output.say(text)
         output.say(f"Go on with: {again} (what is done is skipped)")
@@ -170,7 +173,7 @@ def _tell(session: Session, wish: InfraRequest, found: Layout, rollout: Rollout,
         seconds = max((each.seconds for each in results.values()), default=0.0)
         output.say(f"All {total} stacks are as they should be; {changed} changed; the longest took {duration(seconds)}")
         # What was deployed is deployed, whether AWS answers this or not.
-        off = session.or_none(lambda: leftovers(found, tools.cloudformation)) or ()
+        off = session.or_none(lambda: orphans(found, tools.cloudformation)) or ()
         if off:
             output.say(
                 f"Switched off, and still standing: {', '.join(step.stack for step in off)}. In this order, "
@@ -178,7 +181,7 @@ def _tell(session: Session, wish: InfraRequest, found: Layout, rollout: Rollout,
             )
         code = 0
     document = infra_document(session, stages, rollout, code)
-    output.document({**document, "leftovers": [step.stack for step in off]})
+    output.document({**document, "orphans": [step.stack for step in off]})
     return code
 
 

@@ -13,14 +13,14 @@ from stepship.failure import INTERRUPTED, WRONG_USAGE
 from stepship.infra.cloudformation import StackFacts
 from stepship.infra.layout import COORDINATOR, Layout, StackStage, Step, read_layout, reverse
 from stepship.infra.orphans import whole_environment
-from stepship.infra.repair import Allowed, Mender
-from stepship.infra.retained import kept
+from stepship.infra.repair import Allowed, StackRepair
+from stepship.infra.retained import retained
 from stepship.infra.rollout import Outcome, Rollout
-from stepship.infra.tools import AppOptions, Tools, holding_of, patience, synthesised, tools_of
+from stepship.infra.tools import AppOptions, Tools, held_lock_of, patience, synthesised, tools_of
 from stepship.infra.view import view_of
 from stepship.session import Session
 
-KEPT = 'docs/rollback.md, "What is kept when a stack goes"'
+RETAINED = 'docs/how-to/rollback.md, "What is kept when a stack goes"'
 
 
 def destroy(
@@ -60,27 +60,27 @@ def destroy(
     in_app = [step.stack for stage in there for step in stage.steps if step.is_on]
     with synthesised(session, tools, options, in_app) as cdk:
         view = view_of(session.output, session.host.now)
-        holding = holding_of(session, found.settings.lock, tools, view.say)
+        lock = held_lock_of(session, found.settings.lock, tools, view.say)
         try:
-            holding.acquire()
-            mender = Mender(tools.cloudformation, Allowed(found.settings.is_production), patience(session, tools))
-            work = Destroyer(session, tools, cdk, mender)
-            rollout = Rollout(work, holding, tools.interrupts, view, concurrency, cdk.abandon, session.host.sleep)
+            lock.acquire()
+            repair = StackRepair(tools.cloudformation, Allowed(found.settings.is_production), patience(session, tools))
+            work = Destroyer(session, tools, cdk, repair)
+            rollout = Rollout(work, lock, tools.interrupts, view, concurrency, cdk.abandon, session.host.sleep)
             with tools.interrupts.heard():
                 for stage in there:
                     if any(step.part == COORDINATOR for step in stage.steps):
                         # Its table goes, and the lock with it.
-                        holding.free()
+                        lock.free()
                     rollout.run([stage])
-                holding.free()
+                lock.free()
         finally:
             view.close()
     code = (INTERRUPTED if tools.interrupts.count else 1) if rollout.stopped else 0
     if rollout.stopped:
         session.output.say(f"Stopped: {rollout.stopped}; run it again to go on")
     else:
-        stays = _kept(found, facts)
-        session.output.say(f"All {len(facts)} stacks are gone{f'; still there: {stays}, {KEPT}' if stays else ''}")
+        stays = _retained(found, facts)
+        session.output.say(f"All {len(facts)} stacks are gone{f'; still there: {stays}, {RETAINED}' if stays else ''}")
     session.output.document(infra_document(session, there, rollout, code))
     return code
 
@@ -95,8 +95,8 @@ class Destroyer(StackWork):
 
     def _act(self, step: Step, hear: Hearing) -> Outcome:
         if not step.is_on:
-            return Outcome.DESTROYED if self._mender.delete(step, hear.say) else Outcome.FAILED
-        self._mender.settle(step, hear.say)
+            return Outcome.DESTROYED if self._repair.delete(step, hear.say) else Outcome.FAILED
+        self._repair.settle(step, hear.say)
         return Outcome.DESTROYED if self._cdk.destroy(step.stack, hear) else Outcome.FAILED
 
 
@@ -107,8 +107,8 @@ def _confirmed(
     output.say(f"{target.environment} has {len(facts)} stacks: {', '.join(facts)}")
     if off := [step.part for step in found.steps if not step.is_on]:
         output.say(f"Of these the config has switched off: {', '.join(off)}")
-    stays = _kept(found, facts)
-    output.say(f"What they hold goes{f', but for {stays} ({KEPT})' if stays else ''}")
+    stays = _retained(found, facts)
+    output.say(f"What they hold goes{f', but for {stays} ({RETAINED})' if stays else ''}")
     if found.settings.is_production:
         wanted = words(target.app, target.environment)
         if confirm != wanted:
@@ -121,8 +121,8 @@ def _confirmed(
     return typer.confirm(f"Destroy {target.environment} of {target.app}?", err=True)
 
 
-def _kept(found: Layout, facts: Mapping[str, StackFacts]) -> str:
-    return kept([step.part for step in found.steps if step.stack in facts], production=found.settings.is_production)
+def _retained(found: Layout, facts: Mapping[str, StackFacts]) -> str:
+    return retained([step.part for step in found.steps if step.stack in facts], production=found.settings.is_production)
 
 
 def _check_protection(facts: Mapping[str, StackFacts]) -> None:
@@ -135,8 +135,8 @@ def _check_protection(facts: Mapping[str, StackFacts]) -> None:
 
 
 def _there(stages: tuple[StackStage, ...], facts: Mapping[str, StackFacts]) -> tuple[StackStage, ...]:
-    kept = (
+    standing = (
         StackStage(stage.name, stage.purpose, tuple(step for step in stage.steps if step.stack in facts))
         for stage in stages
     )
-    return tuple(stage for stage in kept if stage.steps)
+    return tuple(stage for stage in standing if stage.steps)

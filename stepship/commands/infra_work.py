@@ -9,7 +9,7 @@ from lambdas.release.errors import StepshipError
 from stepship.errors import CommandError
 from stepship.infra.cdk import Cdk, Say
 from stepship.infra.layout import Step
-from stepship.infra.repair import Mender
+from stepship.infra.repair import StackRepair
 from stepship.infra.rollout import Outcome, Result
 from stepship.infra.tools import Tools
 from stepship.infra.view import told
@@ -52,8 +52,8 @@ class Hearing:
 class StackWork(ABC):
     """Works on one stack, and tells how it ended, after how long, and why; a failure is a result too."""
 
-    def __init__(self, session: Session, tools: Tools, cdk: Cdk, mender: Mender) -> None:
-        self._now, self._tools, self._cdk, self._mender = session.host.now, tools, cdk, mender
+    def __init__(self, session: Session, tools: Tools, cdk: Cdk, repair: StackRepair) -> None:
+        self._now, self._tools, self._cdk, self._repair = session.host.now, tools, cdk, repair
 
     def __call__(self, step: Step, say: Say) -> Result:
         """Work on the stack; ``say`` is told what happens."""

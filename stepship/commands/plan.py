@@ -18,8 +18,8 @@ from stepship.executions.report import (
     expected_seconds,
     follow_to_end,
     next_steps,
-    tell,
-    tell_github,
+    report,
+    report_to_github,
 )
 from stepship.executions.start import make_request, start
 from stepship.session import Session
@@ -29,7 +29,7 @@ STYLES = {Result.FAIL: "bold red", Result.SKIP: "yellow", Result.OK: "green"}
 ORDER = (Result.FAIL, Result.SKIP, Result.OK)
 
 
-def plan(session: Session, wish: DeployRequest, *, show_all: bool) -> int:
+def plan(session: Session, request: DeployRequest, *, show_all: bool) -> int:
     """Start a dry run and show its plan; returns the exit code.
 
     Parameters
@@ -37,29 +37,29 @@ def plan(session: Session, wish: DeployRequest, *, show_all: bool) -> int:
     show_all
         Show the checks that passed too.
     """
-    if not wish.tag and not wish.digest:
+    if not request.tag and not request.digest:
         raise wrong_usage("give the TAG to plan, or --digest")
     output, target = session.output, session.target
-    fields = {**wish.fields(), "dryRun": True, "requestedBy": session.requested_by(wish.requested_by)}
-    request = make_request(session, **fields)
-    name = names("plan", target.environment, wish.digest or str(wish.tag), None, session.host.now())
-    followed = follow_to_end(session, start(session.machine, name, request).arn, action="plan")
-    end = followed.ending
-    made = end.report.get("plan") or {}
+    fields = {**request.fields(), "dryRun": True, "requestedBy": session.requested_by(request.requested_by)}
+    execution_input = make_request(session, **fields)
+    name = names("plan", target.environment, request.digest or str(request.tag), None, session.host.now())
+    followed = follow_to_end(session, start(session.machine, name, execution_input).arn, action="plan")
+    result = followed.result
+    made = result.report.get("plan") or {}
     expected = expected_seconds(session, "deploy") if made else None
-    tell(session, end)
-    failed = failed_checks(end.report)
+    report(session, result)
+    failed = failed_checks(result.report)
     for line in failed:
         output.say(Text(f"  {line}", STYLES[Result.FAIL]))
-    if end.outcome == Outcome.PLANNED:
+    if result.outcome == Outcome.PLANNED:
         show_plan(session, made, expected, show_all=show_all)
-    for step in next_steps(end, target):
+    for step in next_steps(result, target):
         output.say(step)
-    tell_github(session, end, followed.progress)
-    document = execution_document(session, end, followed.progress)
-    document["report"] = {key: value for key, value in end.report.items() if key != "plan"}
+    report_to_github(session, result, followed.progress)
+    document = execution_document(session, result, followed.progress)
+    document["report"] = {key: value for key, value in result.report.items() if key != "plan"}
     output.document({**document, "plan": made or None, "failedChecks": failed, "expectedSeconds": expected})
-    return end.exit_code
+    return result.exit_code
 
 
 def failed_checks(report: Mapping[str, Any]) -> list[str]:
@@ -87,7 +87,7 @@ def show_plan(session: Session, made: Mapping[str, Any], expected: float | None,
     migration, approval, rollout = made["migration"], made["approval"], made["rollout"]
     first = f"{migration['family']}, at most {duration(migration['timeoutSeconds'])}"
     output.say(f"  migration  {first if migration['needed'] else 'none'}")
-    asked = f"a person has to say yes within {duration(approval['timeoutSeconds'])}"
+    asked = f"needed within {duration(approval['timeoutSeconds'])}"
     output.say(f"  approval   {asked if approval['required'] else 'none'}")
     output.say(f"  watched    {duration(rollout['bakeSeconds'])} after the last wave")
     if expected:

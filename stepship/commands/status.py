@@ -41,7 +41,7 @@ class Status:
     lock: Lock
     holder_runs: bool | None
     question: Question | None
-    line: PausedDeploys | None
+    paused: PausedDeploys | None
     freeze: Freeze | None
     tags: Tags
 
@@ -85,7 +85,7 @@ def read_status(session: Session) -> Status:
         lock=lock,
         holder_runs=holder_runs,
         question=open_question(session.machine, holder.arn) if holder and holder.is_running else None,
-        line=session.table.paused(),
+        paused=session.table.paused(),
         freeze=freeze_now(session.host.folder / "config" / f"{session.target.environment}.toml", now),
         tags=read_tags(session.table),
     )
@@ -106,15 +106,15 @@ def show(session: Session, found: Status) -> None:
         )
     output.say(f"Lock: {_lock(found, now)}")
     if found.question:
-        asked = f"{found.question.name} waits for a yes since {duration(now - found.question.since)}"
+        asked = f"{found.question.name} has been waiting for {duration(now - found.question.since)}"
         output.say(Text(f"Approval: {asked}: stepship approve {found.question.name} {target.options}", "bold yellow"))
-    if found.line:
-        since = timestamp(found.line.at)
-        output.say(Text(f"Line: stopped by {found.line.by} since {since}: {found.line.reason}", "bold red"))
+    if found.paused:
+        since = timestamp(found.paused.at)
+        output.say(Text(f"Paused: by {found.paused.by} since {since}: {found.paused.reason}", "bold red"))
     if found.freeze:
         output.say(Text(f"Freeze: until {found.freeze.until_text} ({found.freeze.window})", "bold yellow"))
     if found.lock.journal is not None and found.lock.holder is None:
-        text = f"An earlier deployment could not be put back: stepship rollback {target.options}"
+        text = f"An earlier deployment could not be rolled back: stepship rollback {target.options}"
         output.say(Text(text, "bold red"))
 
 
@@ -188,7 +188,7 @@ def document(session: Session, found: Status) -> dict[str, Any]:
             "unfinishedRollback": found.lock.journal is not None and holder is None,
         },
         "approval": encode(found.question) if found.question else None,
-        "line": encode(found.line) if found.line else None,
+        "pause": encode(found.paused) if found.paused else None,
         "freeze": encode(found.freeze) if found.freeze else None,
         "exitCode": 0,
     }

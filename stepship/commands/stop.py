@@ -1,4 +1,4 @@
-"""``stepship stop``: stop an execution, and follow the recovery that puts back what it had moved."""
+"""``stepship stop``: stop an execution, and follow the recovery that rolls back what it had moved."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import typer
 from lambdas.release.history import Outcome
 from stepship.executions.find import require_running
 from stepship.executions.follow import Followed
-from stepship.executions.outcomes import ending
-from stepship.executions.report import execution_document, finish, follow_recovery, reattach
+from stepship.executions.outcomes import result_of
+from stepship.executions.report import execution_document, follow_recovery, reattach, report_followed
 from stepship.session import Session
 from stepship.views.progress import Progress
 
@@ -16,7 +16,7 @@ ERROR = "StoppedByPerson"
 
 
 def stop(session: Session, execution: str | None, *, reason: str | None, yes: bool, wait: bool) -> int:
-    """Stop it; returns the exit code: 0 when everything is put back.
+    """Stop it; returns the exit code: 0 when everything is rolled back.
 
     Raises
     ------
@@ -29,31 +29,31 @@ def stop(session: Session, execution: str | None, *, reason: str | None, yes: bo
         what = f"{found.name} ({found.input.get('action', 'deploy')} {found.input.get('imageTag', '')})".replace(
             " )", ")"
         )
-        if not typer.confirm(f"Stop {what} in {target.environment}? What it has moved is put back", err=True):
+        if not typer.confirm(f"Stop {what} in {target.environment}? What it has moved is rolled back", err=True):
             output.say("Not stopped; it goes on")
             return 1
     who = session.requested_by(None)
     session.machine.stop(found.arn, ERROR, f"{who}: {reason}" if reason else who)
     output.say(f"{found.name} is stopped")
     stopped = session.machine.describe(found.arn) or found
-    end = ending(stopped)
-    if not end.needs_recovery:
+    result = result_of(stopped)
+    if not result.needs_recovery:
         # It had ended in that very moment.
-        return finish(session, Followed(end, Progress(found.name, found.started_at)))
-    document = execution_document(session, end, Progress(found.name, found.started_at, found.started_at))
+        return report_followed(session, Followed(result, Progress(found.name, found.started_at)))
+    document = execution_document(session, result, Progress(found.name, found.started_at, found.started_at))
     if not wait:
-        output.say(f"A recovery starts by itself, and puts back what had moved: stepship watch {target.options}")
+        output.say(f"A recovery starts by itself, and rolls back what had moved: stepship watch {target.options}")
         output.document({**document, "recovery": None, "exitCode": 0})
         return 0
-    recovery = follow_recovery(session, end)
+    recovery = follow_recovery(session, result)
     if recovery is None:
         output.document({**document, "recovery": None, "exitCode": 1})
         return 1
-    code = recovery.ending.exit_code
-    if recovery.ending.outcome in (Outcome.DEPLOYED, Outcome.NOTHING_TO_DO):
+    code = recovery.result.exit_code
+    if recovery.result.outcome in (Outcome.DEPLOYED, Outcome.NOTHING_TO_DO):
         output.say("Everything runs what ran before")
     else:
-        output.say(f"Look at it: {reattach(recovery.progress.name, target)}")
-    told = execution_document(session, recovery.ending, recovery.progress)
+        output.say(f"Read what it did: {reattach(recovery.progress.name, target)}")
+    told = execution_document(session, recovery.result, recovery.progress)
     output.document({**document, "recovery": told, "exitCode": code})
     return code

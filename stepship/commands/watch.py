@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from stepship.executions.find import running
-from stepship.executions.outcomes import ending
-from stepship.executions.report import finish, follow_to_end
+from stepship.executions.outcomes import result_of
+from stepship.executions.report import follow_to_end, report_followed
 from stepship.session import Session
 from stepship.views.durations import duration
 
 
 def watch(session: Session, execution: str | None, timeout_seconds: float | None) -> int:
     """Follow the execution; returns the exit code that its deploy would have had."""
-    found = running(session, execution)
+    found = session.patiently(lambda: running(session, execution))
     if found is None:
         return _nothing_runs(session)
     if found.is_running:
         passed = duration(session.host.now() - found.started_at)
         session.output.say(f"{found.name} has been running for {passed}")
     action = str(found.input.get("action", "deploy"))
-    return finish(session, follow_to_end(session, found.arn, action=action, timeout_seconds=timeout_seconds))
+    return report_followed(session, follow_to_end(session, found.arn, action=action, timeout_seconds=timeout_seconds))
 
 
 def _nothing_runs(session: Session) -> int:
@@ -29,16 +29,16 @@ def _nothing_runs(session: Session) -> int:
         output.say(f"Nothing runs in {environment}, and nothing has run yet")
         output.document({"environment": environment, "execution": None, "exitCode": 0})
         return 0
-    end = ending(last)
-    output.say(f"Nothing runs in {environment}. The last one was {last.name}: {end.headline}")
+    result = result_of(last)
+    output.say(f"Nothing runs in {environment}. The last one was {last.name}: {result.headline}")
     output.document(
         {
             "environment": environment,
             "execution": last.arn,
             "name": last.name,
             "status": last.status,
-            "outcome": end.outcome,
-            "report": dict(end.report),
+            "outcome": result.outcome,
+            "report": dict(result.report),
             "exitCode": 0,
         }
     )

@@ -10,7 +10,7 @@ from lambdas.release.history import Release
 from lambdas.release.image import short_image
 
 SEARCHED = 50
-"""Releases that are looked through; what runs is nearly always the live one or the one before."""
+"""Releases that are read; what runs is nearly always the live one or the one before."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from rich.live import Live
 from rich.text import Text
 
 from lambdas.release.errors import AccessDenied, AwsUnavailable, Throttled
-from stepship.errors import CommandError
+from stepship.errors import CommandError, may_pass
 from stepship.executions.history_events import to_event
-from stepship.executions.outcomes import RUNNING, Ending, ending
+from stepship.executions.outcomes import RUNNING, Result, result_of
 from stepship.host import Host
 from stepship.machine import Machine
 from stepship.output import Output
@@ -24,10 +24,10 @@ from stepship.views.rich_lines import end_line, row_line
 from stepship.views.rollout_view import service_states, service_table
 
 WATCHED_POLL_SECONDS, POLL_SECONDS, MAX_POLL_SECONDS = 2.0, 5.0, 60.0
-"""Time between two looks at a terminal and elsewhere, and the longest that throttling makes of it."""
+"""Time between two polls at a terminal and elsewhere, and the longest that throttling makes of it."""
 
 GIVE_UP_SECONDS = 600.0
-"""So long no look may succeed until following ends."""
+"""An execution that cannot be read for so long is followed no further."""
 
 QUIET_SECONDS = 60.0
 """A log gets a line at least that often: some CI systems end a job that says nothing."""
@@ -61,7 +61,7 @@ class Followed:
         Whether it was followed for as long as allowed, and goes on.
     """
 
-    ending: Ending
+    result: Result
     progress: Progress
     timed_out: bool = False
 
@@ -75,72 +75,76 @@ def follow(
     timeout_seconds: float | None = None,
     on_approval: Callable[[], str] = str,
 ) -> Followed:
-    """Look at an execution until it has ended.
+    """Poll an execution until it has ended.
 
     Parameters
     ----------
     timeout_seconds
         Follow it for so long at most.
     on_approval
-        Called when it begins to wait for a person; returns what to say.
+        Called when it begins to wait for an approval; returns what to say.
 
     Raises
     ------
     CommandError
-        There is no such execution, or no look succeeded for ten minutes.
+        There is no such execution.
+    StepshipError
+        AWS refuses, or could not be reached for ten minutes.
     """
     began = seen = host.now()
-    usual = poll = WATCHED_POLL_SECONDS if host.watched else POLL_SECONDS
-    look = _Look(machine, arn)
+    usual = pause = WATCHED_POLL_SECONDS if host.watched else POLL_SECONDS
+    poller = _Poller(machine, arn)
     hinted = False
     try:
         while True:
             try:
-                end = look.take(view)
+                result = poller.poll(view)
             except (Throttled, AwsUnavailable) as error:
-                if host.now() - seen > GIVE_UP_SECONDS or look.end is None:
+                is_first = poller.result is None and host.watched
+                if host.now() - seen > GIVE_UP_SECONDS or is_first or not may_pass(error):
                     raise
-                poll = min(2 * poll, MAX_POLL_SECONDS)
-                view.say(f"no look at the execution for now ({error}); it goes on")
+                pause = min(2 * pause, MAX_POLL_SECONDS)
+                view.say(f"the execution cannot be read for now ({error}); it goes on")
             else:
-                seen, poll = host.now(), usual
-                look.progress.now = max(look.progress.now, seen) if end.outcome == RUNNING else look.progress.now
-                view.tick(look.progress)
-                if not hinted and look.progress.entered == APPROVAL and end.outcome == RUNNING:
+                seen, pause = host.now(), usual
+                if result.outcome == RUNNING:
+                    poller.progress.now = max(poller.progress.now, seen)
+                view.tick(poller.progress)
+                if not hinted and poller.progress.entered == APPROVAL and result.outcome == RUNNING:
                     hinted = True
                     view.say(on_approval())
-                if end.outcome != RUNNING:
-                    return Followed(end, look.progress)
-            if timeout_seconds is not None and host.now() - began + poll > timeout_seconds:
-                return Followed(look.known, look.progress, timed_out=True)
-            host.sleep(poll)
+                if result.outcome != RUNNING:
+                    return Followed(result, poller.progress)
+            if timeout_seconds is not None and host.now() - began + pause > timeout_seconds:
+                return Followed(poller.known, poller.progress, timed_out=True)
+            host.sleep(pause)
     finally:
-        view.close(look.progress)
+        view.close(poller.progress)
 
 
-class _Look:
-    """One look after the other at the same execution."""
+class _Poller:
+    """Reads the same execution again and again."""
 
     def __init__(self, machine: Machine, arn: str) -> None:
         self._machine, self._arn = machine, arn
         self._after = 0
         self._may_read_history = True
         self.progress = Progress(arn.rpartition(":")[2])
-        self.end: Ending | None = None
+        self.result: Result | None = None
 
     @property
-    def known(self) -> Ending:
-        """What the last look found."""
-        if self.end is None:
+    def known(self) -> Result:
+        """What the last poll found."""
+        if self.result is None:
             raise CommandError(f"there is no execution {self._arn}")
-        return self.end
+        return self.result
 
-    def take(self, view: View) -> Ending:
-        """Look once; the description comes first, so that the events of an ended execution are complete."""
+    def poll(self, view: View) -> Result:
+        """Read it once; the description comes first, so that the events of an ended execution are complete."""
         description = self._machine.describe(self._arn)
         if description is None:
             raise CommandError(f"there is no execution {self._arn}: `stepship history` lists those that there were")
-        self.end = ending(description)
+        self.result = result_of(description)
         self.progress.started_at = self.progress.started_at or description.started_at
         if self._may_read_history:
             try:
@@ -148,7 +152,7 @@ class _Look:
             except AccessDenied as error:
                 self._may_read_history = False
                 view.say(f"following without its states: {error}")
-        return self.end
+        return self.result
 
     def _read_events(self, view: View) -> None:
         for raw in self._machine.events(self._arn, self._after):

@@ -74,7 +74,7 @@ def ci_run(given: str | None, environ: Mapping[str, str]) -> CiRun | None:
 
 @dataclass(frozen=True)
 class Names:
-    """The names of one wish.
+    """The names of one request.
 
     Attributes
     ----------
@@ -157,7 +157,7 @@ def judge(found: Description | None, wanted: Mapping[str, Any], *, is_retry: boo
     Next
         ``ATTACH`` while it runs, ``REPORT`` when it ended well, ``NEW`` for a try under the next name.
     """
-    if found is None or wish(found.input) != wish(wanted):
+    if found is None or not same_request(found.input, wanted):
         return Next.NEW
     if found.is_running:
         return Next.ATTACH
@@ -166,9 +166,10 @@ def judge(found: Description | None, wanted: Mapping[str, Any], *, is_retry: boo
     return Next.NEW
 
 
-def wish(input: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is asked for, without who asks and why: a role's session has a new name in every retry."""
-    return {key: value for key, value in input.items() if key not in ("requestedBy", "reason")}
+def same_request(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two inputs ask for the same thing. Who asks does not count: a role's session has a new name each time."""
+    mine, theirs = ({**each, "requestedBy": None, "reason": None} for each in (one, other))
+    return mine == theirs
 
 
 def outcome_of(found: Description) -> str:

@@ -1,4 +1,4 @@
-"""How an execution ended, read from its description, and what that means for the caller."""
+"""The result of an execution, read from its description, and what that means for the caller."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HEADLINES = {
     Outcome.SUPERSEDED: "Superseded: a newer request went first, this one changed nothing",
     Outcome.REJECTED: "Rejected: nothing was changed",
     Outcome.ROLLED_BACK: "Failed, and rolled back: everything runs what ran before",
-    Outcome.ROLLBACK_FAILED: "ROLLBACK FAILED: services may be on different releases, a person has to look",
+    Outcome.ROLLBACK_FAILED: "ROLLBACK FAILED: services may be on different releases, action needed",
     Outcome.STOPPED: "Stopped before its end",
     FAILED: "Failed in Step Functions itself",
     RUNNING: "Still running",
@@ -44,8 +44,8 @@ ROLLBACK_HEADLINES = {
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How an execution stands at the last look.
+class Result:
+    """The result of an execution; Running while it has none.
 
     Attributes
     ----------
@@ -83,18 +83,18 @@ class Ending:
         return self.outcome in (Outcome.STOPPED, FAILED) and self.description.status != "SUCCEEDED"
 
 
-def ending(description: Description) -> Ending:
+def result_of(description: Description) -> Result:
     """Read the output of a Succeed state, the Cause of a Fail state, or neither."""
     status = description.status
     if description.is_running:
-        return Ending(description, RUNNING, {})
+        return Result(description, RUNNING, {})
     if status in ("ABORTED", "TIMED_OUT"):
         how = "somebody stopped it" if status == "ABORTED" else "it took longer than it may"
         said = ": ".join(filter(None, (description.error, description.cause)))
-        return Ending(description, Outcome.STOPPED, {"message": f"{how} ({said})" if said else how})
+        return Result(description, Outcome.STOPPED, {"message": f"{how} ({said})" if said else how})
     report = parse_object(description.output if status == "SUCCEEDED" else description.cause)
     if report.get("outcome") in EXIT_CODES:
-        return Ending(description, str(report["outcome"]), report)
+        return Result(description, str(report["outcome"]), report)
     # The machine's own end states always report: this is the service's own word, States.Runtime for instance.
     said = description.cause or "no more was said"
-    return Ending(description, FAILED, {"errorType": description.error, "message": f"{description.error}: {said}"})
+    return Result(description, FAILED, {"errorType": description.error, "message": f"{description.error}: {said}"})

@@ -11,7 +11,7 @@ from stepship.machine import Machine, parse_object
 
 @dataclass(frozen=True)
 class Question:
-    """What a person is asked to say yes or no to.
+    """What an approval is asked for.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Question:
 
 
 def open_question(machine: Machine, execution: str) -> Question | None:
-    """Return the question that an execution waits with; None when it does not wait for a person."""
+    """Return the question that an execution waits with; None when it does not wait for an approval."""
     entered = [each for each in machine.events(execution, 0) if "stateEnteredEventDetails" in each]
     if not entered or entered[-1]["stateEnteredEventDetails"]["name"] != APPROVAL:
         return None

@@ -13,7 +13,7 @@ from lambdas.request_schema import validate
 from stepship.errors import CommandError, wrong_usage
 from stepship.executions.names import Names, Next, judge
 from stepship.machine import RUNNING, Machine
-from stepship.session import MAX_TEXT, Session
+from stepship.session import Session
 
 MAX_TRIES = 50
 """Executions of one name with a number: a step that is tried more often than that is caught in a loop."""
@@ -65,7 +65,7 @@ def start(machine: Machine, names: Names, request: Mapping[str, Any]) -> Started
             return Started(arn, How.ATTACHED)
         if verdict == Next.REPORT:
             return Started(arn, How.REPORTED)
-    raise CommandError(f"{names.first} has been tried {MAX_TRIES} times: look at `stepship history` first")
+    raise CommandError(f"{names.first} has been tried {MAX_TRIES} times: read `stepship history` first")
 
 
 def _running_attempt(machine: Machine, names: Names, request: Mapping[str, Any]) -> str | None:
@@ -103,8 +103,3 @@ def make_request(session: Session, **fields: Any) -> dict[str, Any]:
     except InvalidInput as error:
         raise wrong_usage(str(error)) from error
     return request
-
-
-def one_line(text: str | None) -> str | None:
-    """Return what the history keeps of a reason: one line, cut to what the input may hold."""
-    return " ".join(text.split())[:MAX_TEXT] if text else None

@@ -1,6 +1,7 @@
 """The deployment lock for a deploy of infrastructure: taken, renewed while CloudFormation works, given back.
 
-The rules are those of ``lambdas/release/lock.py``; docs/decisions/0016 says why infrastructure has a lease alone.
+The rules are those of ``lambdas/release/lock.py``; docs/explanation/decisions/0016 says why infrastructure has a lease
+alone.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Surroundings:
     stopping: Callable[[], bool] = lambda: False
 
 
-class Holding:
+class HeldLock:
     """The lock of one ``stepship infra``.
 
     Parameters
@@ -155,7 +156,7 @@ class Holding:
                 self.is_held, self._token, self._since = True, held.token, since
                 self._expires_at, self._beaten_at, self._rollback = held.lease_expires_at, now, None
                 if held.journal is not None:
-                    self._around.say("An earlier code deployment could not be put back: roll back after this")
+                    self._around.say("An earlier code deployment could not be rolled back: roll back after this")
                 return None
         # Many actions of a pipeline that ask in the same moment: fewer of them do a second later.
         return 1, f"the lock item changed {TRIES} times while it was read"

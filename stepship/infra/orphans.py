@@ -22,20 +22,20 @@ def whole_environment(found: Layout, cloudformation: CloudFormation) -> tuple[La
     Returns
     -------
     tuple
-        The stages with what is left over in its place, and the facts about those stacks that stand.
+        The stages with the orphans in their place, and the facts about those stacks that stand.
     """
     stages = everything(found.settings)
     on = {step.stack for step in found.steps}
     facts = cloudformation.stacks(step.stack for stage in stages for step in stage.steps)
     ours = {name: each for name, each in facts.items() if name in on or is_ours(found.settings, each)}
-    kept = (
+    standing = (
         replace(stage, steps=tuple(step for step in stage.steps if step.is_on or step.stack in ours))
         for stage in stages
     )
-    return Layout(found.settings, tuple(stage for stage in kept if stage.steps)), ours
+    return Layout(found.settings, tuple(stage for stage in standing if stage.steps)), ours
 
 
-def leftovers(found: Layout, cloudformation: CloudFormation) -> tuple[Step, ...]:
+def orphans(found: Layout, cloudformation: CloudFormation) -> tuple[Step, ...]:
     """Return what is switched off and still stands, in the order in which it can be deleted."""
     off = [
         replace(stage, steps=tuple(step for step in stage.steps if not step.is_on))

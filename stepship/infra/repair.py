@@ -12,7 +12,7 @@ from stepship.infra.layout import Step
 from stepship.infra.stuck import Remedy, verdict
 
 POLL_SECONDS = 5.0
-"""Between two looks at a stack; the CDK CLI looks as often while it deploys one."""
+"""Between two polls of a stack; the CDK CLI polls as often while it deploys one."""
 
 WAIT_SECONDS = 3 * 3600
 """A stack that CloudFormation is at for longer is somebody's problem: the longest documented wait of a resource is
@@ -40,7 +40,7 @@ class Allowed:
         return [each.partition("/")[2] for each in self.skip if each.partition("/")[0] == part]
 
 
-class Mender:
+class StackRepair:
     """Frees stuck stacks.
 
     Parameters
@@ -58,13 +58,13 @@ class Mender:
         self._allowed = allowed
         self._sleep = sleep
 
-    def mend(self, step: Step, say: Say) -> None:
+    def prepare(self, step: Step, say: Say) -> None:
         """Return once the stack can be deployed.
 
         Raises
         ------
         CommandError
-            A person has to decide; says what.
+            Action is needed; says which.
         """
         done: set[Remedy] = set()
         while True:
@@ -75,7 +75,7 @@ class Mender:
             )
             if facts is None or found.remedy == Remedy.NONE:
                 return
-            if found.remedy == Remedy.PERSON:
+            if found.remedy == Remedy.ACTION_NEEDED:
                 raise CommandError(found.reason)
             if found.remedy in done:
                 raise CommandError(self._stuck(step, facts))
@@ -119,7 +119,7 @@ class Mender:
         failed = self._cloudformation.failed_resources(step.stack)
         options = " ".join(f"--skip {step.part}/{each.partition(':')[0]}" for each in failed) or "--skip PART/RESOURCE"
         return (
-            f"its rollback failed again: {_listed(failed) or facts.reason}. Mend the resources and run it again; or "
+            f"its rollback failed again: {_listed(failed) or facts.reason}. Repair the resources and run it again; or "
             f"leave them as they are, which is not as the template says, with {options}"
         )
 

@@ -11,14 +11,14 @@ SHARED = "bootstrap"
 """The part with what other environments use too: the image repository, and GitHub's identity provider."""
 
 
-def kept(parts: Collection[str], *, production: bool) -> str:
+def retained(parts: Collection[str], *, production: bool) -> str:
     """Say what stays when the stacks of these parts go; empty when nothing does.
 
     Examples
     --------
-    >>> kept(["network", "frontend", "bootstrap"], production=False)
+    >>> retained(["network", "frontend", "bootstrap"], production=False)
     "the image repository, GitHub's identity provider and the buckets of frontend"
-    >>> kept(["network"], production=False)
+    >>> retained(["network"], production=False)
     ''
     """
     things = ["the image repository", "GitHub's identity provider"] if SHARED in parts else []

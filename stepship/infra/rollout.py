@@ -17,10 +17,10 @@ from lambdas.release.errors import StepshipError
 from stepship.errors import CommandError
 from stepship.infra.cdk import Say
 from stepship.infra.layout import COORDINATOR, StackStage, Step, ordered
-from stepship.infra.lock import Holding
+from stepship.infra.lock import HeldLock
 
 TICK_SECONDS = 0.25
-"""How often the lease, Ctrl-C and the lines of the CDK are looked at."""
+"""How often the lease, Ctrl-C and the lines of the CDK are polled."""
 
 
 class Outcome(StrEnum):
@@ -107,8 +107,8 @@ class Rollout:
     ----------
     work
         What is done to each stack, in a thread of its own.
-    holding
-        The lock; it is renewed while stacks are on their way.
+    lock
+        The deployment lock; it is renewed while stacks are on their way.
     concurrency
         How many stacks at once.
     abandon
@@ -125,7 +125,7 @@ class Rollout:
     """
 
     work: Work
-    holding: Holding
+    lock: HeldLock
     interrupts: Interrupts
     view: View
     concurrency: int
@@ -165,14 +165,14 @@ class Rollout:
         running: dict[Future[Result], Step] = {}
         while sorter.is_active() or running:
             ready += sorter.get_ready()
-            self._look(running)
+            self._poll(running)
             if self.stopped and not running:
                 return
-            if self.holding.rollback and not self.stopped:
+            if self.lock.rollback and not self.stopped:
                 if not running:
                     self._give_way()
                     continue
-            elif not self.stopped and self.holding.may_begin:
+            elif not self.stopped and self.lock.may_begin:
                 while ready and len(running) < self.concurrency:
                     step = steps[ready.pop(0)]
                     self.view.begun(step)
@@ -190,12 +190,12 @@ class Rollout:
         """Take a line from a thread; this one shows it."""
         return lambda text: self._lines.put((step, text))
 
-    def _look(self, running: dict[Future[Result], Step]) -> None:
+    def _poll(self, running: dict[Future[Result], Step]) -> None:
         """Do what is due: lines, lease, Ctrl-C."""
         self._show_lines()
-        self.holding.beat()
-        if self.holding.lost:
-            self._stop(self.holding.lost)
+        self.lock.beat()
+        if self.lock.lost:
+            self._stop(self.lock.lost)
         if self.interrupts.count > 1:
             raise KeyboardInterrupt(
                 "left: CloudFormation goes on with " + (_parts(running) or "nothing") + "; run it again to go on"
@@ -217,13 +217,13 @@ class Rollout:
             self._acquire()
 
     def _give_way(self) -> None:
-        self.view.say(f"The rollback {self.holding.rollback} waits: giving way to it")
-        self.holding.free()
+        self.view.say(f"The rollback {self.lock.rollback} waits: giving way to it")
+        self.lock.free()
         self._acquire()
 
     def _acquire(self) -> None:
         try:
-            if not self.holding.acquire():
+            if not self.lock.acquire():
                 self._stop("interrupted")
         except (CommandError, StepshipError) as error:
             self._stop(str(error))

@@ -1,4 +1,4 @@
-"""What to do before a stack can be deployed, by the status that it is in: decided here, done in ``mending.py``.
+"""What to do before a stack can be deployed, by the status that it is in: decided here, done in ``repair.py``.
 
 The statuses are those of the CloudFormation User Guide, "Stack status codes"; what frees a stack is documented in
 "Troubleshooting CloudFormation", "Continue rolling back an update" and in the API Reference of DeleteStack and
@@ -22,12 +22,12 @@ class Remedy(StrEnum):
     WAIT = "wait"
     DELETE = "delete"
     CONTINUE_ROLLBACK = "continueRollback"
-    PERSON = "person"
+    ACTION_NEEDED = "actionNeeded"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be done, and why, as a person reads it."""
+    """What is to be done, and why, in words."""
 
     remedy: Remedy
     reason: str = ""
@@ -62,8 +62,8 @@ def verdict(status: str | None, part: str, *, production: bool, recreate: bool =
     if status in NEVER_MADE:
         if production and not recreate:
             return Verdict(
-                Remedy.PERSON,
-                f"it is {status}, can only be deleted and made anew, and this is production: look at what it holds, "
+                Remedy.ACTION_NEEDED,
+                f"it is {status}, can only be deleted and made anew, and this is production: check what it holds, "
                 f"then run it again with --recreate {part}",
             )
         return Verdict(Remedy.DELETE, f"it is {status}: it can only be deleted and made anew")
@@ -71,7 +71,7 @@ def verdict(status: str | None, part: str, *, production: bool, recreate: bool =
         return Verdict(Remedy.CONTINUE_ROLLBACK, "an update could not be rolled back")
     if status == "UPDATE_FAILED":
         return Verdict(
-            Remedy.PERSON,
+            Remedy.ACTION_NEEDED,
             "somebody has updated it with rollback switched off: end that with `cdk rollback`, or deploy it once "
             "with `cdk deploy --no-rollback`",
         )

@@ -15,7 +15,7 @@ from stepship.errors import CommandError, wrong_usage
 from stepship.infra.assembly import check_assembly
 from stepship.infra.cdk import Cdk, CdkCli
 from stepship.infra.cloudformation import CloudFormation
-from stepship.infra.lock import Holding, Surroundings
+from stepship.infra.lock import HeldLock, Surroundings
 from stepship.infra.rollout import Interrupts
 from stepship.session import Session
 
@@ -109,7 +109,7 @@ def synthesised(session: Session, tools: Tools, options: AppOptions, stacks: Seq
         yield cdk
 
 
-def holding_of(session: Session, policy: LockPolicy, tools: Tools, say: Callable[[str], object]) -> Holding:
+def held_lock_of(session: Session, policy: LockPolicy, tools: Tools, say: Callable[[str], object]) -> HeldLock:
     """Return the lock for this command; nobody else has its name."""
     name = f"infra:{session.requested_by(None)}@{uuid.uuid4().hex[:ID_DIGITS]}"
     around = Surroundings(
@@ -119,7 +119,7 @@ def holding_of(session: Session, policy: LockPolicy, tools: Tools, say: Callable
         say=say,
         stopping=lambda: tools.interrupts.count > 0,
     )
-    return Holding(session.table, name, policy, around)
+    return HeldLock(session.table, name, policy, around)
 
 
 def patience(session: Session, tools: Tools) -> Callable[[float], None]:

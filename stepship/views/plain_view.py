@@ -81,7 +81,7 @@ class PlainView:
             for violation in point.violations:
                 self._write(f"         {violation}")
         for sentence in result.examination.person_needed:
-            self._write(f"  PERSON NEEDED {sentence}")
+            self._write(f"  ACTION NEEDED {sentence}")
         self._write("")
         self._write("History")
         for row in history_rows(result.records):

@@ -1,4 +1,4 @@
-"""What ``docs/cli.md`` shows is what the commands print.
+"""What ``docs/reference/cli.md`` shows is what the commands print.
 
 To write it again: ``python -m tests.docs.test_cli_document``.
 """
@@ -18,7 +18,7 @@ from simulator.environment.simulated_environment import SimulatedEnvironment
 from stepship.executions.outcomes import EXIT_CODES
 from tests.stepship.conftest import Desk
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reference" / "cli.md"
 BLOCK = re.compile(r"(?:<!-- world: (\w+) -->\n)?```console\n(.*?)```\n", re.DOTALL)
 CRASH = ImageBehavior(outcome="crash", exit_code=1, logs=("starting worker v3", "KeyError: 'QUEUE_URL'"))
 

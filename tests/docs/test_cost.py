@@ -1,4 +1,4 @@
-"""``docs/cost.md`` says what the config costs, and counts what the templates have."""
+"""``docs/reference/cost.md`` says what the config costs, and counts what the templates have."""
 
 from __future__ import annotations
 
@@ -124,9 +124,10 @@ def test_what_a_deploy_costs_follows_the_config() -> None:
 
 
 @pytest.mark.parametrize("environment", config.environments())
-def test_stepship_itself_costs_what_the_readme_says(environment: str) -> None:
-    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert "(less than a dollar a month at rest), less than a cent for each wave of a deploy" in readme
+def test_stepship_itself_costs_what_the_comparison_says(environment: str) -> None:
+    page = ROOT / "docs" / "explanation" / "comparison.md"
+    compared = " ".join(page.read_text(encoding="utf-8").split())
+    assert "(less than a dollar a month at rest), less than a cent for each wave of a deploy" in compared
     settings = config.load(environment)
     assert sum(line.dollars for line in lines(settings) if line.part == "deployment-coordinator") < 1
     waves = len({settings.api.wave, settings.worker.wave, settings.scheduler.wave})

@@ -15,7 +15,7 @@ import yaml
 import config
 
 ROOT = Path(__file__).parents[2]
-GUIDES = sorted((ROOT / "docs").glob("*.md"))
+GUIDES = sorted((ROOT / "docs").rglob("*.md"))
 WORKFLOWS = ROOT / ".github" / "workflows"
 INPUT = re.compile(r"(?:--input '|`)(\{\"[^`']*\})")
 
@@ -38,7 +38,7 @@ def test_the_guides_show_inputs() -> None:
 def test_the_config_of_the_adoption_guide_deploys_one_stack_without_the_others(tmp_path: Path) -> None:
     import cdk_app
 
-    guide = (ROOT / "docs" / "adopt.md").read_text()
+    guide = (ROOT / "docs" / "how-to" / "adopt.md").read_text()
     (example,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
     written = tomllib.loads((ROOT / "config" / "dev.toml").read_text())
     merged = merge(written, tomllib.loads(example))
@@ -73,12 +73,12 @@ def toml(document: dict[str, Any], path: str = "") -> str:
     "variable", ["DEPLOYMENT_METHOD_DEV", "DEPLOYMENT_METHOD_STAGING", "DEPLOYMENT_METHOD_PRODUCTION"]
 )
 def test_the_variables_of_the_migration_guide_are_those_of_the_workflow(variable: str) -> None:
-    assert variable in (ROOT / "docs" / "migrate.md").read_text()
+    assert variable in (ROOT / "docs" / "how-to" / "migrate.md").read_text()
     assert variable in (WORKFLOWS / "deploy-code.yml").read_text()
 
 
 def test_the_workflows_that_the_rollback_guide_names_have_those_names_and_fields() -> None:
-    guide = (ROOT / "docs" / "rollback.md").read_text()
+    guide = (ROOT / "docs" / "how-to" / "rollback.md").read_text()
     infra = yaml.safe_load((WORKFLOWS / "deploy-infra.yml").read_text())
     code = yaml.safe_load((WORKFLOWS / "rollback-code.yml").read_text())
     assert f"*{infra['name']}*" in guide

@@ -1,4 +1,4 @@
-"""``docs/rollback.md`` knows every stack, and names what there is: parameters, resources, options, days."""
+"""``docs/how-to/rollback.md`` knows every stack, and names what there is: parameters, resources, options, days."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stacks.stages import parts
 from stepship.cli.infra import infra_app
 
 ROOT = Path(__file__).parents[2]
-GUIDE = ROOT / "docs" / "rollback.md"
+GUIDE = ROOT / "docs" / "how-to" / "rollback.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 

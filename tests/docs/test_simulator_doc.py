@@ -1,4 +1,4 @@
-"""docs/simulator.md says what is true: its example runs, its keys are all keys, its commands exist."""
+"""docs/reference/simulator.md says what is true: its example runs, its keys are all keys, its commands exist."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from simulator.scenario.play import run_scenario
 from simulator.scenario.reader import SCHEMA_FILE
 
 ROOT = Path(__file__).resolve().parents[2]
-TEXT = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs" / "reference" / "simulator.md").read_text(encoding="utf-8")
 
 
 def keys(schema: Any) -> set[str]:
@@ -55,6 +55,6 @@ def test_every_outcome_of_a_task_and_every_fault_is_documented() -> None:
 
 
 def test_every_file_that_it_names_exists() -> None:
-    links = re.findall(r"\]\(\.\./([^)]+)\)", TEXT) + re.findall(r"(?:--scenario) (\S+)", TEXT)
+    links = re.findall(r"\]\(\.\./\.\./([^)]+)\)", TEXT) + re.findall(r"(?:--scenario) (\S+)", TEXT)
     assert links
     assert not [link for link in links if not (ROOT / link).is_file()]

@@ -120,7 +120,7 @@ class Roads:
         return self._stop_in("Run migration", {"migrate": {"exit_code": 0, "seconds": LONG_SECONDS}})
 
     def crash_beside_infrastructure(self) -> Json:
-        """Somebody changes a service's memory while a deployment rolls out; the way back keeps that."""
+        """Somebody changes a service's memory while a deployment rolls out; the rollback keeps that."""
         before = self.observer.services()["api"]["taskDefinition"]
         execution = self.cloud.start(imageTag=self._push({"worker": {"exit_code": 1}}))
         self._answer_until(execution, lambda: "Check rollout" in self.cloud.path(execution))
@@ -135,7 +135,7 @@ class Roads:
         return {**self.cloud.finish(execution), "path": self.cloud.path(execution)}
 
     def repair(self) -> None:
-        """Free the lock that an execution could not free, and put back what it could not put back."""
+        """Free the lock that an execution could not free, and roll back what it could not roll back."""
         lock = self.observer.table.read_lock()
         if lock.holder:
             self.let_the_lease_end()

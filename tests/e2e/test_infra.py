@@ -29,7 +29,7 @@ from tests.e2e.standing import HOLDS, Holds
 PREFIX = "infra:"
 
 INTERRUPTED = 130
-"""The exit code after Ctrl-C (docs/infra.md)."""
+"""The exit code after Ctrl-C (docs/how-to/infrastructure.md)."""
 
 README = Path(__file__).with_name("README.md")
 

@@ -12,13 +12,14 @@ from simulator.faults.api_call import CallAction
 from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import Flow, Json, StepError, footprint
 from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, deployed, push
+from tests.simulator.quick import few_looks
 
 ENDS = ("Complete", "Record failure", "Record outcome")
 
 
 @pytest.fixture
 def simulated() -> Iterator[SimulatedEnvironment]:
-    with SimulatedEnvironment(recovery=False) as simulated:
+    with SimulatedEnvironment(settings=few_looks(), recovery=False) as simulated:
         yield simulated
 
 

@@ -32,6 +32,7 @@ from stepship.target import choose_target
 from tests.least_privilege.policies import Role, Template, arn
 from tests.least_privilege.requests import IamRequest, requests_of
 from tests.least_privilege.witness import SimulatedAccount
+from tests.simulator.quick import few_looks
 from tests.stepship.infra_environment import TEMPLATE, folder_of_a_team, moto_stack, set_status
 
 SERVICES = ("cloudformation", "dynamodb", "stepfunctions")
@@ -153,7 +154,7 @@ def done() -> tuple[AWSResponse, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def requests() -> set[IamRequest]:
-    with SimulatedEnvironment(migration=False) as simulated:
+    with SimulatedEnvironment(migration=False, settings=few_looks()) as simulated:
         job = Job(simulated)
         wait_for_code_and_make_all_stacks(job)
         take_away_empty_shells(job)

@@ -14,7 +14,7 @@ from lambdas.release.policies import LockPolicy
 from pipelines.deploy_stack import Patience, deploy, give_way, main
 from stepship.errors import CommandError
 from stepship.infra.cdk import Say
-from stepship.infra.lock import LEASE_SECONDS, Holding, Surroundings
+from stepship.infra.lock import LEASE_SECONDS, HeldLock, Surroundings
 
 POLICY = LockPolicy(wait_timeout_seconds=120, poll_seconds=5)
 PATIENCE = Patience(poll_seconds=5, timeout_seconds=120)
@@ -65,14 +65,14 @@ class SimulatedEnvironment:
         say(stack)
         return self.succeeds
 
-    def holding(self, run: str) -> Holding:
-        return Holding(self.table, f"infra:pipeline@{run}", POLICY, self.around())
+    def held_lock(self, run: str) -> HeldLock:
+        return HeldLock(self.table, f"infra:pipeline@{run}", POLICY, self.around())
 
 
 @pytest.mark.parametrize(("succeeds", "code"), [(True, 0), (False, 1)])
 def test_a_stack_is_deployed_with_the_lock_held(succeeds: bool, code: int) -> None:
     simulated = SimulatedEnvironment(Table(), succeeds=succeeds)
-    assert deploy(simulated, simulated.holding("run-1"), STACK, simulated.said.append) == code
+    assert deploy(simulated, simulated.held_lock("run-1"), STACK, simulated.said.append) == code
     assert simulated.holders == ["infra:pipeline@run-1"]
     assert simulated.said == [STACK]
 
@@ -81,10 +81,10 @@ def test_actions_of_one_run_share_the_lock_and_another_run_waits_for_the_lease()
     table = Table()
     simulated = SimulatedEnvironment(table)
     for _ in range(2):
-        assert deploy(simulated, simulated.holding("run-1"), STACK, simulated.said.append) == 0
+        assert deploy(simulated, simulated.held_lock("run-1"), STACK, simulated.said.append) == 0
     assert simulated.time == 1000.0  # nobody waited
     assert table.lock.token == 1
-    assert deploy(simulated, simulated.holding("run-2"), STACK, simulated.said.append) == 0
+    assert deploy(simulated, simulated.held_lock("run-2"), STACK, simulated.said.append) == 0
     assert simulated.time >= 1000.0 + LEASE_SECONDS
     assert table.lock.token == 2
     assert simulated.holders == ["infra:pipeline@run-1"] * 2 + ["infra:pipeline@run-2"]
@@ -92,9 +92,9 @@ def test_actions_of_one_run_share_the_lock_and_another_run_waits_for_the_lease()
 
 def test_no_action_takes_the_lock_away_from_another_one_of_its_run() -> None:
     simulated = SimulatedEnvironment(Table())
-    first = simulated.holding("run-1")
+    first = simulated.held_lock("run-1")
     first.acquire()
-    assert deploy(simulated, simulated.holding("run-1"), STACK, simulated.said.append) == 0
+    assert deploy(simulated, simulated.held_lock("run-1"), STACK, simulated.said.append) == 0
     simulated.time += 15
     first.beat()
     assert first.is_held
@@ -106,7 +106,7 @@ def test_a_code_deployment_is_waited_for_and_then_the_action_gives_up() -> None:
     simulated = SimulatedEnvironment(Table(Lock(token=3, holder=code, lease_expires_at=5000.0)))
     simulated.running.add(code.execution)
     with pytest.raises(CommandError, match="the lock was not to be had"):
-        deploy(simulated, simulated.holding("run-1"), STACK, simulated.said.append)
+        deploy(simulated, simulated.held_lock("run-1"), STACK, simulated.said.append)
     assert simulated.holders == []
 
 
@@ -145,17 +145,17 @@ def test_a_rollback_that_has_ended_is_not_waited_for() -> None:
 
 def test_a_lock_that_was_lost_on_the_way_fails_the_action() -> None:
     simulated = SimulatedEnvironment(Table())
-    holding = simulated.holding("run-1")
+    held_lock = simulated.held_lock("run-1")
 
     class SlowCdk:
         def deploy(self, stack: str, say: Say) -> bool:
             say(stack)
             simulated.table.lock = replace(simulated.table.lock, token=9, holder=ROLLBACK)
             simulated.time += 15
-            holding.beat()
+            held_lock.beat()
             return True
 
-    assert deploy(SlowCdk(), holding, STACK, simulated.said.append) == 1
+    assert deploy(SlowCdk(), held_lock, STACK, simulated.said.append) == 1
     assert simulated.said[0] == STACK
     assert "somebody else has taken the lock" in simulated.said[1]
 

@@ -18,6 +18,7 @@ from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import FUNCTION_OF, Flow, Json, StepError
 from tests.robustness.answers import Path, changed, drop, optional
 from tests.robustness.refusals import attempt
+from tests.simulator.quick import few_looks
 
 SERVICES = ("cloudwatch", "dynamodb", "ecr", "ecs", "logs", "ssm", "stepfunctions")
 OURS = {leaf.__name__ for leaf in leaves()}
@@ -118,7 +119,7 @@ MISSING: list[tuple[str, Path]] = [
     ("operation", "path"), MISSING, ids=lambda value: value if isinstance(value, str) else value[-1]
 )
 def test_a_whole_deployment_without_a_part_of_every_answer_keeps_the_invariant(operation: str, path: Path) -> None:
-    with SimulatedEnvironment(services=SMALL) as simulated:
+    with SimulatedEnvironment(services=SMALL, settings=few_looks()) as simulated:
         simulated.push("v1")
         assert simulated.run({"imageTag": "v1"}, "first").status == "SUCCEEDED"
         simulated.push("v2")

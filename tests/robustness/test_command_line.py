@@ -38,8 +38,8 @@ COMMANDS = (
     ["stop", "--yes"],
     ["approve", "--yes"],
     ["reject", "--yes", "--reason", "no"],
-    ["line", "stop", "why"],
-    ["line", "start"],
+    ["pause", "why"],
+    ["resume"],
 )
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_EC2_METADATA_DISABLED": "true"}
 
@@ -96,7 +96,7 @@ SURROUNDINGS: dict[str, tuple[dict[str, str], str]] = {
 }
 
 
-@pytest.mark.parametrize("command", ["status", "deploy v1", "explain some-name", "line start"])
+@pytest.mark.parametrize("command", ["status", "deploy v1", "explain some-name", "resume"])
 @pytest.mark.parametrize("case", SURROUNDINGS)
 def test_a_wrong_environment_is_one_line_that_says_what_to_set(
     case: str, command: str, monkeypatch: pytest.MonkeyPatch
@@ -156,7 +156,7 @@ words = st.sampled_from(
 ) | st.text(max_size=8).filter(lambda text: text not in ("-h", "--help"))
 
 
-@settings(derandomize=True, deadline=None, max_examples=80)
+@settings(derandomize=True, max_examples=80)
 @given(st.lists(words, max_size=6))
 def test_garbage_is_wrong_usage_or_has_no_region_and_prints_one_document(arguments: list[str]) -> None:
     arguments = [word for word in arguments if word not in ("--", "--json")]

@@ -19,14 +19,15 @@ from simulator.environment.simulated_environment import SimulatedEnvironment
 from statemachine import triggers
 from tests.lambdas.handlers.flow import Flow, StepError, footprint, writes
 from tests.robustness.refusals import attempt
+from tests.simulator.quick import few_looks
 
 EXAMPLES = [
     json.loads(file.read_text())
     for file in sorted((Path(__file__).resolve().parents[2] / "statemachine" / "examples").glob("*.json"))
 ]
 OURS = {leaf.__name__ for leaf in leaves()}
-FIXED = settings(derandomize=True, deadline=None, max_examples=150)
-FEW = settings(derandomize=True, deadline=None, max_examples=60)
+FIXED = settings(derandomize=True, max_examples=150)
+FEW = settings(derandomize=True, max_examples=60)
 
 # Lone surrogates too: JSON can say them, and UTF-8 cannot.
 texts = st.text(st.characters(exclude_categories=()), max_size=20) | st.sampled_from(
@@ -97,7 +98,7 @@ def test_an_input_that_is_nested_deep_is_refused(depth: int, around: Any) -> Non
 
 @pytest.fixture
 def simulated() -> Iterator[SimulatedEnvironment]:
-    with SimulatedEnvironment(recovery=False) as simulated:
+    with SimulatedEnvironment(settings=few_looks(), recovery=False) as simulated:
         simulated.push("v1")
         yield simulated
 

@@ -22,8 +22,8 @@ from tests.robustness.refusals import attempt
 from tests.stepship.conftest import Desk
 
 OURS = {leaf.__name__ for leaf in leaves()}
-FIXED = settings(derandomize=True, deadline=None, max_examples=150)
-FEW = settings(derandomize=True, deadline=None, max_examples=12)
+FIXED = settings(derandomize=True, max_examples=150)
+FEW = settings(derandomize=True, max_examples=12)
 PATH = "/v3-backend/dev/services/"
 SMALL = (SimulatedService("api", wave=1, desired=1),)
 ENTRY = {
@@ -146,7 +146,7 @@ def put(simulated: SimulatedEnvironment, key: dict[str, str], attribute: str, te
 
 
 def test_an_item_is_read_or_named_with_the_fix(simulated: SimulatedEnvironment) -> None:
-    @settings(derandomize=True, deadline=None, max_examples=250)
+    @settings(derandomize=True, max_examples=250)
     @given(kind=st.sampled_from(sorted(ITEMS)), data=st.data())
     def each(kind: str, data: st.DataObject) -> None:
         check_item(simulated, kind, data)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -20,12 +17,12 @@ from simulator.environment.simulated_environment import LOGS, SimulatedEnvironme
 from statemachine.steps import STEPS
 from tests.lambdas.handlers.flow import Flow, Json, table_items
 from tests.lambdas.handlers.surroundings import change_definition
+from tests.simulator.quick import few_looks
 from tests.stepship.conftest import Desk
 
 CANARY = "canary-6f1d2b"
 PRINTS = ("cannot log in", f"password {CANARY} was refused", "KeyError: 'QUEUE_URL'")
 SMALL = (SimulatedService("api", wave=1, desired=1), SimulatedService("worker", wave=2, desired=1))
-REPORT = Path(__file__).resolve().parents[2] / ".github" / "scripts" / "report.py"
 
 
 def plant(simulated: SimulatedEnvironment) -> None:
@@ -127,25 +124,17 @@ def _talkative(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def job_summary(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
-    """Return what the workflow's step writes."""
-    specification = importlib.util.spec_from_file_location("report", REPORT)
-    assert specification is not None
-    assert specification.loader is not None
-    report: ModuleType = importlib.util.module_from_spec(specification)
-    monkeypatch.setitem(__import__("sys").modules, "report", report)
-    specification.loader.exec_module(report)
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(folder / "summary.md"))
-    description = {"status": run.status, "output": json.dumps(run.output), "cause": run.cause, "error": run.error}
-    report.tell("deploy", "dev", run.arn, "https://console.example", report.ending(description))
-    return (folder / "summary.md").read_text() + capsys.readouterr().out
+def shown_by_github(simulated: SimulatedEnvironment, folder: Path) -> str:
+    """Return log and summary of the workflow's step that follows the execution."""
+    summary = folder / "summary.md"
+    environ = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    typed = Desk(simulated, environ)("watch", "story")
+    return typed.stdout + summary.read_text()
 
 
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
-def test_the_canary_is_nowhere_to_be_read(
-    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    dev = config.load("dev")
+def test_the_canary_is_nowhere_to_be_read(story: Story, tmp_path: Path) -> None:
+    dev = few_looks()
     with SimulatedEnvironment(
         services=SMALL, settings=replace(dev, approval=replace(dev.approval, required=story.asks))
     ) as simulated:
@@ -166,7 +155,7 @@ def test_the_canary_is_nowhere_to_be_read(
             "events": str([call.params for call in simulated.aws.calls.of("events")]),
             "table": str(table_items(simulated)),
             "parameters": str([each for each in written if each["Name"] != "/v3-backend/dev/canary"]),
-            "job summary": job_summary(run, tmp_path, monkeypatch, capsys),
+            "job summary": shown_by_github(simulated, tmp_path),
         }
         for command in COMMANDS:
             typed = desk(*command.split())

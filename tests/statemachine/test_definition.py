@@ -51,9 +51,10 @@ def test_the_committed_definition_is_the_deployed_one(templates: dict[str, dict[
     assert deployed == DEFINITION
 
 
-def test_the_diagram_in_the_readme_is_of_the_committed_definition() -> None:
-    readme = (FOLDER / "README.md").read_text()
-    assert with_diagram(readme, mermaid(DEFINITION)) == readme, "run `make asl`"
+@pytest.mark.parametrize("page", ["statemachine/README.md", "docs/explanation/architecture.md"])
+def test_the_diagram_of_a_page_is_of_the_committed_definition(page: str) -> None:
+    text = (FOLDER.parent / page).read_text(encoding="utf-8")
+    assert with_diagram(text, mermaid(DEFINITION)) == text, "run `make asl`"
 
 
 def test_the_graph_is_sound() -> None:

@@ -128,10 +128,10 @@ def test_the_diagram_has_every_state_and_every_way() -> None:
 
 
 def test_the_diagram_goes_between_the_markers() -> None:
-    readme = f"# Title\n{BEGIN}\nold\n{END}\nrest\n"
-    assert with_diagram(readme, "new") == f"# Title\n{BEGIN}\n```mermaid\nnew\n```\n{END}\nrest\n"
+    page = f"# Title\n{BEGIN}\nold\n{END}\nrest\n"
+    assert with_diagram(page, "new") == f"# Title\n{BEGIN}\n```mermaid\nnew\n```\n{END}\nrest\n"
 
 
-def test_a_readme_without_markers_is_refused() -> None:
+def test_a_page_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="lacks the line"):
         with_diagram("# Title\n", "new")

@@ -13,13 +13,14 @@ from moto.core.responses import ActionResult
 from moto.stepfunctions.responses import StepFunctionResponse
 from typer.testing import CliRunner
 
-import config
+from config import EnvironmentConfig
 from lambdas.aws.gateway import client_of
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.calls import current_invocation
 from stepship.cli.main import app
 from stepship.host import Host
 from stepship.infra.tools import Tools
+from tests.simulator.quick import few_looks
 from tests.stepship.infra_environment import ROOT, FakeCdk, tools_with
 
 
@@ -97,8 +98,14 @@ def history_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def simulated() -> Iterator[SimulatedEnvironment]:
-    with SimulatedEnvironment() as simulated:
+def settings() -> EnvironmentConfig:
+    """Of the world; ``as_committed`` puts the committed config in its place."""
+    return few_looks()
+
+
+@pytest.fixture
+def simulated(settings: EnvironmentConfig) -> Iterator[SimulatedEnvironment]:
+    with SimulatedEnvironment(settings=settings) as simulated:
         yield simulated
 
 
@@ -110,7 +117,7 @@ def stepship(simulated: SimulatedEnvironment) -> Desk:
 @pytest.fixture
 def asking_world() -> Iterator[SimulatedEnvironment]:
     """A world in which a person has to say yes."""
-    settings = config.load("dev")
+    settings = few_looks()
     asking = replace(settings.approval, required=True, timeout_seconds=600)
     with SimulatedEnvironment(settings=replace(settings, approval=asking)) as simulated:
         yield simulated

@@ -1,4 +1,4 @@
-"""A runner for each test."""
+"""A runner for each test, and a simulated AWS for what the runner's steps type."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.stepship.conftest import history_in_pages, refuse, simulated  # noqa: F401 (fixtures)
 from tests.workflows.runner import Runner
 
 

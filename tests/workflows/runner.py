@@ -1,4 +1,8 @@
-"""A GitHub runner for one step: its shell, its environment, and stand-ins for the commands that reach out."""
+"""A GitHub runner for one step: its shell, its environment, and stand-ins for the commands that reach out.
+
+``stepship`` is a stand-in too, unless ``Runner.installed`` is set. A test that wants to know what a step's command does
+types its words in a simulated environment (``Result.typed_in``): a process for each would take a second.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,17 @@ import stat
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
+from simulator.environment.simulated_environment import SimulatedEnvironment
+from tests.stepship.conftest import Desk
+from tests.stepship.github_log import commands
 from tests.workflows.workflow import ROOT, Step
 
 COMMANDS = ("aws", "docker", "make", "git", "gh", "curl", "npm", "cdk", "stepship")
@@ -43,10 +51,23 @@ sys.stderr.write(f"no answer for {{command}} {{sys.argv[1:]}}\\n")
 sys.exit({UNEXPECTED})
 """
 
+SPARSE = f"""
+import sys
+from importlib.machinery import PathFinder
+class Sparse:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in {sorted(path.name for path in ROOT.iterdir() if (path / "__init__.py").exists())}:
+            return PathFinder.find_spec(name, path or [{{folder!r}}]) or sys.exit(f"not checked out: {{{{name}}}}")
+sys.meta_path.insert(0, Sparse)
+"""
+"""Lets Python find what is ours in the checkout alone, and not where it is installed."""
+
+INSTALLED = f"#!{sys.executable}\n{SPARSE}\nfrom stepship.cli.__main__ import main\nmain()\n"
+
 SHELL = ("--noprofile", "--norc", "-eo", "pipefail")
 """What GitHub runs for ``shell: bash``."""
 
-ANNOTATION = re.compile(r"^::(error|warning|notice) title=([^:]*)::(.*)$", re.MULTILINE)
+ANNOTATION = re.compile(r"::(error|warning|notice) title=([^:]*)::(.*)")
 
 
 @dataclass(frozen=True)
@@ -62,17 +83,35 @@ class Result:
 
     code: int
     log: str
-    outputs: Mapping[str, str]
-    path: tuple[str, ...]
-    summary: str
+    files: Mapping[str, Path]
+    environment: Mapping[str, str]
     calls: tuple[tuple[str, ...], ...]
 
     @property
+    def outputs(self) -> dict[str, str]:
+        return _outputs(self.files["GITHUB_OUTPUT"].read_text(encoding="utf-8"))
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return tuple(self.files["GITHUB_PATH"].read_text(encoding="utf-8").split())
+
+    @property
+    def summary(self) -> str:
+        return self.files["GITHUB_STEP_SUMMARY"].read_text(encoding="utf-8")
+
+    @property
     def annotations(self) -> tuple[Annotation, ...]:
-        return tuple(
-            Annotation(level, _unescaped(title), _unescaped(text))
-            for level, title, text in ANNOTATION.findall(self.log)
-        )
+        found = [match for line in commands(self.log) if (match := ANNOTATION.fullmatch(line))]
+        return tuple(Annotation(each[1], _unescaped(each[2]), _unescaped(each[3])) for each in found)
+
+    def typed_in(self, simulated: SimulatedEnvironment, **environment: str) -> Result:
+        """Type the one call of ``stepship`` in a simulated environment, with what the step had around it."""
+        ((_, *words),) = self.calls_of("stepship")
+        environ = {**self.environment, **environment}
+        # typer reads the real environment.
+        with patch.dict(os.environ, {name: environ[name] for name in environ if name.startswith("STEPSHIP_")}):
+            typed = Desk(simulated, environ).type(*words)
+        return replace(self, code=typed.exit_code, log=typed.stdout + typed.stderr)
 
     @property
     def error(self) -> Annotation:
@@ -86,12 +125,19 @@ class Result:
 
 @dataclass
 class Runner:
-    """Runs steps in ``folder``, each in a checkout of its own."""
+    """Runs steps in ``folder``, each in a checkout of its own.
+
+    Attributes
+    ----------
+    installed
+        Whether ``stepship`` is the real one, which finds of ours what the job has checked out and nothing else.
+    """
 
     folder: Path
     answers: list[dict[str, object]] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     checkouts: int = 0
+    installed: bool = False
 
     def answer(self, *words: str, output: object = "", error: str = "", code: int = 0, times: int = -1) -> Runner:
         """Let a command that has these words among its arguments answer; each answer is used up after ``times``."""
@@ -116,24 +162,25 @@ class Runner:
             file.touch()
         script = temp / "step.sh"
         script.write_text(step.run, encoding="utf-8")
+        inherited = {
+            "PATH": os.pathsep.join([str(tools), "/usr/bin", "/bin"]),
+            "HOME": str(temp),
+            "LANG": "C.UTF-8",
+            "CI": "true",
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_ACTOR": "octocat",
+            "GITHUB_TRIGGERING_ACTOR": "octocat",
+            "GITHUB_SHA": "6f1c5d2e8a9b4c7d3e2f1a0b9c8d7e6f5a4b3c2d",
+            "GITHUB_RUN_ID": "19876543210",
+            "GITHUB_RUN_ATTEMPT": "1",
+            "RUNNER_TEMP": str(temp),
+            **{name: str(file) for name, file in files.items()},
+        }
+        full = {**inherited, **self.environment, **step.environment(values), **environment}
         done = subprocess.run(
             [shutil.which("bash") or "bash", *SHELL, str(script)],
             cwd=work,
-            env={
-                "PATH": os.pathsep.join([str(tools), "/usr/bin", "/bin"]),
-                "HOME": str(temp),
-                "LANG": "C.UTF-8",
-                "CI": "true",
-                "GITHUB_ACTIONS": "true",
-                "GITHUB_SHA": "6f1c5d2e8a9b4c7d3e2f1a0b9c8d7e6f5a4b3c2d",
-                "GITHUB_RUN_ID": "19876543210",
-                "GITHUB_RUN_ATTEMPT": "1",
-                "RUNNER_TEMP": str(temp),
-                **{name: str(file) for name, file in files.items()},
-                **self.environment,
-                **step.environment(values),
-                **environment,
-            },
+            env=full,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -141,14 +188,7 @@ class Runner:
             timeout=60,
             check=False,
         )
-        result = Result(
-            code=done.returncode,
-            log=done.stdout,
-            outputs=_outputs(files["GITHUB_OUTPUT"].read_text(encoding="utf-8")),
-            path=tuple(files["GITHUB_PATH"].read_text(encoding="utf-8").split()),
-            summary=files["GITHUB_STEP_SUMMARY"].read_text(encoding="utf-8"),
-            calls=_calls(tools / "calls.jsonl"),
-        )
+        result = Result(done.returncode, done.stdout, files, full, _calls(tools / "calls.jsonl"))
         assert "no answer for" not in result.log, result.log
         for call in result.calls_of("aws"):
             check_aws_call(call)
@@ -172,6 +212,10 @@ class Runner:
         (tools / "answers.json").write_text(json.dumps(self.answers), encoding="utf-8")
         for command in COMMANDS:
             (tools / command).symlink_to(stand_in)
+        if self.installed:
+            (tools / "stepship").unlink()
+            (tools / "stepship").write_text(INSTALLED.format(folder=str(work)), encoding="utf-8")
+            (tools / "stepship").chmod(0o755)
         for path in IN_THE_CHECKOUT:
             (work / path).parent.mkdir(parents=True, exist_ok=True)
             (work / path).symlink_to(stand_in)
@@ -210,9 +254,16 @@ def _kebab(name: str) -> str:
 
 
 def _outputs(text: str) -> dict[str, str]:
-    lines = text.splitlines()
-    assert all(re.match(r"[a-z]+=", line) for line in lines), f"not name=value: {lines}"
-    return dict(line.split("=", 1) for line in lines)
+    """Read outputs as GitHub does: ``name=value``, or a value between two delimiters."""
+    found, at = {}, 0
+    while at < len(text):
+        line = re.compile(r"([a-z-]+)=(.*)\n").match(text, at)
+        block = re.compile(r"([a-z-]+)<<(\S+)\n(.*?)\n\2\n", re.DOTALL).match(text, at)
+        match = line or block
+        assert match, f"no output: {text[at:]}"
+        found[match[1]] = match[match.re.groups]
+        at = match.end()
+    return found
 
 
 def _calls(file: Path) -> tuple[tuple[str, ...], ...]:

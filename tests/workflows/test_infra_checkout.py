@@ -16,21 +16,10 @@ import config
 from stacks.names import Names
 from stacks.stages import chosen, parts
 from stepship.commands.infra_deploy import EXAMPLE_OWNER
-from tests.workflows.runner import Runner
+from tests.workflows.runner import SPARSE, Runner
 from tests.workflows.workflow import ROOT, step
 
 DEPLOY = step("deploy-infra.yml", "deploy", "Deploy")
-
-SPARSE = f"""
-import sys
-from importlib.machinery import PathFinder
-class Sparse:
-    def find_spec(name, path=None, target=None):
-        if name.partition(".")[0] in {sorted(path.name for path in ROOT.iterdir() if (path / "__init__.py").exists())}:
-            return PathFinder.find_spec(name, path or [{{folder!r}}]) or sys.exit(f"not checked out: {{{{name}}}}")
-sys.meta_path.insert(0, Sparse)
-"""
-"""Lets Python find what is ours in the checkout alone, and not where it is installed."""
 
 SYNTH = """
 import json, cdk_app

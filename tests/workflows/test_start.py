@@ -1,19 +1,20 @@
-"""Starting an execution from a workflow: the input, the name, a start that is lost, and one that is repeated."""
+"""Starting an execution from a workflow: the words that the step types, and the input that the machine gets."""
 
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Iterator
 from typing import Any
 
-import fastjsonschema
 import pytest
 
-from tests.workflows.runner import Result, Runner
-from tests.workflows.workflow import ROOT, Step, step
+from simulator.environment.simulated_environment import SimulatedEnvironment
+from tests.workflows.runner import Runner
+from tests.workflows.workflow import Step, step
 
 DEPLOY = step("deploy-code.yml", "deploy", "Start")
 ROLLBACK = step("rollback-code.yml", "rollback", "Start")
+INSTALL = [step("deploy-code.yml", "deploy", "Install"), step("rollback-code.yml", "rollback", "Install")]
 SETTINGS = [
     step("deploy-code.yml", "image", "Check the settings"),
     step("deploy-code.yml", "deploy", "Check the settings"),
@@ -21,25 +22,19 @@ SETTINGS = [
     step("rollback-code.yml", "rollback", "Check the settings"),
 ]
 
-VALID = fastjsonschema.compile(
-    json.loads((ROOT / "statemachine" / "input.schema.json").read_text(encoding="utf-8")), use_default=False
-)
-
 COMMIT = "6f1c5d2e8a9b4c7d3e2f1a0b9c8d7e6f5a4b3c2d"
-MACHINE = "arn:aws:states:eu-central-1:123456789012:stateMachine:v3-backend-staging-deploy"
-EXECUTION = "arn:aws:states:eu-central-1:123456789012:execution:v3-backend-staging-deploy"
+DIGEST = f"sha256:{'ab' * 32}"
 ACCOUNT = {"vars.AWS_ACCOUNT_ID": "123456789012", "vars.AWS_REGION": "eu-central-1"}
-BY = {"github.triggering_actor": "octocat", "env.APP": "v3-backend", **ACCOUNT}
 DEPLOYED = {
-    "needs.plan.outputs.environment": "staging",
+    "needs.plan.outputs.environment": "dev",
     "needs.plan.outputs.tag": f"sha-{COMMIT}",
-    "needs.image.outputs.digest": f"sha256:{'ab' * 32}",
+    "needs.image.outputs.digest": DIGEST,
     "inputs.reason": "",
     "github.event.head_commit.message": "Cache pools\n\nCo-authored-by: someone",
     "github.sha": COMMIT,
-    **BY,
+    **ACCOUNT,
 }
-ROLLED_BACK = {"inputs.environment": "staging", "inputs.release": "", "inputs.reason": "errors doubled", **BY}
+ROLLED_BACK = {"inputs.environment": "dev", "inputs.release": "", "inputs.reason": "errors doubled", **ACCOUNT}
 EVIL = [
     "$(touch x)",
     "`touch x`",
@@ -48,52 +43,45 @@ EVIL = [
     "\\",
     "%0A::error::fake",
     "two\nlines",
-    "\n\n  after empty lines",
     "nul\x07bell",
     "ünïcödé 🚀",
     "long " * 200,
     "file:///etc/passwd",
     "--output",
+    "--help",
 ]
-NO_ANSWER = 'Could not connect to the endpoint URL: "https://states.eu-central-1.amazonaws.com/"'
 
 
-def refused(code: str) -> str:
-    return f"An error occurred ({code}) when calling the StartExecution operation: words of AWS"
+@pytest.fixture(scope="module")
+def world() -> Iterator[SimulatedEnvironment]:
+    """One for all tests: what is started in it has no time to run."""
+    with SimulatedEnvironment() as simulated:
+        yield simulated
 
 
-def started(runner: Runner, name: str) -> str:
-    arn = f"{EXECUTION}:{name}"
-    runner.answer("aws", "start-execution", output={"executionArn": arn, "startDate": 1})
-    return arn
-
-
-def given(result: Result) -> dict[str, Any]:
-    """Return the input of the one start; it must be what the state machine accepts."""
-    (call,) = result.calls_of("aws", "stepfunctions", "start-execution")
-    document: dict[str, Any] = json.loads(call[call.index("--input") + 1])
-    VALID(document)
+def given(simulated: SimulatedEnvironment) -> dict[str, Any]:
+    """Return the input of the last start."""
+    document: dict[str, Any] = json.loads(simulated.aws.runs[-1].input_json)
     return document
 
 
-def test_a_deploy_names_commit_digest_person_and_reason(runner: Runner) -> None:
-    arn = started(runner, "any")
+def test_a_deploy_names_commit_digest_person_and_reason(runner: Runner, world: SimulatedEnvironment) -> None:
+    result = runner.answer("stepship").run(DEPLOY, DEPLOYED).typed_in(world)
 
-    result = runner.run(DEPLOY, DEPLOYED)
-
+    (run,) = world.aws.runs[-1:]
     assert result.code == 0, result.log
-    assert given(result) == {
+    assert given(world) == {
         "action": "deploy",
-        "environment": "staging",
+        "environment": "dev",
         "imageTag": f"sha-{COMMIT}",
-        "imageDigest": f"sha256:{'ab' * 32}",
+        "imageDigest": DIGEST,
         "requestedBy": "github:octocat",
         "reason": "Cache pools",
     }
-    assert MACHINE in result.calls[0]
-    assert result.outputs["execution"] == arn
-    assert result.outputs["url"].endswith(f"executions/details/{arn}")
-    assert arn in result.log
+    assert run.name == "deploy-dev-abababababab-19876543210-1"
+    assert result.outputs["execution"] == run.arn
+    assert result.outputs["execution-url"].endswith(f"executions/details/{run.arn}")
+    assert result.annotations == ()
 
 
 @pytest.mark.parametrize(
@@ -101,28 +89,33 @@ def test_a_deploy_names_commit_digest_person_and_reason(runner: Runner) -> None:
     [("hotfix", "Cache pools", "hotfix"), ("", "Cache pools", "Cache pools"), ("", "", COMMIT)],
 )
 def test_the_reason_is_what_was_typed_else_the_commit(runner: Runner, typed: str, message: str, reason: str) -> None:
-    started(runner, "any")
     values = {**DEPLOYED, "inputs.reason": typed, "github.event.head_commit.message": message}
 
-    assert given(runner.run(DEPLOY, values))["reason"] == reason
+    (call,) = runner.answer("stepship").run(DEPLOY, values).calls
+
+    assert f"--reason={reason}" in call
 
 
-def test_a_rollback_without_a_release_leaves_the_target_to_the_machine(runner: Runner) -> None:
-    started(runner, "any")
+def test_a_rollback_without_a_release_leaves_the_target_to_the_machine(
+    runner: Runner, world: SimulatedEnvironment
+) -> None:
+    result = runner.answer("stepship").run(ROLLBACK, ROLLED_BACK).typed_in(world)
 
-    assert given(runner.run(ROLLBACK, ROLLED_BACK)) == {
+    assert result.code == 0, result.log
+    assert given(world) == {
         "action": "rollback",
-        "environment": "staging",
+        "environment": "dev",
         "requestedBy": "github:octocat",
         "reason": "errors doubled",
     }
 
 
-def test_a_rollback_goes_to_the_release_that_is_named(runner: Runner) -> None:
-    started(runner, "any")
+def test_a_rollback_goes_to_the_release_that_is_named(runner: Runner, world: SimulatedEnvironment) -> None:
     values = {**ROLLED_BACK, "inputs.release": " r-20260105-090030-769acf "}
 
-    assert given(runner.run(ROLLBACK, values))["releaseId"] == "r-20260105-090030-769acf"
+    runner.answer("stepship").run(ROLLBACK, values).typed_in(world)
+
+    assert given(world)["releaseId"] == "r-20260105-090030-769acf"
 
 
 @pytest.mark.parametrize(
@@ -130,128 +123,69 @@ def test_a_rollback_goes_to_the_release_that_is_named(runner: Runner) -> None:
     [
         *((DEPLOY, DEPLOYED, "github.event.head_commit.message", text) for text in EVIL),
         *((DEPLOY, DEPLOYED, "inputs.reason", text) for text in EVIL[:3]),
-        *((DEPLOY, DEPLOYED, "github.triggering_actor", text) for text in EVIL[:3]),
         *((ROLLBACK, ROLLED_BACK, "inputs.reason", text) for text in EVIL[:3]),
     ],
 )
 def test_foreign_text_is_data_and_nothing_else(
-    runner: Runner, each: Step, values: dict[str, str], place: str, text: str
+    runner: Runner, world: SimulatedEnvironment, each: Step, values: dict[str, str], place: str, text: str
 ) -> None:
-    started(runner, "any")
-
-    result = runner.run(each, {**values, place: text})
+    result = (
+        runner.answer("stepship")
+        .run(each, {**values, place: text})
+        .typed_in(world, GITHUB_RUN_ID=str(len(world.aws.runs)))
+    )
 
     assert result.code == 0, result.log
-    document = given(result)
+    document = given(world)
     assert set(document) <= {"action", "environment", "imageTag", "imageDigest", "requestedBy", "reason"}
-    said = document["requestedBy" if "actor" in place else "reason"]
-    assert said.isprintable()
-    assert said.removeprefix("github:")[:3].strip() in text
+    assert document["reason"].isprintable()
+    assert document["reason"][:3].strip() in text
     assert "x" not in runner.files()
     assert result.annotations == ()
 
 
-@pytest.mark.parametrize("text", EVIL[:3])
-def test_a_release_id_is_data_and_nothing_else(runner: Runner, text: str) -> None:
-    started(runner, "any")
+@pytest.mark.parametrize("text", [*EVIL[:3], "--force", "-e production"])
+def test_a_release_id_is_data_and_nothing_else(runner: Runner, world: SimulatedEnvironment, text: str) -> None:
+    result = (
+        runner.answer("stepship")
+        .run(ROLLBACK, {**ROLLED_BACK, "inputs.release": text})
+        .typed_in(world, GITHUB_RUN_ID=str(len(world.aws.runs)))
+    )
 
-    result = runner.run(ROLLBACK, {**ROLLED_BACK, "inputs.release": text})
-
-    assert given(result)["releaseId"] == text
+    assert result.code == 0, result.log
+    assert (given(world)["releaseId"], given(world)["environment"]) == (text, "dev")
     assert "x" not in runner.files()
 
 
-def test_the_name_says_what_runs_and_is_new_for_each_attempt(runner: Runner) -> None:
-    started(runner, "any")
-    runner.answer("aws", "describe-execution", error=refused("ExecutionDoesNotExist"), code=254)
-    names = []
-    for each, values in ((DEPLOY, DEPLOYED), (ROLLBACK, ROLLED_BACK)):
-        for attempt in ("1", "2"):
-            (call,) = runner.run(each, values, GITHUB_RUN_ATTEMPT=attempt).calls_of(
-                "aws", "stepfunctions", "start-execution"
-            )
-            names.append(call[call.index("--name") + 1])
+def test_a_job_that_is_run_again_follows_what_its_earlier_attempt_started(
+    runner: Runner, world: SimulatedEnvironment
+) -> None:
+    typed = runner.answer("stepship").run(DEPLOY, DEPLOYED, GITHUB_RUN_ID="77")
+    first = typed.typed_in(world).outputs["execution"]
+    count = len(world.aws.runs)
 
-    assert names == [
-        "gh-staging-6f1c5d2e8a9b-19876543210-1",
-        "gh-staging-6f1c5d2e8a9b-19876543210-2",
-        "gh-staging-rollback-19876543210-1",
-        "gh-staging-rollback-19876543210-2",
-    ]
-    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name) for name in names)
+    again = typed.typed_in(world, GITHUB_RUN_ATTEMPT="3", GITHUB_TRIGGERING_ACTOR="hubot").outputs["execution"]
+
+    assert (again, len(world.aws.runs)) == (first, count)
+    world.aws.runs[-1].stop()
+    anew = typed.typed_in(world, GITHUB_RUN_ATTEMPT="4").outputs["execution"]
+    assert anew == f"{first.removesuffix('-1')}-4"
 
 
-@pytest.mark.parametrize("lost", [NO_ANSWER, refused("ThrottlingException"), refused("InternalServerError")])
-def test_a_start_whose_answer_is_lost_is_asked_again_in_the_same_words(runner: Runner, lost: str) -> None:
-    runner.answer("aws", "start-execution", error=lost, code=255, times=2)
-    started(runner, "any")
-
-    result = runner.run(DEPLOY, DEPLOYED, POLL_SECONDS="0")
-
-    assert result.code == 0
-    assert len(result.calls) == 3
-    assert len(set(result.calls)) == 1
-
-
-def test_an_execution_that_a_lost_start_began_is_taken_up(runner: Runner) -> None:
-    runner.answer("aws", "start-execution", error=NO_ANSWER, code=255, times=1)
-    runner.answer("aws", "start-execution", error=refused("ExecutionAlreadyExists"), code=254)
-
-    result = runner.run(DEPLOY, DEPLOYED, POLL_SECONDS="0")
-
-    assert result.code == 0
-    assert result.outputs["execution"] == f"{EXECUTION}:gh-staging-6f1c5d2e8a9b-19876543210-1"
-
-
-def test_a_job_that_is_run_again_follows_what_its_earlier_attempt_started(runner: Runner) -> None:
-    first = f"{EXECUTION}:gh-staging-6f1c5d2e8a9b-19876543210-1"
-    second = f"{EXECUTION}:gh-staging-6f1c5d2e8a9b-19876543210-2"
-    runner.answer("aws", "describe-execution", first, output={"status": "RUNNING"})
-    runner.answer("aws", "describe-execution", second, error=refused("ExecutionDoesNotExist"), code=254)
-
-    result = runner.run(DEPLOY, DEPLOYED, GITHUB_RUN_ATTEMPT="3")
-
-    assert result.outputs["execution"] == first
-    assert result.calls_of("aws", "stepfunctions", "start-execution") == []
-
-
-def test_a_job_that_is_run_again_after_the_end_starts_anew(runner: Runner) -> None:
-    runner.answer("aws", "describe-execution", output={"status": "FAILED"})
-    arn = started(runner, "gh-staging-6f1c5d2e8a9b-19876543210-2")
-
-    result = runner.run(DEPLOY, DEPLOYED, GITHUB_RUN_ATTEMPT="2")
-
-    assert result.outputs["execution"] == arn
-
-
-@pytest.mark.parametrize(
-    ("code", "hint"),
-    [
-        ("StateMachineDoesNotExist", "deploy the infrastructure of this environment first"),
-        ("AccessDeniedException", "v3-backend-staging-github-code"),
-        ("InvalidExecutionInput", "words of AWS"),
-    ],
-)
-def test_a_start_that_is_refused_says_what_to_do_and_is_not_repeated(runner: Runner, code: str, hint: str) -> None:
-    runner.answer("aws", "start-execution", error=refused(code), code=254)
-
-    result = runner.run(DEPLOY, DEPLOYED)
+def test_what_keeps_it_from_starting_ends_the_job(runner: Runner) -> None:
+    result = runner.answer("stepship", code=1).run(DEPLOY, DEPLOYED)
 
     assert result.code == 1
-    assert len(result.calls) == 1
-    assert result.outputs == {}
-    assert hint in result.error.text
-    assert code in result.summary
 
 
-def test_a_start_that_never_gets_an_answer_fails(runner: Runner) -> None:
-    runner.answer("aws", "start-execution", error=NO_ANSWER, code=255)
+@pytest.mark.parametrize("each", INSTALL, ids=lambda each: each.file)
+def test_the_command_line_is_installed_from_the_lock_and_is_on_the_path(runner: Runner, each: Step) -> None:
+    result = runner.answer("make").run(each, {})
 
-    result = runner.run(DEPLOY, DEPLOYED, POLL_SECONDS="0")
-
-    assert result.code == 1
-    assert len(result.calls) == 4
-    assert "Could not connect" in result.error.text
+    assert result.calls == (("make", ".venv/.ready"),)
+    assert [path.rpartition("/work/")[2] for path in result.path] == [".venv/bin"]
+    assert runner.answer("make", code=2).answers.pop(0) is not None
+    assert runner.run(each, {}).code == 2
 
 
 @pytest.mark.parametrize("each", SETTINGS, ids=lambda each: f"{each.file}:{each.job}")

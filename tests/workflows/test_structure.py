@@ -92,7 +92,32 @@ def test_a_checkout_leaves_no_token_behind(file: str, job: str, each: dict[str, 
 def test_a_deploy_of_code_never_runs_cdk() -> None:
     shell = [each["run"] for file, _, each in steps() if file == "deploy-code.yml" and "run" in each]
 
-    assert [text for text in shell if re.search(r"\bcdk\b|cloudformation|node_modules|npm|\bmake\b", text)] == []
+    assert [text for text in shell if re.search(r"\bcdk\b|cloudformation|node_modules|npm|\binfra\b", text)] == []
+
+
+def test_what_is_installed_is_installed_before_there_are_credentials() -> None:
+    installed = {}
+    for file, name, job in jobs():
+        names = [each["name"] for each in job.get("steps", ())]
+        if "Install" in names and "Get AWS credentials" in names:
+            installed[f"{file}:{name}"] = names.index("Install") < names.index("Get AWS credentials")
+
+    assert installed == {
+        "deploy-code.yml:deploy": True,
+        "deploy-infra.yml:deploy": True,
+        "rollback-code.yml:rollback": True,
+    }
+
+
+def test_what_follows_for_hours_takes_the_role_of_the_job_again_and_again() -> None:
+    roles = {}
+    for file, name, job in jobs():
+        for each in job.get("steps", ()):
+            if "AWS_ROLE_ARN" in each.get("env", {}):
+                (first,) = (other["with"] for other in job["steps"] if "role-to-assume" in other.get("with", {}))
+                roles[f"{file}:{name}"] = each["env"]["AWS_ROLE_ARN"] == first["role-to-assume"]
+
+    assert roles == {"deploy-code.yml:deploy": True, "rollback-code.yml:rollback": True}
 
 
 def test_environments_are_those_of_the_config() -> None:

@@ -1,4 +1,4 @@
-"""Measure, and write docs/benchmarks.md: `make bench` runs all sections, and any of them runs alone."""
+"""Measure, and write docs/explanation/benchmarks.md: `make bench` runs all sections, and any of them runs alone."""
 
 from __future__ import annotations
 

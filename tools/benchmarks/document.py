@@ -1,4 +1,4 @@
-"""``docs/benchmarks.md``: made of the sections that ran; a section that did not run keeps its old text."""
+"""``docs/explanation/benchmarks.md``: made of the sections that ran; a section that did not run keeps its old text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-FILE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+FILE = Path(__file__).parents[2] / "docs" / "explanation" / "benchmarks.md"
 
 HEAD = """# Benchmarks
 

@@ -1,4 +1,4 @@
-"""A goal, and the line that says whether it was met: a test reads these lines in ``docs/benchmarks.md``."""
+"""A goal, and the line that says whether it was met: a test reads these lines in ``docs/explanation/benchmarks.md``."""
 
 from __future__ import annotations
 

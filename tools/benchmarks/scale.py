@@ -94,7 +94,7 @@ def measure_services(count: int, *, settings: config.EnvironmentConfig | None = 
     Returns
     -------
     tuple
-        The deploy; the deploy that puts all services back.
+        The deploy; the deploy after which all services return.
     """
     there = services(count)
     with SimulatedEnvironment(services=there, settings=settings, quotas=QUOTAS) as simulated:
@@ -129,7 +129,7 @@ def measure_longest() -> Figures:
     """Deploy with production's intervals, and let everything take its time: lock, approval, migration, rollouts, bake.
 
     Another deployment holds the lock for most of the time that this one may wait; a person answers after ten hours;
-    the migration and both waves need nearly all of their time; an alarm fires at the end of the bake, and the way back
+    the migration and both waves need nearly all of their time; an alarm fires at the end of the bake, and the rollback
     is as slow.
     """
     production = config.load("production")
@@ -218,7 +218,7 @@ def _require_sound(worlds: Iterable[SimulatedEnvironment]) -> None:
 
 
 def section() -> str:
-    """Measure, and return the section of ``docs/benchmarks.md``."""
+    """Measure, and return the section of ``docs/explanation/benchmarks.md``."""
     begin = time.monotonic()
     pairs = [measure_services(count) for count in COUNTS]
     deployed, returned = [good for good, _ in pairs], [bad for _, bad in pairs]
@@ -282,7 +282,7 @@ def _longest_table(longest: Figures) -> str:
 def _services_table(deployed: Sequence[Figures], returned: Sequence[Figures]) -> str:
     rows = [
         [name, str(f.count), *_cells(f)]
-        for name, all_of in (("deploy", deployed), ("way back", returned))
+        for name, all_of in (("deploy", deployed), ("rollback", returned))
         for f in all_of
     ]
     return table(("", "services", *_COLUMNS), rows)

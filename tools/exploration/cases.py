@@ -1,7 +1,7 @@
 """The worlds and the releases that are explored: six kinds of image, four kinds of migration.
 
-A world is the document of a scenario file (docs/simulator.md), so whatever is found can be kept as one. In it the
-release ``v1`` is live, and one tag for each kind of release waits to be deployed.
+A world is the document of a scenario file (docs/reference/simulator.md), so whatever is found can be kept as one. In it
+the release ``v1`` is live, and one tag for each kind of release waits to be deployed.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from simulator.scenario.play import Play, read_scenario
 from statemachine.events import EventKind
 from statemachine.steps import STEPS
 from tools.exploration import cases
-from tools.exploration.invariants import Judge
+from tools.exploration.invariants import Invariants
 from tools.exploration.schedules import DEPLOYMENT, Place, Probe, Schedule
 
 HANG_SECONDS = 120
@@ -64,7 +64,7 @@ class Checkpoint:
     migrates
         Whether a migration is registered.
     dependencies
-        Makes the gateways of the functions; a test of the exploration plants a bug there.
+        Makes the gateways of the functions; a test of the exploration puts a bug there.
     """
 
     def __init__(self, *, migrates: bool, dependencies: Callable[..., Dependencies] = Dependencies) -> None:
@@ -90,7 +90,7 @@ class Checkpoint:
             self._play.go_on(scenario.steps)
             if [outcome_of(run) for run in self._world.aws.runs] != [Outcome.DEPLOYED]:
                 raise RuntimeError("the first release did not arrive")
-            self._judge = Judge(self._world)
+            self._invariants = Invariants(self._world)
             # What there is now is never written to again: the children share its memory.
             gc.collect()
             gc.freeze()
@@ -137,7 +137,7 @@ class Checkpoint:
         try:
             self._play.go_on(scenario.steps[len(self._document["steps"]) :])
             wrong += self._wrong_at_rest(schedule)
-            wrong += self._judge.violations()
+            wrong += self._invariants.violations()
         except Exception as error:  # noqa: BLE001 (a deadlock, or a bug of the simulator: told as what it is)
             wrong += [f"it broke off: {error!r}", *traceback.format_exc().splitlines()[-6:]]
         outcomes = tuple(outcome_of(run) for run in simulated.aws.runs[runs:])
@@ -151,7 +151,7 @@ class Checkpoint:
         found = examine(snapshot, self._world.aws.runs)
         if schedule.forgiving and (found.person_needed or found.violations):
             self._world.aws.faults.clear()
-            # The journal says what to put back; without one, whatever is not on the live release returns to it.
+            # The journal says what to roll back; without one, whatever is not on the live release returns to it.
             target = {} if snapshot.journal else {"releaseId": "live"}
             run = self._world.run({"action": "rollback", **target, "requestedBy": "person:exploration"}, REPAIR)
             if outcome_of(run) not in (Outcome.DEPLOYED, Outcome.NOTHING_TO_DO):
@@ -165,7 +165,7 @@ class Checkpoint:
         """Tell whether it is not about an execution that never had the lock, and whose record the table refused.
 
         Whoever gets the lock next writes the record of a holder; nobody knows of one that only waited. It says so in
-        its Cause (docs/decisions/0013).
+        its Cause (docs/explanation/decisions/0013).
         """
         unknown = [
             run.name for run in self._world.aws.runs if "Outcome not recorded" in run.path and "Plan" not in run.path

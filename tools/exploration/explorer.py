@@ -16,7 +16,7 @@ from itertools import islice
 from lambdas.dependencies import Dependencies
 from tools.exploration import cases
 from tools.exploration.checkpoint import Checkpoint, Verdict
-from tools.exploration.random_schedules import Found, wander
+from tools.exploration.random_schedules import Found, explore_at_random
 from tools.exploration.schedules import Probe, Schedule, pairs, singles, undisturbed
 
 PAIRS_SHARE = RANDOM_SHARE = 0.15
@@ -101,7 +101,7 @@ def explore(
     keep
         Called at once with each schedule that broke something, so that it is not lost when something ends the run.
     dependencies
-        Makes the gateways of the functions; a test of the exploration plants a bug there.
+        Makes the gateways of the functions; a test of the exploration puts a bug there.
     """
     findings, began, told = Findings(), time.monotonic(), 0.0
     cases_of = {migrates: _undisturbed(budget, migrates=migrates) for migrates in (True, False)}
@@ -144,7 +144,7 @@ def _in_world(
                 work[pool.submit(_attempt, batch)] = kind
         rest = 0 if budget.is_narrow else count - len(of_singles) - len(of_pairs)
         for number in range(0, rest, BATCH):
-            work[pool.submit(_wander, budget.seed * 100_000 + number, min(BATCH, rest - number))] = "random"
+            work[pool.submit(_explore_at_random, budget.seed * 100_000 + number, min(BATCH, rest - number))] = "random"
         for done in as_completed(work):
             yield work[done], done.result()
     finally:
@@ -211,9 +211,9 @@ def _attempt(schedules: Sequence[Schedule]) -> list[Found]:
     return [(schedule, _bare(_checkpoint[0].attempt(schedule))) for schedule in schedules]
 
 
-def _wander(number: int, count: int) -> list[Found]:
+def _explore_at_random(number: int, count: int) -> list[Found]:
     checkpoint = _checkpoint[0]
-    return wander(
+    return explore_at_random(
         lambda schedule: _bare(checkpoint.attempt(schedule)),
         migrates=checkpoint.migrates,
         number=number,

@@ -1,11 +1,11 @@
-"""What must be true while a schedule runs, and at its end: the judge sees every write at the moment of its effect.
+"""What must be true while a schedule runs, and at its end: every write is checked at the moment of its effect.
 
 The invariant of the world at rest is :mod:`simulator.environment.invariant`. This adds what only shows on the way:
 
 * whoever writes to the world holds the lock at that moment;
 * only images that were verified are registered, pinned or run;
 * no execution outlives the machine's timeout;
-* an execution that says it moved nothing has written nothing, one that says it went back has put everything back,
+* an execution that says it moved nothing has written nothing, one that says it went back has returned everything,
   and its event says the same as its end.
 """
 
@@ -42,7 +42,7 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 TIMEOUT_TOLERANCE_SECONDS = 1.0
 
 
-class Judge:
+class Invariants:
     """Watches a world from now on.
 
     Parameters

@@ -25,7 +25,9 @@ STATES = tuple(step.state for step in STEPS)
 UNKNOWN_TAG = "never-pushed"
 
 
-def wander(attempt: Callable[[Schedule], Verdict], *, migrates: bool, number: int, count: int) -> list[Found]:
+def explore_at_random(
+    attempt: Callable[[Schedule], Verdict], *, migrates: bool, number: int, count: int
+) -> list[Found]:
     """Run random schedules until one breaks something, and shrink that one.
 
     Parameters

@@ -19,7 +19,7 @@ DEPLOYMENT = "second"
 """The execution that a schedule of :func:`singles` and :func:`pairs` breaks."""
 
 LONG = 60
-"""Attempts: more than the last tries of the way back outlive."""
+"""Attempts: more than the last tries of the rollback outlive."""
 
 LATE_SECONDS = (20, 200)
 """A function that runs again while the deployment goes on, and when another one may have the lock."""
@@ -33,7 +33,7 @@ class Effect(StrEnum):
     FAILURE = "failure"
     """It may fail, and goes back by itself."""
     PERSON = "person"
-    """It outlives every retry: when it hits the way back, a person is needed, whose rollback mends everything."""
+    """It outlives every retry: when it hits the rollback, action is needed: another rollback repairs everything."""
 
 
 REFUSAL = {"call": "error", "code": "AccessDeniedException", "message": "refused", "http_status": 400}

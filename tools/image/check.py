@@ -114,7 +114,7 @@ def main() -> int:
             finally:
                 subprocess.run(buildah.command("rm", "--all"), capture_output=True, check=False)
     except (CheckFailed, subprocess.TimeoutExpired) as error:
-        say(f"NG  {error}")
+        say(f"FAIL  {error}")
         return 1
     say(f"all checks passed in {time.monotonic() - started:.0f} s")
     return 0

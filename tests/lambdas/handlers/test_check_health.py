@@ -6,6 +6,7 @@ from simulator.ecs.images import ImageBehavior
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import Flow
 from tests.lambdas.handlers.surroundings import DEPLOY, denied, deployed, put_alarm, with_alarms
+from tests.simulator.quick import as_committed
 
 HERE = "Check health"
 
@@ -15,6 +16,7 @@ def at_health(simulated: SimulatedEnvironment, behavior: ImageBehavior | None = 
     return Flow(simulated, DEPLOY).run_to(HERE)
 
 
+@as_committed
 def test_a_release_bakes_until_its_time_is_over(simulated: SimulatedEnvironment) -> None:
     flow = at_health(simulated)
     assert flow.call()["status"] == "baking"
@@ -30,6 +32,7 @@ def test_a_healthy_release_is_watched_for_the_whole_bake_time(simulated: Simulat
     assert baked >= simulated.settings.rollout.bake_seconds
 
 
+@as_committed
 def test_tasks_that_die_after_the_rollout_end_the_bake_with_their_exit_code(simulated: SimulatedEnvironment) -> None:
     late = ImageBehavior("healthy", crash_after_healthy_seconds=45, exit_code=9, logs=("pool exhausted",))
     simulated.push("v1", ImageBehavior(), per_service={"scheduler": late, "worker": late})
@@ -77,6 +80,7 @@ def test_a_service_that_was_deleted_ends_the_bake(simulated: SimulatedEnvironmen
     assert flow.call()["status"] == "unhealthy"
 
 
+@as_committed
 @pytest.mark.parametrize("operation", ["ListTasks", "GetLogEvents"])
 def test_evidence_that_may_not_be_read_fails_nothing(simulated: SimulatedEnvironment, operation: str) -> None:
     late = ImageBehavior("healthy", crash_after_healthy_seconds=45, logs=("bye",))

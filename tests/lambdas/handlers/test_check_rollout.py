@@ -11,6 +11,7 @@ from simulator.environment.simulated_environment import SimulatedEnvironment
 from statemachine.steps import CHECK_ROLLOUT
 from tests.lambdas.handlers.flow import Flow, Json, table_items
 from tests.lambdas.handlers.surroundings import DEPLOY, denied, deployed, put_alarm, with_alarms
+from tests.simulator.quick import as_committed
 
 HERE = "Check rollout"
 
@@ -46,6 +47,7 @@ def calls_of_a_look(simulated: SimulatedEnvironment, flow: Flow) -> list[str]:
     return [call.operation for call in simulated.aws.calls[start:]]
 
 
+@as_committed
 def test_it_looks_again_by_itself_and_asks_for_alarms_once(simulated: SimulatedEnvironment) -> None:
     simulated.push("v1", ImageBehavior("slow"))
     flow = Flow(simulated, DEPLOY).run_to(HERE)
@@ -57,6 +59,7 @@ def test_it_looks_again_by_itself_and_asks_for_alarms_once(simulated: SimulatedE
     assert seconds / 1.1 < len(calls) < seconds + 2
 
 
+@as_committed
 def test_it_sees_the_steady_moment_within_a_second(simulated: SimulatedEnvironment) -> None:
     simulated.push("v1")
     flow = Flow(simulated, DEPLOY).run_to("More waves?")

@@ -12,13 +12,14 @@ from simulator.faults.api_call import CallAction
 from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import Flow, StepError, footprint
 from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, deployed
+from tests.simulator.quick import few_looks
 
 HERE = "Record failure"
 
 
 @pytest.fixture
 def simulated() -> Iterator[SimulatedEnvironment]:
-    with SimulatedEnvironment(recovery=False, circuit_breaker=False) as simulated:
+    with SimulatedEnvironment(settings=few_looks(), recovery=False, circuit_breaker=False) as simulated:
         deployed(simulated, "v0", "zero")
         yield simulated
 

@@ -11,6 +11,7 @@ from simulator.faults.api_call import CallAction
 from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import Flow, Json, footprint, writes
 from tests.lambdas.handlers.surroundings import DEPLOY, denied
+from tests.simulator.quick import as_committed
 
 HERE = "Run migration"
 
@@ -99,6 +100,7 @@ def test_a_task_that_ecs_cannot_place_fails_at_once(simulated: SimulatedEnvironm
     assert "Capacity is unavailable" in result["reason"]
 
 
+@as_committed
 def test_a_migration_that_hangs_is_stopped(simulated: SimulatedEnvironment) -> None:
     flow = at_migration(simulated, ImageBehavior(hang=True))
     result = followed(flow)

@@ -154,5 +154,5 @@ def test_the_messages_say_until_when_by_whom_and_what_to_do() -> None:
     line = PausedDeploys("anna", "checkout is down", at("2026-11-20 09:30", "UTC"))
     assert paused_message("production", line) == (
         "deploys to production were paused by anna on 2026-11-20 09:30 UTC: checkout is down; "
-        "when it is solved: stepship line start --env production"
+        "when it is solved: stepship resume --env production"
     )

@@ -240,7 +240,7 @@ class Contention(RuleBasedStateMachine):
 
 
 TestContention = Contention.TestCase
-TestContention.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
+TestContention.settings = settings(max_examples=300, stateful_step_count=30)
 
 
 def contention_of(*starts: tuple[str, Kind]) -> Contention:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-import config
 from lambdas.release.gates import PausedDeploys
 from simulator.engine.runs import Run
 from simulator.environment.simulated_environment import SimulatedEnvironment
+from tests.simulator.quick import few_looks
 
 ASKING = "Wait for approval"
 
@@ -22,7 +22,7 @@ ASKING = "Wait for approval"
 @contextmanager
 def asking(*, requester_may_approve: bool = False, windows: tuple[str, ...] = ()) -> Iterator[SimulatedEnvironment]:
     """An environment that asks a person; ``v1`` is deployed, ``v2`` is pushed."""
-    dev = config.load("dev")
+    dev = few_looks()
     approval = replace(dev.approval, required=True, requester_may_approve=requester_may_approve)
     with SimulatedEnvironment(
         settings=replace(dev, approval=approval, freeze=replace(dev.freeze, windows=windows))
@@ -35,7 +35,7 @@ def asking(*, requester_may_approve: bool = False, windows: tuple[str, ...] = ()
 
 @contextmanager
 def frozen(*windows: str) -> Iterator[SimulatedEnvironment]:
-    dev = config.load("dev")
+    dev = few_looks()
     with SimulatedEnvironment(settings=replace(dev, freeze=replace(dev.freeze, windows=windows))) as simulated:
         simulated.push("v1")
         yield simulated
@@ -173,7 +173,7 @@ def test_a_freeze_that_begins_while_a_person_is_asked_holds() -> None:
 
 
 def test_a_stopped_line_holds_deploys_and_lets_rollbacks_pass() -> None:
-    with SimulatedEnvironment() as simulated:
+    with SimulatedEnvironment(settings=few_looks()) as simulated:
         for tag in ("v1", "v2"):
             simulated.push(tag)
             simulated.run({"imageTag": tag}, tag)

@@ -127,7 +127,7 @@ def test_a_failed_rollback_excuses_the_services_and_is_not_hidden() -> None:
     examination = examine(snapshot, [run(status="FAILED", state="RollbackFailed")])
     assert examination.violations == ()
     assert len(examination.excused) == 2
-    assert examination.person_needed == ("d1 ended as RollbackFailed: a person has to look",)
+    assert examination.person_needed == ("d1 ended as RollbackFailed: action needed",)
 
 
 def test_a_failed_rollback_does_not_excuse_the_lock() -> None:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache
 
 import pytest
 
-import config
 from lambdas.aws.gateway import ATTEMPTS
 from simulator.ecs.images import ImageBehavior
 from simulator.engine.runs import Run, StopAt
@@ -22,23 +20,17 @@ from simulator.environment.platform import SimulatedService
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.api_call import CallAction
 from simulator.faults.faults import CallFault, FunctionAction, FunctionFault
+from tests.simulator.quick import few_looks
 
 SERVICES = (SimulatedService("api", wave=1, desired=2), SimulatedService("worker", wave=2, desired=1))
 FIRST_READS = ("Describe", "Get", "List", "BatchGet", "Query")
 GOOD, BAD = "v2", "bad"
 
 
-def few_polls() -> config.EnvironmentConfig:
-    """The dev environment with long intervals: each state is visited, and none more often than it takes."""
-    dev = config.load("dev")
-    rollout = replace(dev.rollout, poll_seconds=40, bake_seconds=15, bake_poll_seconds=15)
-    return replace(dev, rollout=rollout, migration=replace(dev.migration, poll_seconds=40))
-
-
 @contextmanager
 def started_world() -> Iterator[SimulatedEnvironment]:
     """A world with one release live, and two images to go on with: a good one, and one that breaks the last wave."""
-    with SimulatedEnvironment(services=SERVICES, settings=few_polls()) as simulated:
+    with SimulatedEnvironment(services=SERVICES, settings=few_looks()) as simulated:
         simulated.push("v1")
         assert simulated.run({"imageTag": "v1"}, "first").status == "SUCCEEDED"
         simulated.push(GOOD)
@@ -62,9 +54,13 @@ def undisturbed(tag: str) -> tuple[tuple[tuple[str, str, str], ...], tuple[str, 
         return tuple(calls), tuple(dict.fromkeys(run.path))
 
 
-def calls_of(tag: str, *, writing: bool) -> list[tuple[str, str, str]]:
-    calls, _ = undisturbed(tag)
-    return [call for call in calls if not writing or not call[2].startswith(FIRST_READS)]
+def calls_of(tag: str, *, writing: bool) -> dict[str, list[tuple[str, str]]]:
+    """Return the calls (service, operation) by function."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for function, service, operation in undisturbed(tag)[0]:
+        if not writing or not operation.startswith(FIRST_READS):
+            found.setdefault(function, []).append((service, operation))
+    return found
 
 
 def assert_invariant(simulated: SimulatedEnvironment) -> None:
@@ -77,45 +73,56 @@ def end_states(simulated: SimulatedEnvironment) -> list[str]:
     return [run.state for run in simulated.aws.runs if run.name == "second"]
 
 
-@pytest.mark.parametrize(("function", "service", "operation"), calls_of(GOOD, writing=True))
-def test_a_writing_call_whose_answers_get_lost_still_ends_deployed(
-    function: str, service: str, operation: str, simulated: SimulatedEnvironment
+# One call alone that fails, of each step: tests/lambdas/handlers/test_every_step.py. Here all calls of a step fail, one
+# after the other, in a whole deployment.
+
+
+def break_calls(
+    simulated: SimulatedEnvironment, action: CallAction, function: str, calls: list[tuple[str, str]], times: int
 ) -> None:
-    simulated.aws.faults.add(CallFault(CallAction.LOST, service, operation, function, times=ATTEMPTS))
+    for service, operation in calls:
+        simulated.aws.faults.add(CallFault(action, service, operation, function, times=times))
+
+
+@pytest.mark.parametrize(("function", "calls"), calls_of(GOOD, writing=True).items())
+def test_writing_calls_whose_answers_get_lost_still_end_deployed(
+    function: str, calls: list[tuple[str, str]], simulated: SimulatedEnvironment
+) -> None:
+    break_calls(simulated, CallAction.LOST, function, calls, ATTEMPTS)
     simulated.run({"imageTag": GOOD}, "second")
-    assert any(call.faults for call in simulated.aws.calls)
+    assert not simulated.aws.faults.pending
     assert end_states(simulated) == ["Deployed"]
     assert_invariant(simulated)
 
 
-@pytest.mark.parametrize(("function", "service", "operation"), calls_of(BAD, writing=True))
-def test_a_writing_call_whose_answers_get_lost_still_ends_rolled_back(
-    function: str, service: str, operation: str, simulated: SimulatedEnvironment
+@pytest.mark.parametrize(("function", "calls"), calls_of(BAD, writing=True).items())
+def test_writing_calls_whose_answers_get_lost_still_end_rolled_back(
+    function: str, calls: list[tuple[str, str]], simulated: SimulatedEnvironment
 ) -> None:
-    simulated.aws.faults.add(CallFault(CallAction.LOST, service, operation, function, times=ATTEMPTS))
+    break_calls(simulated, CallAction.LOST, function, calls, ATTEMPTS)
     simulated.run({"imageTag": BAD}, "second")
     assert end_states(simulated) == ["RolledBack"]
     assert_invariant(simulated)
 
 
-@pytest.mark.parametrize(("function", "service", "operation"), calls_of(GOOD, writing=False))
-def test_a_call_that_is_throttled_beyond_botocores_retries_delays_the_deployment_and_no_more(
-    function: str, service: str, operation: str, simulated: SimulatedEnvironment
+@pytest.mark.parametrize(("function", "calls"), calls_of(GOOD, writing=False).items())
+def test_calls_that_are_throttled_beyond_botocores_retries_delay_the_deployment_and_no_more(
+    function: str, calls: list[tuple[str, str]], simulated: SimulatedEnvironment
 ) -> None:
-    simulated.aws.faults.add(CallFault(CallAction.THROTTLE, service, operation, function, times=2 * ATTEMPTS))
+    break_calls(simulated, CallAction.THROTTLE, function, calls, 2 * ATTEMPTS)
     simulated.run({"imageTag": GOOD}, "second")
-    assert any(call.faults for call in simulated.aws.calls)
+    assert not simulated.aws.faults.pending
     assert end_states(simulated) == ["Deployed"]
     assert_invariant(simulated)
 
 
-@pytest.mark.parametrize("when", ["entered", "exited"])
+# Leaving a state is entering the next one: nothing happens between.
 @pytest.mark.parametrize("state", undisturbed(GOOD)[1])
 def test_an_execution_that_is_stopped_anywhere_leaves_the_world_as_it_was_or_as_asked(
-    state: str, when: str, simulated: SimulatedEnvironment
+    state: str, simulated: SimulatedEnvironment
 ) -> None:
     before = simulated.snapshot()
-    run: Run = simulated.run({"imageTag": GOOD}, "second", stop=StopAt(state, when=when))  # type: ignore[arg-type]  # both values are in the Literal
+    run = simulated.run({"imageTag": GOOD}, "second", stop=StopAt(state))
     assert_invariant(simulated)
     if run.status == "ABORTED" and simulated.snapshot().live == before.live:
         assert simulated.snapshot().services == before.services
@@ -151,15 +158,15 @@ def test_a_recovery_that_is_stopped_too_is_followed_by_another(simulated: Simula
     assert simulated.snapshot().services == before.services
 
 
-@pytest.mark.parametrize("function", sorted({call[0] for call in undisturbed(GOOD)[0]}))
-def test_a_function_that_runs_twice_changes_nothing_more(function: str, simulated: SimulatedEnvironment) -> None:
-    simulated.aws.faults.add(FunctionFault(FunctionAction.TWICE, function, times=99))
+def test_functions_that_all_run_twice_change_nothing_more(simulated: SimulatedEnvironment) -> None:
+    for function in calls_of(GOOD, writing=False):
+        simulated.aws.faults.add(FunctionFault(FunctionAction.TWICE, function, times=99))
     simulated.run({"imageTag": GOOD}, "second")
     assert end_states(simulated) == ["Deployed"]
     assert_invariant(simulated)
 
 
-@pytest.mark.parametrize("function", sorted({call[0] for call in undisturbed(GOOD)[0]}))
+@pytest.mark.parametrize("function", calls_of(GOOD, writing=False))
 def test_a_bug_in_a_step_rejects_before_the_first_write_and_rolls_back_after_it(
     function: str, simulated: SimulatedEnvironment
 ) -> None:

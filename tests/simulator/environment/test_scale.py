@@ -14,6 +14,7 @@ from simulator.environment.account import account
 from simulator.environment.platform import SimulatedService
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.quotas import QUOTAS, Quota
+from tests.simulator.quick import few_looks
 from tools.benchmarks.scale import COUNTS, Figures, measure_environments, measure_longest, measure_services
 
 THROTTLING_WORDS = ("Throttl", "Rate exceeded", "Sandbox.Timedout", "RequestLimitExceeded")
@@ -21,10 +22,7 @@ LINEAR = 1.1
 """Each of ten times as many may take so much more than one does now."""
 
 
-def few_looks() -> config.EnvironmentConfig:
-    """The dev environment with long intervals: what the quotas refuse are the writes and the plan, not the looks."""
-    dev = config.load("dev")
-    return replace(dev, rollout=replace(dev.rollout, poll_seconds=40, bake_seconds=15, bake_poll_seconds=15))
+# With few looks, what the quotas refuse are the writes and the plan.
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +84,7 @@ def test_payloads_stay_below_what_the_plan_has_made_room_for(
 def test_a_deployment_that_would_outgrow_its_state_is_refused_before_anything_is_written() -> None:
     name = "a-service-with-a-name-as-long-as-the-input-schema-allows-{:03d}"
     services = [SimulatedService(name.format(n), desired=0) for n in range(120)]
-    with SimulatedEnvironment(services=services, migration=False) as simulated:
+    with SimulatedEnvironment(services=services, migration=False, settings=few_looks()) as simulated:
         simulated.push("v1")
         run = simulated.run({"imageTag": "v1"}, "too-large")
         assert run.state == "Rejected"

@@ -12,6 +12,7 @@ import pytest
 from simulator.ecs.images import ImageBehavior
 from simulator.engine.runs import StopAt
 from simulator.environment.simulated_environment import SimulatedEnvironment
+from tests.simulator.quick import few_looks
 
 EXAMPLES = Path(__file__).parents[3] / "statemachine" / "examples"
 TAG = json.loads((EXAMPLES / "deploy.json").read_text())["imageTag"]
@@ -20,7 +21,7 @@ TAG = json.loads((EXAMPLES / "deploy.json").read_text())["imageTag"]
 @pytest.fixture
 def simulated() -> Iterator[SimulatedEnvironment]:
     """Two releases are verified, and a third image is pushed."""
-    with SimulatedEnvironment() as simulated:
+    with SimulatedEnvironment(settings=few_looks()) as simulated:
         for tag in ("v1", "v2"):
             simulated.push(tag)
             simulated.run({"imageTag": tag}, tag)

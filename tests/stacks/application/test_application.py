@@ -195,7 +195,9 @@ def test_the_stage_throttles_and_logs_each_request_as_json(
     limits = stage["DefaultRouteSettings"]
     assert limits["ThrottlingRateLimit"] == settings.api_gateway.rate_per_second
     assert limits["ThrottlingBurstLimit"] == settings.api_gateway.burst
-    assert limits["DetailedMetricsEnabled"] is False, "metrics of each route are billed, and docs/cost.md counts none"
+    assert limits["DetailedMetricsEnabled"] is False, (
+        "metrics of each route are billed, and docs/reference/cost.md counts none"
+    )
     line = json.loads(stage["AccessLogSettings"]["Format"])
     assert {"requestId", "status", "route", "caller"} <= set(line)
     assert "query" not in json.dumps(line).lower(), "what people type stays out of the log"

@@ -211,7 +211,7 @@ def test_the_placeholder_answers_the_load_balancer_and_ends_on_sigterm(tmp_path:
         body = b""
         while not body and server.poll() is None:
             try:
-                body = urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).read()
+                body = urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60).read()
             except ConnectionRefusedError:
                 continue
             except OSError:
@@ -219,4 +219,4 @@ def test_the_placeholder_answers_the_load_balancer_and_ends_on_sigterm(tmp_path:
         assert body == b"no code was deployed yet"
     finally:
         server.send_signal(signal.SIGTERM)
-        assert server.wait(timeout=10) == -signal.SIGTERM
+        assert server.wait(timeout=60) == -signal.SIGTERM

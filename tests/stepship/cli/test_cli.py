@@ -1,14 +1,13 @@
 """The commands as somebody types them."""
 
 import json
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from stepship.cli.main import app
 from stepship.cli.options import prefer_aws_region
@@ -17,16 +16,9 @@ ROOT = Path(__file__).resolve().parents[3]
 GOOD = "description: d\nimages: {v1: {}}\nmigration: false\nsteps: [{deploy: v1}]\n"
 
 
-def stepship(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    script = "from stepship.cli.main import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def stepship(*arguments: str) -> Result:
+    """Type a command in this process; what main() adds is seen where a process is started."""
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
 @pytest.fixture
@@ -82,7 +74,7 @@ def test_without_a_region_one_line_says_what_to_set(tmp_path: Path) -> None:
 
 def test_json_is_the_only_thing_on_stdout(scenario: Path) -> None:
     result = stepship("simulate", "--scenario", str(scenario), "--json")
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.exit_code, result.stderr) == (0, "")
     document = json.loads(result.stdout)
     assert [each["status"] for each in document["deployments"]] == ["SUCCEEDED"]
     assert document["violations"] == []
@@ -91,13 +83,20 @@ def test_json_is_the_only_thing_on_stdout(scenario: Path) -> None:
 def test_an_expectation_that_does_not_hold_exits_with_1(scenario: Path) -> None:
     scenario.write_text(GOOD + "expect: {tag: v2}\n")
     result = stepship("simulate", "--scenario", str(scenario))
-    assert result.returncode == 1
+    assert result.exit_code == 1
     assert "NOT AS EXPECTED /v3-backend/dev/compute/currentImageTag is v1, not v2" in result.stdout
 
 
 def test_a_bad_file_exits_with_2_and_one_line(scenario: Path) -> None:
     scenario.write_text(GOOD.replace("deploy", "deplyo"))
-    result = stepship("simulate", "--scenario", str(scenario))
+    script = "from stepship.cli.main import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", script, "simulate", "--scenario", str(scenario)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == f"stepship: {scenario}: steps[0].deplyo is unknown; did you mean deploy?\n"
 
@@ -107,9 +106,10 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == 2
 
 
-def test_the_demo_in_ci_is_plain_lines_that_end_in_order() -> None:
-    result = stepship("demo", CI="true")
-    assert (result.returncode, result.stderr) == (0, "")
+def test_the_demo_in_ci_is_plain_lines_that_end_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    result = stepship("demo")
+    assert (result.exit_code, result.stderr) == (0, "")
     assert "\x1b" not in result.stdout
     lines = result.stdout.splitlines()
     assert [line[:3] for line in lines if re.match(r"\d/5", line)] == ["1/5", "2/5", "3/5", "4/5", "5/5"]

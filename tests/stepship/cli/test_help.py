@@ -15,6 +15,8 @@ COMMAND: Any = typer.main.get_command(app)
 def commands() -> dict[str, Any]:
     found = {}
     for name, command in COMMAND.commands.items():
+        if command.hidden:
+            continue
         below = getattr(command, "commands", None)
         found.update({f"{name} {each}": below[each] for each in below} if below else {name: command})
     return found
@@ -32,8 +34,17 @@ def test_the_commands() -> None:
     assert sorted(COMMANDS) == [
         *("approve", "demo", "deploy", "explain", "history"),
         *("infra deploy", "infra destroy", "infra plan", "infra status"),
-        *("line start", "line stop", "plan", "reject", "rollback", "simulate", "status", "stop", "watch"),
+        *("pause", "plan", "reject", "resume", "rollback", "simulate", "status", "stop", "watch"),
     ]
+
+
+def test_the_words_of_before_still_work_and_are_not_shown() -> None:
+    line = COMMAND.commands["line"]
+    assert line.hidden
+    aliases = {"stop": "pause", "start": "resume"}
+    assert {name: each.callback.__wrapped__ for name, each in line.commands.items()} == {
+        old: COMMAND.commands[new].callback.__wrapped__ for old, new in aliases.items()
+    }
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,4 +1,4 @@
-"""``approve``, ``reject`` and ``line``: what a person decides."""
+"""``approve``, ``reject``, ``pause`` and ``resume``: what a person decides."""
 
 from collections.abc import Iterator
 
@@ -71,10 +71,10 @@ def test_a_second_answer_comes_too_late(asked: Desk) -> None:
 
 
 def test_status_and_a_follower_tell_that_it_waits(asked: Desk) -> None:
-    assert "Approval: asks waits for a yes since 30 s: stepship approve asks --env dev" in asked("status").stdout
+    assert "Approval: asks has been waiting for 30 s: stepship approve asks --env dev" in asked("status").stdout
     assert asked("status", "--json").document["approval"]["requestedBy"] == "github:octocat"
     typed = asked("watch", "--timeout", "10s")
-    assert "a person has to say yes or no: stepship approve asks --env dev" in typed.stdout
+    assert "action needed, approve or reject it: stepship approve asks --env dev" in typed.stdout
 
 
 def test_there_is_nothing_to_answer(simulated: SimulatedEnvironment, stepship: Desk) -> None:
@@ -84,30 +84,37 @@ def test_there_is_nothing_to_answer(simulated: SimulatedEnvironment, stepship: D
     assert stepship("approve", "done").stderr == "stepship: done does not wait for approval; it is SUCCEEDED\n"
 
 
-def test_a_stopped_line_refuses_deploys_until_it_is_started(simulated: SimulatedEnvironment, stepship: Desk) -> None:
+def test_paused_deploys_are_refused_until_they_are_resumed(simulated: SimulatedEnvironment, stepship: Desk) -> None:
     simulated.push("v1")
-    typed = stepship("line", "stop", "the database is being moved")
+    typed = stepship("pause", "the database is being moved")
     assert typed.exit_code == 0
-    assert typed.stdout.splitlines()[-1] == "Start it again: stepship line start --env dev"
+    assert typed.stdout.splitlines()[-1] == "Let them pass again: stepship resume --env dev"
     refused = stepship("deploy", "v1")
     assert refused.exit_code == 2
     assert "the database is being moved" in refused.stdout
-    document = stepship("line", "start", "--json").document
-    assert document == {"environment": "dev", "line": None, "exitCode": 0}
+    document = stepship("resume", "--json").document
+    assert document == {"environment": "dev", "pause": None, "exitCode": 0}
     assert stepship("deploy", "v1").exit_code == 0
-    assert stepship("line", "start").stdout == "The line of dev was not stopped\n"
+    assert stepship("resume").stdout == "Deploys to dev were not paused\n"
 
 
-def test_a_line_is_not_stopped_without_a_reason(simulated: SimulatedEnvironment, stepship: Desk) -> None:
-    assert stepship("line", "stop", " ").exit_code == 2
+def test_the_words_of_before_pause_and_resume_too(simulated: SimulatedEnvironment, stepship: Desk) -> None:
+    assert stepship("line", "stop", "the database is being moved").exit_code == 0
+    assert simulated.table.paused() is not None
+    assert stepship("line", "start").exit_code == 0
     assert simulated.table.paused() is None
 
 
-def test_a_line_that_somebody_has_stopped_is_not_stopped_again(simulated: SimulatedEnvironment, stepship: Desk) -> None:
-    stepship("line", "stop", "the database is being moved")
-    again = stepship("line", "stop", "another incident")
+def test_deploys_are_not_paused_without_a_reason(simulated: SimulatedEnvironment, stepship: Desk) -> None:
+    assert stepship("pause", " ").exit_code == 2
+    assert simulated.table.paused() is None
+
+
+def test_deploys_that_somebody_has_paused_are_not_paused_again(simulated: SimulatedEnvironment, stepship: Desk) -> None:
+    stepship("pause", "the database is being moved")
+    again = stepship("pause", "another incident")
     assert again.exit_code == 2
-    assert "has stopped this line already: the database is being moved" in again.stderr
+    assert "deploys are paused already, by arn:aws:sts::123456789012:user/moto: the database is being" in again.stderr
     line = simulated.table.paused()
     assert line is not None
     assert line.reason == "the database is being moved"

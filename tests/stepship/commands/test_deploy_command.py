@@ -8,6 +8,7 @@ import pytest
 from simulator.ecs.images import ImageBehavior
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.faults import FunctionAction, FunctionFault
+from tests.simulator.quick import as_committed
 from tests.stepship.conftest import Desk, Refuse
 
 CRASH = ImageBehavior(outcome="crash", exit_code=3, logs=("Traceback", "KeyError: 'QUEUE_URL'"))
@@ -35,6 +36,7 @@ def live(simulated: SimulatedEnvironment) -> SimulatedEnvironment:
     return simulated
 
 
+@as_committed
 def test_a_deploy_is_followed_to_its_end(live: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("deploy", "v2", "--reason", "release 41")
     assert (typed.exit_code, typed.stderr) == (0, "")
@@ -64,6 +66,7 @@ def test_the_json_document_is_all_of_stdout(live: SimulatedEnvironment, stepship
     assert [each["state"] for each in document["states"]][:3] == ["Verify image", "Acquire lock", "Plan"]
 
 
+@as_committed
 def test_a_crash_exits_with_3_and_is_explained(live: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("deploy", "v3")
     assert typed.exit_code == 3
@@ -72,18 +75,18 @@ def test_a_crash_exits_with_3_and_is_explained(live: SimulatedEnvironment, steps
         "    1. worker: exit-code, seen 2 times",
         "       | KeyError: 'QUEUE_URL'",
         "       - All services are steady on what they ran before.",
-        "Nothing has to be put back. The whole report: stepship explain deploy-dev-v3-20260105-090316 --env dev",
+        "Nothing is left to roll back. The whole report: stepship explain deploy-dev-v3-20260105-090316 --env dev",
     ):
         assert line in typed.stdout.splitlines()
 
 
-def test_a_failed_way_back_exits_with_4_and_names_the_command(live: SimulatedEnvironment, stepship: Desk) -> None:
+def test_a_failed_rollback_exits_with_4_and_names_the_command(live: SimulatedEnvironment, stepship: Desk) -> None:
     name = "v3-backend-dev-roll-back"
     live.aws.faults.add(FunctionFault(FunctionAction.RAISE, name, times=4, error="AwsError"))
     typed = stepship("deploy", "v3")
     assert typed.exit_code == 4
     assert "ROLLBACK FAILED" in typed.stdout
-    assert typed.stdout.splitlines()[-1] == "When the cause is mended: stepship rollback --env dev"
+    assert typed.stdout.splitlines()[-1] == "When the cause is repaired: stepship rollback --env dev"
 
 
 def test_a_rejected_deploy_exits_with_2(live: SimulatedEnvironment, stepship: Desk) -> None:
@@ -114,7 +117,7 @@ def test_the_same_again_has_nothing_to_do(live: SimulatedEnvironment, stepship: 
         (("v1", "--timeout", "soon"), "is no duration; write 90s"),
     ],
 )
-def test_a_wrong_wish_never_reaches_aws(
+def test_a_wrong_request_never_reaches_aws(
     simulated: SimulatedEnvironment, stepship: Desk, arguments: tuple[str, ...], message: str
 ) -> None:
     typed = stepship("deploy", *arguments)
@@ -144,6 +147,7 @@ def test_all_that_a_deploy_may_say_is_in_its_input(live: SimulatedEnvironment, s
     }
 
 
+@as_committed
 def test_no_wait_says_how_to_follow_and_ends_at_once(live: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("deploy", "v2", "--no-wait")
     assert typed.exit_code == 0
@@ -211,7 +215,7 @@ def test_a_step_that_is_tried_again_after_a_failure_starts_anew(live: SimulatedE
     assert [run.name for run in live.aws.runs[1:]] == ["deploy-dev-v3-42-1", "deploy-dev-v3-42-1-2"]
 
 
-def test_another_wish_of_the_same_run_is_another_execution(live: SimulatedEnvironment, stepship: Desk) -> None:
+def test_another_request_of_the_same_run_is_another_execution(live: SimulatedEnvironment, stepship: Desk) -> None:
     for services in ("api", "worker"):
         stepship("deploy", "v2", "--services", services, "--run-id", "7", "--no-wait")
     assert [run.name for run in live.aws.runs[1:]] == ["deploy-dev-v2-7", "deploy-dev-v2-7-2"]
@@ -237,6 +241,7 @@ def test_without_the_history_it_is_followed_by_its_description(
     assert "KeyError: 'QUEUE_URL'" in typed.stdout
 
 
+@as_committed
 def test_throttling_makes_it_look_less_often(live: SimulatedEnvironment, stepship: Desk, refuse: Refuse) -> None:
     def throttle(_now: float) -> None:
         if len(stepship.slept) == 3:
@@ -253,6 +258,7 @@ def test_throttling_makes_it_look_less_often(live: SimulatedEnvironment, stepshi
     assert live.snapshot().live_tag == "v2"
 
 
+@as_committed
 def test_a_terminal_shows_services_and_what_is_usual(live: SimulatedEnvironment, stepship: Desk) -> None:
     stepship.watched = True
     typed = stepship("deploy", "v3")

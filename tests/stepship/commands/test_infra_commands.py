@@ -137,7 +137,7 @@ def test_a_stage_wants_those_before_it(simulated: SimulatedEnvironment, cdk: Fak
 
 
 @pytest.mark.parametrize(
-    ("wish", "words"),
+    ("asked", "words"),
     [
         (InfraRequest("basement"), "--stage basement: dev has no such stage; it has bootstrap, infrastructure"),
         (InfraRequest(recreate=("nothing",)), "--recreate nothing: the parts are"),
@@ -146,10 +146,10 @@ def test_a_stage_wants_those_before_it(simulated: SimulatedEnvironment, cdk: Fak
     ],
 )
 def test_what_was_asked_wrongly_begins_nothing(
-    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, wish: InfraRequest, words: str
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, asked: InfraRequest, words: str
 ) -> None:
     with pytest.raises(CommandError) as error:
-        deploy(session_in(simulated), wish, tools)
+        deploy(session_in(simulated), asked, tools)
     assert (error.value.exit_code, words in str(error.value)) == (2, True)
     assert (cdk.asked, simulated.table.read_lock().holder) == ([], None)
 
@@ -288,7 +288,7 @@ def test_destroy_takes_the_last_stage_first(
     assert statuses() == {}
     assert capsys.readouterr().out.endswith(
         "All 5 stacks are gone; still there: the image repository, GitHub's identity provider and the buckets of "
-        'compute-shared, docs/rollback.md, "What is kept when a stack goes"\n'
+        'compute-shared, docs/how-to/rollback.md, "What is kept when a stack goes"\n'
     )
     assert simulated.table.read_lock().holder is None
 

@@ -41,8 +41,8 @@ def test_how_to_go_on_repeats_all_that_was_given(
     folder = tmp_path / "the templates"
     folder.mkdir()
     options = app_options(["config=config"], assembly_of("dev", folder))
-    wish = InfraRequest("bootstrap", options, ("bootstrap", "cicd"), ("cicd/Pipeline",), 1)
-    assert deploy(session_in(simulated), wish, tools) == 1
+    request = InfraRequest("bootstrap", options, ("bootstrap", "cicd"), ("cicd/Pipeline",), 1)
+    assert deploy(session_in(simulated), request, tools) == 1
     assert capsys.readouterr().out.splitlines()[-1] == (
         f"Go on with: stepship infra deploy --env dev --stage bootstrap --context config=config --assembly '{folder}' "
         "--recreate bootstrap --recreate cicd --skip cicd/Pipeline --concurrency 1 (what is done is skipped)"
@@ -163,5 +163,6 @@ def test_the_question_names_what_stays(simulated: SimulatedEnvironment, stepship
     stepship.asks = True
     assert stepship("infra", "destroy", answer="n\n").stdout.startswith(
         f"dev has 2 stacks: {PREFIX}network, {PREFIX}frontend\n"
-        'What they hold goes, but for the buckets of frontend (docs/rollback.md, "What is kept when a stack goes")\n'
+        "What they hold goes, but for the buckets of frontend "
+        '(docs/how-to/rollback.md, "What is kept when a stack goes")\n'
     )

@@ -8,6 +8,7 @@ from simulator.ecs.images import ImageBehavior
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.faults import FunctionAction, FunctionFault
 from stepship.commands.plan import failed_checks
+from tests.simulator.quick import as_committed
 from tests.stepship.conftest import Desk, Refuse
 
 CRASH = ImageBehavior(outcome="crash", exit_code=3, logs=("KeyError: 'QUEUE_URL'",))
@@ -49,7 +50,7 @@ def test_status_of_a_world_in_order(live: SimulatedEnvironment, stepship: Desk) 
             "liveRelease",
             "lock",
             "approval",
-            "line",
+            "pause",
             "freeze",
             "exitCode",
         ),
@@ -83,13 +84,13 @@ def test_status_shows_who_is_at_it_and_who_waits(live: SimulatedEnvironment, ste
     assert "rolling (deploy), which no longer runs; its lease ends in" in stepship("status").stdout
 
 
-def test_status_shows_a_stopped_line_and_a_rollback_that_failed(live: SimulatedEnvironment, stepship: Desk) -> None:
+def test_status_shows_a_pause_and_a_rollback_that_failed(live: SimulatedEnvironment, stepship: Desk) -> None:
     live.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-roll-back", times=4, error="AwsError"))
     live.run({"imageTag": "v3"}, "broken")
     live.table.pause(PausedDeploys("ops", "we look at it", live.aws.clock.now()))
     lines = stepship("status").stdout.splitlines()
-    assert f"Line: stopped by ops since {timestamp(live.aws.clock.now())}: we look at it" in lines
-    assert lines[-1] == "An earlier deployment could not be put back: stepship rollback --env dev"
+    assert f"Paused: by ops since {timestamp(live.aws.clock.now())}: we look at it" in lines
+    assert lines[-1] == "An earlier deployment could not be rolled back: stepship rollback --env dev"
 
 
 def test_status_without_a_permission_names_it(live: SimulatedEnvironment, stepship: Desk, refuse: Refuse) -> None:
@@ -100,6 +101,7 @@ def test_status_without_a_permission_names_it(live: SimulatedEnvironment, stepsh
     assert typed.document == {"error": typed.stderr.strip().removeprefix("stepship: "), "exitCode": 1}
 
 
+@as_committed
 def test_history_is_newest_first_with_figures(live: SimulatedEnvironment, stepship: Desk) -> None:
     live.run({"imageTag": "v3"}, "broken")
     live.run({"imageTag": "v2"}, "mended")
@@ -121,6 +123,7 @@ def test_history_of_a_new_environment(simulated: SimulatedEnvironment, stepship:
     assert stepship("history").stdout.splitlines()[0] == "Nothing has been deployed to dev yet"
 
 
+@as_committed
 def test_explain_takes_the_last_failure_a_name_or_a_release(live: SimulatedEnvironment, stepship: Desk) -> None:
     live.run({"imageTag": "v3", "requestedBy": "github:octocat"}, "broken")
     live.run({"imageTag": "v2"}, "mended")
@@ -147,6 +150,7 @@ def test_explain_of_nothing_exits_with_1(live: SimulatedEnvironment, stepship: D
     assert stepship("explain", *what).exit_code == 1
 
 
+@as_committed
 def test_a_plan_shows_what_would_happen(live: SimulatedEnvironment, stepship: Desk) -> None:
     before = live.snapshot().services
     typed = stepship("plan", "v2")

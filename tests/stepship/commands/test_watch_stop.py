@@ -3,6 +3,7 @@
 import pytest
 
 from simulator.environment.simulated_environment import SimulatedEnvironment
+from tests.simulator.quick import as_committed
 from tests.stepship.conftest import Desk
 
 
@@ -26,6 +27,7 @@ def test_watch_without_anything_to_watch_tells_what_was_last(simulated: Simulate
     assert (document["name"], document["outcome"], document["exitCode"]) == ("first", "Deployed", 0)
 
 
+@as_committed
 def test_watch_of_one_that_has_ended_shows_how_it_went(rolling: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("watch", "first")
     assert typed.exit_code == 0
@@ -55,7 +57,7 @@ def test_watch_of_an_unknown_name_says_where_to_find_names(simulated: SimulatedE
 def test_a_stop_is_followed_until_everything_is_back(rolling: SimulatedEnvironment, stepship: Desk) -> None:
     typed = stepship("stop", "--reason", "wrong tag")
     assert typed.exit_code == 0
-    assert typed.stdout.startswith("second is stopped\nA recovery starts by itself, and puts back what had moved.\n")
+    assert typed.stdout.startswith("second is stopped\nA recovery starts by itself, and rolls back what had moved.\n")
     assert typed.stdout.endswith("Everything runs what ran before\n")
     assert rolling.aws.runs[1].cause == "arn:aws:sts::123456789012:user/moto: wrong tag"
     assert rolling.snapshot().live_tag == "v1"
@@ -68,7 +70,7 @@ def test_a_stop_asks_a_person_first(rolling: SimulatedEnvironment, stepship: Des
     stepship.asks = True
     typed = stepship("stop", answer="n\n")
     assert (typed.exit_code, rolling.aws.runs[1].status) == (1, "RUNNING")
-    assert "Stop second (deploy v2) in dev? What it has moved is put back" in typed.stderr
+    assert "Stop second (deploy v2) in dev? What it has moved is rolled back" in typed.stderr
     assert stepship("stop", "--yes", "--no-wait").exit_code == 0
     assert rolling.aws.runs[1].status == "ABORTED"
     rolling.settle()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lambdas.release.history import Outcome
-from stepship.executions.outcomes import ending
+from stepship.executions.outcomes import result_of
 from stepship.executions.report import next_steps
 from stepship.machine import Description
 from stepship.target import Target
@@ -32,7 +32,7 @@ def description(status: str, report: object = None, **more: str) -> Description:
 def test_each_outcome_has_its_exit_code(outcome: Outcome) -> None:
     status = "SUCCEEDED" if CODES[outcome] in (0, 5) else "FAILED"
     found = description("ABORTED") if outcome == Outcome.STOPPED else description(status, {"outcome": outcome})
-    assert (ending(found).outcome, ending(found).exit_code) == (outcome, CODES[outcome])
+    assert (result_of(found).outcome, result_of(found).exit_code) == (outcome, CODES[outcome])
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,8 @@ def test_each_outcome_has_its_exit_code(outcome: Outcome) -> None:
     ],
 )
 def test_any_other_end_is_1_and_says_what_is_known(found: Description, outcome: str, why: str) -> None:
-    end = ending(found)
-    assert (end.outcome, end.exit_code, end.why) == (outcome, 1, why)
+    result = result_of(found)
+    assert (result.outcome, result.exit_code, result.why) == (outcome, 1, why)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_any_other_end_is_1_and_says_what_is_known(found: Description, outcome: 
     ],
 )
 def test_a_recovery_is_waited_for_only_where_one_starts(found: Description, recovers: bool) -> None:
-    assert ending(found).needs_recovery is recovers
+    assert result_of(found).needs_recovery is recovers
 
 
 @pytest.mark.parametrize(
@@ -78,5 +78,5 @@ def test_a_recovery_is_waited_for_only_where_one_starts(found: Description, reco
 )
 def test_the_next_step_is_a_command(report: dict[str, str], command: str) -> None:
     status = "SUCCEEDED" if report["outcome"] == "Superseded" else "FAILED"
-    steps = list(next_steps(ending(description(status, report)), Target("shop", "dev", "--env dev")))
+    steps = list(next_steps(result_of(description(status, report)), Target("shop", "dev", "--env dev")))
     assert steps[-1].endswith(command) if command else not steps, steps

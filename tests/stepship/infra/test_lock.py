@@ -16,7 +16,7 @@ from lambdas.release.lock import Claim, Kind, Lock
 from lambdas.release.policies import LockPolicy
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from stepship.errors import CommandError
-from stepship.infra.lock import BEAT_SECONDS, LEASE_SECONDS, Holding, LockTable, Surroundings
+from stepship.infra.lock import BEAT_SECONDS, LEASE_SECONDS, HeldLock, LockTable, Surroundings
 
 POLICY = LockPolicy(wait_timeout_seconds=900, poll_seconds=15)
 
@@ -29,10 +29,10 @@ class Desk:
     said: list[str] = field(default_factory=list)
     stops: bool = False
 
-    def holding(self, name: str = "infra:octocat@1f3c", table: LockTable | None = None) -> Holding:
+    def held_lock(self, name: str = "infra:octocat@1f3c", table: LockTable | None = None) -> HeldLock:
         clock = self.simulated.aws.clock
         around = Surroundings(clock.now, clock.sleep, Executions().is_running, self.said.append, lambda: self.stops)
-        return Holding(table or self.simulated.table, name, POLICY, around)
+        return HeldLock(table or self.simulated.table, name, POLICY, around)
 
     def pass_time(self, seconds: float) -> None:
         self.simulated.aws.clock.sleep(seconds)
@@ -56,35 +56,35 @@ def holder_of(simulated: SimulatedEnvironment) -> str | None:
 
 
 def test_it_takes_a_free_lock_and_gives_it_back(desk: Desk) -> None:
-    holding = desk.holding()
-    assert holding.acquire()
+    held_lock = desk.held_lock()
+    assert held_lock.acquire()
     lock = lock_of(desk.simulated)
     assert lock.holder == Claim("infra:octocat@1f3c", Kind.INFRASTRUCTURE, desk.simulated.aws.clock.now())
     assert lock.lease_expires_at == desk.simulated.aws.clock.now() + LEASE_SECONDS
-    holding.free()
+    held_lock.free()
     assert (lock_of(desk.simulated).holder, lock_of(desk.simulated).token) == (None, 1)
 
 
 def test_before_the_table_stands_there_is_no_lock(desk: Desk) -> None:
-    holding = desk.holding(table=ReleasesTable("v3-backend-dev-none"))
-    assert holding.acquire()
-    assert (holding.is_held, holding.may_begin) == (False, True)
-    holding.beat()
-    holding.free()
+    held_lock = desk.held_lock(table=ReleasesTable("v3-backend-dev-none"))
+    assert held_lock.acquire()
+    assert (held_lock.is_held, held_lock.may_begin) == (False, True)
+    held_lock.beat()
+    held_lock.free()
     assert desk.said == []
 
 
 def test_a_code_deploy_waits_for_it_and_says_who_and_for_how_long(desk: Desk) -> None:
-    simulated, holding = desk.simulated, desk.holding()
-    holding.acquire()
+    simulated, held_lock = desk.simulated, desk.held_lock()
+    held_lock.acquire()
     desk.pass_time(30)
-    holding.beat()
+    held_lock.beat()
     simulated.start({"imageTag": "v1"}, "code")
     desk.pass_time(20)
     waiting = lock_of(simulated)
     assert waiting.waiting_deploy is not None
     assert waiting.waiting_deploy.execution.endswith(":code")
-    holding.free()
+    held_lock.free()
     simulated.settle()
     assert simulated.aws.runs[0].status == "SUCCEEDED"
     reasons = [each["reason"] for each in acquire_answers(simulated) if each["status"] == "busy"]
@@ -92,11 +92,11 @@ def test_a_code_deploy_waits_for_it_and_says_who_and_for_how_long(desk: Desk) ->
 
 
 def test_it_waits_for_a_code_deploy_and_says_so_once_a_minute(desk: Desk) -> None:
-    simulated, holding = desk.simulated, desk.holding()
+    simulated, held_lock = desk.simulated, desk.held_lock()
     simulated.start({"imageTag": "v1"}, "code")
     desk.pass_time(20)
     began_at = simulated.aws.clock.now()
-    assert holding.acquire()
+    assert held_lock.acquire()
     assert simulated.aws.runs[0].status == "SUCCEEDED"
     waited = simulated.aws.clock.now() - began_at
     assert 1 <= len(desk.said) <= waited / 60 + 1
@@ -107,9 +107,9 @@ def test_it_waits_for_a_code_deploy_and_says_so_once_a_minute(desk: Desk) -> Non
 
 
 def test_it_does_not_wait_for_ever(desk: Desk) -> None:
-    first, second = desk.holding("infra:one@1"), desk.holding("infra:two@2")
+    first, second = desk.held_lock("infra:one@1"), desk.held_lock("infra:two@2")
     first.acquire()
-    beating = Holding(desk.simulated.table, "infra:two@2", POLICY, beside(desk, first.beat))
+    beating = HeldLock(desk.simulated.table, "infra:two@2", POLICY, beside(desk, first.beat))
     with pytest.raises(CommandError, match=r"was not to be had: \[lock\] wait_timeout_seconds = 900: infra:one@1 has"):
         beating.acquire()
     assert not second.is_held
@@ -126,36 +126,36 @@ def beside(desk: Desk, beat: Callable[[], None]) -> Surroundings:
 
 
 def test_those_of_one_name_share_the_lock_and_renew_it_for_each_other(desk: Desk) -> None:
-    first, second = desk.holding("infra:pipeline@1"), desk.holding("infra:pipeline@1")
+    first, second = desk.held_lock("infra:pipeline@1"), desk.held_lock("infra:pipeline@1")
     first.acquire()
     since = lock_of(desk.simulated).holder
     desk.pass_time(BEAT_SECONDS)
     assert second.acquire()
-    for holding in (second, first, second, first):
+    for held_lock in (second, first, second, first):
         desk.pass_time(BEAT_SECONDS)
-        holding.beat()
+        held_lock.beat()
     assert (first.lost, second.lost, lock_of(desk.simulated).holder) == (None, None, since)
 
 
 def test_ctrl_c_ends_the_waiting(desk: Desk) -> None:
-    desk.holding("infra:one@1").acquire()
+    desk.held_lock("infra:one@1").acquire()
     desk.stops = True
-    assert not desk.holding("infra:two@2").acquire()
+    assert not desk.held_lock("infra:two@2").acquire()
 
 
 def test_the_lease_is_renewed_when_it_is_time(desk: Desk) -> None:
-    holding = desk.holding()
-    holding.acquire()
+    held_lock = desk.held_lock()
+    held_lock.acquire()
     begin = desk.simulated.aws.clock.now()
-    holding.beat()
+    held_lock.beat()
     assert lock_of(desk.simulated).lease_expires_at == begin + LEASE_SECONDS
     desk.pass_time(BEAT_SECONDS)
-    holding.beat()
+    held_lock.beat()
     assert lock_of(desk.simulated).lease_expires_at == begin + BEAT_SECONDS + LEASE_SECONDS
 
 
 def test_code_takes_over_from_a_command_that_was_killed_once_its_lease_is_over(desk: Desk) -> None:
-    simulated, killed = desk.simulated, desk.holding()
+    simulated, killed = desk.simulated, desk.held_lock()
     killed.acquire()
     simulated.start({"imageTag": "v1"}, "code")
     desk.pass_time(LEASE_SECONDS - 20)
@@ -166,14 +166,14 @@ def test_code_takes_over_from_a_command_that_was_killed_once_its_lease_is_over(d
 
 
 def test_infrastructure_takes_over_from_a_command_that_was_killed(desk: Desk) -> None:
-    desk.holding("infra:one@1").acquire()
-    second, began_at = desk.holding("infra:two@2"), desk.simulated.aws.clock.now()
+    desk.held_lock("infra:one@1").acquire()
+    second, began_at = desk.held_lock("infra:two@2"), desk.simulated.aws.clock.now()
     assert second.acquire()
     assert desk.simulated.aws.clock.now() - began_at == pytest.approx(LEASE_SECONDS, abs=15)
 
 
 def test_who_lost_the_lock_begins_nothing_more_and_frees_nothing(desk: Desk) -> None:
-    slept, second = desk.holding("infra:one@1"), desk.holding("infra:two@2")
+    slept, second = desk.held_lock("infra:one@1"), desk.held_lock("infra:two@2")
     slept.acquire()
     desk.pass_time(LEASE_SECONDS)
     second.acquire()
@@ -185,12 +185,12 @@ def test_who_lost_the_lock_begins_nothing_more_and_frees_nothing(desk: Desk) -> 
 
 
 def test_a_late_renewal_is_good_when_nobody_came(desk: Desk) -> None:
-    holding = desk.holding()
-    holding.acquire()
+    held_lock = desk.held_lock()
+    held_lock.acquire()
     desk.pass_time(LEASE_SECONDS + 5)
-    assert not holding.may_begin
-    holding.beat()
-    assert (holding.may_begin, holding.lost) == (True, None)
+    assert not held_lock.may_begin
+    held_lock.beat()
+    assert (held_lock.may_begin, held_lock.lost) == (True, None)
 
 
 class Unreliable:
@@ -224,19 +224,19 @@ class Crowded:
 
 
 def test_who_asks_in_a_crowd_asks_again(desk: Desk) -> None:
-    holding = desk.holding(table=Crowded(desk.simulated.table, 12))
-    holding.acquire()
-    assert (holding.is_held, holder_of(desk.simulated)) == (True, holding.name)
+    held_lock = desk.held_lock(table=Crowded(desk.simulated.table, 12))
+    held_lock.acquire()
+    assert (held_lock.is_held, holder_of(desk.simulated)) == (True, held_lock.name)
 
 
 def test_a_renewal_that_is_refused_begins_nothing_more(desk: Desk) -> None:
-    holding = desk.holding(
+    held_lock = desk.held_lock(
         table=Unreliable(desk.simulated.table, AwsError("dynamodb:update_item: ExpiredTokenException"))
     )
-    holding.acquire()
+    held_lock.acquire()
     desk.pass_time(BEAT_SECONDS)
-    holding.beat()
-    assert (holding.may_begin, holding.lost) == (
+    held_lock.beat()
+    assert (held_lock.may_begin, held_lock.lost) == (
         False,
         "the lock cannot be renewed: dynamodb:update_item: ExpiredTokenException",
     )
@@ -244,54 +244,54 @@ def test_a_renewal_that_is_refused_begins_nothing_more(desk: Desk) -> None:
 
 def test_a_renewal_that_fails_is_told_and_tried_again(desk: Desk) -> None:
     table = Unreliable(desk.simulated.table)
-    holding = desk.holding(table=table)
-    holding.acquire()
+    held_lock = desk.held_lock(table=table)
+    held_lock.acquire()
     for _ in range(6):
-        assert holding.may_begin
+        assert held_lock.may_begin
         desk.pass_time(BEAT_SECONDS)
-        holding.beat()
+        held_lock.beat()
     assert desk.said[0] == "The lock was not renewed, its lease ends in 50 s: dynamodb:update_item: no answer"
-    assert (holding.may_begin, holding.lost) == (False, None)
+    assert (held_lock.may_begin, held_lock.lost) == (False, None)
     table.broken = True
-    holding.free()
+    held_lock.free()
     assert desk.said[-1].startswith("The lock was not given back, and frees itself within 60 s")
 
 
 def test_a_table_that_does_not_answer_is_told_at_once_and_nothing_is_held(desk: Desk) -> None:
     table = Unreliable(desk.simulated.table)
     table.broken = True
-    holding, began_at = desk.holding(table=table), desk.simulated.aws.clock.now()
+    held_lock, began_at = desk.held_lock(table=table), desk.simulated.aws.clock.now()
     with pytest.raises(AwsUnavailable, match="no answer"):
-        holding.acquire()
-    assert (holding.is_held, desk.simulated.aws.clock.now()) == (False, began_at)
+        held_lock.acquire()
+    assert (held_lock.is_held, desk.simulated.aws.clock.now()) == (False, began_at)
     assert holder_of(desk.simulated) is None
 
 
 def test_a_waiting_rollback_is_heard(desk: Desk) -> None:
-    simulated, holding = desk.simulated, desk.holding()
+    simulated, held_lock = desk.simulated, desk.held_lock()
     simulated.run({"imageTag": "v1"}, "one")
     simulated.run({"imageTag": "v2"}, "two")
-    holding.acquire()
+    held_lock.acquire()
     simulated.start({"action": "rollback"}, "back")
     desk.pass_time(12)
-    assert holding.rollback is None
-    holding.beat()
-    assert holding.rollback == "back"
+    assert held_lock.rollback is None
+    held_lock.beat()
+    assert held_lock.rollback == "back"
     assert "it gives way to a rollback" in [each["reason"] for each in acquire_answers(simulated)][-1]
-    holding.free()
-    assert holding.acquire()
+    held_lock.free()
+    assert held_lock.acquire()
     back = next(run for run in simulated.aws.runs if run.name == "back")
-    assert (back.status, holding.rollback) == ("SUCCEEDED", None)
+    assert (back.status, held_lock.rollback) == ("SUCCEEDED", None)
 
 
 def test_a_rollback_that_was_stopped_while_it_waited_is_not_heard(desk: Desk) -> None:
-    simulated, holding = desk.simulated, desk.holding()
-    holding.acquire()
+    simulated, held_lock = desk.simulated, desk.held_lock()
+    held_lock.acquire()
     simulated.start({"action": "rollback"}, "back")
     desk.pass_time(12)
     client_of("stepfunctions").stop_execution(executionArn=simulated.aws.runs[0].arn)
-    holding.beat()
-    assert (lock_of(simulated).waiting_rollback is not None, holding.rollback) == (True, None)
+    held_lock.beat()
+    assert (lock_of(simulated).waiting_rollback is not None, held_lock.rollback) == (True, None)
 
 
 def acquire_answers(simulated: SimulatedEnvironment) -> list[dict[str, str]]:

@@ -18,9 +18,9 @@ from stepship.commands.infra_destroy import destroy
 from stepship.errors import CommandError
 from stepship.infra.cloudformation import CloudFormation, StackFacts
 from stepship.infra.layout import Step, layout
-from stepship.infra.orphans import is_ours, last_first, leftovers, whole_environment
-from stepship.infra.repair import Allowed, Mender
-from stepship.infra.retained import BUCKETS, SHARED, kept
+from stepship.infra.orphans import is_ours, last_first, orphans, whole_environment
+from stepship.infra.repair import Allowed, StackRepair
+from stepship.infra.retained import BUCKETS, SHARED, retained
 from stepship.infra.tools import AppOptions, Tools
 from tests.stepship.infra_environment import PREFIX, FakeCdk, make_stack, session_in, statuses, write_config
 
@@ -118,7 +118,7 @@ def test_a_deploy_ends_with_what_is_left_over_and_how_to_take_it_away(
         "`aws cloudformation delete-stack --stack-name STACK` takes each away, with what it holds"
     )
     deploy(session_in(simulated, as_json=True, folder=folder), InfraRequest("bootstrap"), tools)
-    assert document(capsys)["leftovers"] == [f"{PREFIX}db-migration", f"{PREFIX}aurora"]
+    assert document(capsys)["orphans"] == [f"{PREFIX}db-migration", f"{PREFIX}aurora"]
 
 
 def test_a_stack_of_somebody_else_is_left_alone(
@@ -126,7 +126,7 @@ def test_a_stack_of_somebody_else_is_left_alone(
 ) -> None:
     make_stack(f"{PREFIX}aurora", description="The database of the shop")
     found = layout(config.load("dev", folder / "config"))
-    assert leftovers(found, tools.cloudformation) == ()
+    assert orphans(found, tools.cloudformation) == ()
     assert whole_environment(found, tools.cloudformation)[1] == {}
     destroy(session_in(simulated, folder=folder), confirm=None, yes=True, options=ALL, concurrency=1, tools=tools)
     assert (list(statuses()), capsys.readouterr().out) == (["aurora"], "dev has no stacks\n")
@@ -141,8 +141,8 @@ class Undeletable(CloudFormation):
 
 def test_what_cloudformation_could_not_delete_is_not_called_gone(simulated: SimulatedEnvironment) -> None:
     make_stack(f"{PREFIX}aurora")
-    mender = Mender(Undeletable(), Allowed(production=False), simulated.aws.clock.sleep)
-    assert not mender.delete(Step("aurora", f"{PREFIX}aurora", "data", is_on=False), print)
+    repair = StackRepair(Undeletable(), Allowed(production=False), simulated.aws.clock.sleep)
+    assert not repair.delete(Step("aurora", f"{PREFIX}aurora", "data", is_on=False), print)
 
 
 def test_what_needs_another_comes_before_it() -> None:
@@ -182,4 +182,4 @@ def test_what_outlives_its_stack_is_what_the_templates_keep(app_templates: dict[
     ],
 )
 def test_what_stays_is_said_of_what_stands(standing_parts: list[str], production: bool, said: str) -> None:
-    assert kept(standing_parts, production=production) == said
+    assert retained(standing_parts, production=production) == said

@@ -16,11 +16,11 @@ from lambdas.release.policies import LockPolicy
 from stacks.stages import Part, Stage, parts
 from stepship.infra.cdk import Say
 from stepship.infra.layout import COORDINATOR, StackStage, Step, ordered, reverse
-from stepship.infra.lock import BEAT_SECONDS, LEASE_SECONDS, Holding, Surroundings
+from stepship.infra.lock import BEAT_SECONDS, LEASE_SECONDS, HeldLock, Surroundings
 from stepship.infra.rollout import Interrupts, Outcome, Result, Rollout
 from tests.stepship.infra_plain import Recorder
 
-SECONDS_FOR_A_THREAD = 10
+SECONDS_FOR_A_THREAD = 60
 
 
 def stage(name: str, *steps: Part) -> StackStage:
@@ -71,11 +71,11 @@ class Yard:
         self.now += 0.5
         return self.now
 
-    def holding(self) -> Holding:
+    def held_lock(self) -> HeldLock:
         around = Surroundings(
             self.clock, lambda _: None, lambda _: True, self.view.say, lambda: self.interrupts.count > 0
         )
-        return Holding(self.table, "infra:me@1", LockPolicy(900, 15), around)
+        return HeldLock(self.table, "infra:me@1", LockPolicy(900, 15), around)
 
     def do(self, step: Step, say: Say) -> Result:
         with self._counting:
@@ -91,11 +91,11 @@ class Yard:
     def abandon(self) -> None:
         self.abandoned = True
 
-    def rollout(self, holding: Holding, concurrency: int = 3) -> Rollout:
-        return Rollout(self.do, holding, self.interrupts, self.view, concurrency, self.abandon, lambda _: None)
+    def rollout(self, held_lock: HeldLock, concurrency: int = 3) -> Rollout:
+        return Rollout(self.do, held_lock, self.interrupts, self.view, concurrency, self.abandon, lambda _: None)
 
-    def run(self, *stages: StackStage, concurrency: int = 3, holding: Holding | None = None) -> Rollout:
-        rollout = self.rollout(holding or self.holding(), concurrency)
+    def run(self, *stages: StackStage, concurrency: int = 3, held_lock: HeldLock | None = None) -> Rollout:
+        rollout = self.rollout(held_lock or self.held_lock(), concurrency)
         rollout.run(stages)
         return rollout
 
@@ -160,8 +160,8 @@ def test_ctrl_c_for_a_second_time_leaves_cloudformation_alone() -> None:
 
     def work(_: Step) -> Outcome:
         yard.interrupts.count = 2
-        deadline = time.monotonic() + SECONDS_FOR_A_THREAD
-        while not yard.abandoned and time.monotonic() < deadline:
+        give_up_at = time.monotonic() + SECONDS_FOR_A_THREAD
+        while not yard.abandoned and time.monotonic() < give_up_at:
             time.sleep(0.01)
         return Outcome.FAILED
 
@@ -193,46 +193,46 @@ def test_lines_of_the_cdk_are_shown_with_their_stack_and_before_its_end() -> Non
 
 def test_the_lease_is_renewed_while_a_stack_takes_its_time() -> None:
     yard = Yard()
-    holding = yard.holding()
-    holding.acquire()
+    held_lock = yard.held_lock()
+    held_lock.acquire()
 
     def work(_: Step) -> Outcome:
         yard.now += BEAT_SECONDS
-        deadline = time.monotonic() + SECONDS_FOR_A_THREAD
-        while not yard.table.renewals and time.monotonic() < deadline:
+        give_up_at = time.monotonic() + SECONDS_FOR_A_THREAD
+        while not yard.table.renewals and time.monotonic() < give_up_at:
             time.sleep(0.01)
         return Outcome.DEPLOYED
 
     yard.work = work
-    yard.run(stage("base", Part("one")), holding=holding)
+    yard.run(stage("base", Part("one")), held_lock=held_lock)
     assert yard.table.renewals >= 1
 
 
 def test_a_lost_lock_begins_no_further_stack() -> None:
     yard = Yard()
-    holding = yard.holding()
-    holding.acquire()
+    held_lock = yard.held_lock()
+    held_lock.acquire()
 
     def work(_: Step) -> Outcome:
-        holding.lost = "somebody else has taken the lock"
+        held_lock.lost = "somebody else has taken the lock"
         return Outcome.DEPLOYED
 
     yard.work = work
-    rollout = yard.run(BASE, TOP, concurrency=1, holding=holding)
+    rollout = yard.run(BASE, TOP, concurrency=1, held_lock=held_lock)
     assert (yard.begun, rollout.stopped) == (["one"], "somebody else has taken the lock")
 
 
 def test_the_first_deploy_takes_the_lock_as_soon_as_its_table_stands() -> None:
     yard = Yard()
     held: list[bool] = []
-    holding = yard.holding()
+    held_lock = yard.held_lock()
 
     def work(_: Step) -> Outcome:
-        held.append(holding.is_held)
+        held.append(held_lock.is_held)
         return Outcome.DEPLOYED
 
     yard.work = work
-    yard.run(stage("bootstrap", Part(COORDINATOR)), stage("next", Part("network")), holding=holding)
+    yard.run(stage("bootstrap", Part(COORDINATOR)), stage("next", Part("network")), held_lock=held_lock)
     assert held == [False, True]
 
 

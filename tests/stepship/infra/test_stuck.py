@@ -14,7 +14,7 @@ from simulator.environment.simulated_environment import SimulatedEnvironment
 from stepship.errors import CommandError
 from stepship.infra.cloudformation import CloudFormation, StackFacts
 from stepship.infra.layout import Step
-from stepship.infra.repair import WAIT_SECONDS, Allowed, Mender
+from stepship.infra.repair import WAIT_SECONDS, Allowed, StackRepair
 from stepship.infra.stuck import Remedy, verdict
 from tests.stepship.infra_environment import make_stack, moto_stack, set_status, statuses
 
@@ -32,7 +32,7 @@ VERDICTS = {
     "ROLLBACK_FAILED": Remedy.DELETE,
     "DELETE_FAILED": Remedy.DELETE,
     "UPDATE_ROLLBACK_FAILED": Remedy.CONTINUE_ROLLBACK,
-    "UPDATE_FAILED": Remedy.PERSON,
+    "UPDATE_FAILED": Remedy.ACTION_NEEDED,
     "CREATE_IN_PROGRESS": Remedy.WAIT,
     "ROLLBACK_IN_PROGRESS": Remedy.WAIT,
     "DELETE_IN_PROGRESS": Remedy.WAIT,
@@ -42,8 +42,8 @@ VERDICTS = {
 }
 IN_PRODUCTION = {
     "REVIEW_IN_PROGRESS": Remedy.DELETE,
-    "ROLLBACK_COMPLETE": Remedy.PERSON,
-    "DELETE_FAILED": Remedy.PERSON,
+    "ROLLBACK_COMPLETE": Remedy.ACTION_NEEDED,
+    "DELETE_FAILED": Remedy.ACTION_NEEDED,
     "UPDATE_ROLLBACK_FAILED": Remedy.CONTINUE_ROLLBACK,
 }
 
@@ -57,21 +57,23 @@ def test_each_status_has_its_remedy(status: str | None, remedy: Remedy) -> None:
 def test_production_is_asked_before_anything_is_deleted(status: str, remedy: Remedy) -> None:
     found = verdict(status, "network", production=True)
     assert found.remedy == remedy
-    assert ("--recreate network" in found.reason) == (remedy == Remedy.PERSON)
-    assert verdict(status, "network", production=True, recreate=True).remedy != Remedy.PERSON
+    assert ("--recreate network" in found.reason) == (remedy == Remedy.ACTION_NEEDED)
+    assert verdict(status, "network", production=True, recreate=True).remedy != Remedy.ACTION_NEEDED
 
 
-def mender(
+def repair(
     simulated: SimulatedEnvironment, allowed: Allowed | None = None, cloudformation: CloudFormation | None = None
-) -> Mender:
-    return Mender(cloudformation or CloudFormation(), allowed or Allowed(production=False), simulated.aws.clock.sleep)
+) -> StackRepair:
+    return StackRepair(
+        cloudformation or CloudFormation(), allowed or Allowed(production=False), simulated.aws.clock.sleep
+    )
 
 
 @pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"])
 def test_a_stack_that_was_never_made_is_deleted(simulated: SimulatedEnvironment, status: str) -> None:
     make_stack(STEP.stack, status)
     said: list[str] = []
-    mender(simulated).mend(STEP, said.append)
+    repair(simulated).prepare(STEP, said.append)
     assert statuses() == {}
     assert said[0].endswith("; deleting it")
 
@@ -79,9 +81,9 @@ def test_a_stack_that_was_never_made_is_deleted(simulated: SimulatedEnvironment,
 def test_production_keeps_what_was_never_wholly_made(simulated: SimulatedEnvironment) -> None:
     make_stack(STEP.stack, "ROLLBACK_COMPLETE")
     with pytest.raises(CommandError, match=r"this is production.*--recreate network"):
-        mender(simulated, Allowed(production=True)).mend(STEP, print)
+        repair(simulated, Allowed(production=True)).prepare(STEP, print)
     assert statuses() == {"network": "ROLLBACK_COMPLETE"}
-    mender(simulated, Allowed(production=True, recreate=frozenset({"network"}))).mend(STEP, print)
+    repair(simulated, Allowed(production=True, recreate=frozenset({"network"}))).prepare(STEP, print)
     assert statuses() == {}
 
 
@@ -89,7 +91,7 @@ def test_production_keeps_what_was_never_wholly_made(simulated: SimulatedEnviron
 def test_a_stack_that_can_be_deployed_is_left_alone(simulated: SimulatedEnvironment, status: str) -> None:
     make_stack(STEP.stack, status)
     said: list[str] = []
-    mender(simulated).mend(STEP, said.append)
+    repair(simulated).prepare(STEP, said.append)
     assert (statuses(), said) == ({"network": status}, [])
 
 
@@ -104,7 +106,7 @@ def test_a_stack_that_is_on_its_way_is_waited_for(simulated: SimulatedEnvironmen
         )
 
     said: list[str] = []
-    Mender(CloudFormation(), Allowed(production=False), sleep).mend(STEP, said.append)
+    StackRepair(CloudFormation(), Allowed(production=False), sleep).prepare(STEP, said.append)
     assert said == [f"CloudFormation is at it ({each}_IN_PROGRESS); waiting" for each in ("UPDATE", "UPDATE_ROLLBACK")]
     assert waits == [5.0, 5.0, 5.0]
 
@@ -113,14 +115,14 @@ def test_waiting_for_cloudformation_is_bounded(simulated: SimulatedEnvironment) 
     make_stack(STEP.stack, "DELETE_IN_PROGRESS")
     begin = simulated.aws.clock.now()
     with pytest.raises(CommandError, match=r"for 3 hours \(DELETE_IN_PROGRESS\)"):
-        mender(simulated).mend(STEP, lambda _: None)
+        repair(simulated).prepare(STEP, lambda _: None)
     assert simulated.aws.clock.now() - begin == pytest.approx(WAIT_SECONDS, abs=10)
 
 
 def test_what_a_person_has_switched_off_a_person_ends(simulated: SimulatedEnvironment) -> None:
     make_stack(STEP.stack, "UPDATE_FAILED")
     with pytest.raises(CommandError, match="cdk rollback"):
-        mender(simulated).mend(STEP, print)
+        repair(simulated).prepare(STEP, print)
 
 
 @dataclass
@@ -138,7 +140,7 @@ class Continued(CloudFormation):
 def test_a_rollback_that_failed_is_continued(simulated: SimulatedEnvironment) -> None:
     make_stack(STEP.stack, "UPDATE_ROLLBACK_FAILED")
     cloudformation = Continued(["UPDATE_ROLLBACK_COMPLETE"])
-    mender(simulated, cloudformation=cloudformation).mend(STEP, print)
+    repair(simulated, cloudformation=cloudformation).prepare(STEP, print)
     assert cloudformation.asked == [(STEP.stack, [])]
     assert statuses() == {"network": "UPDATE_ROLLBACK_COMPLETE"}
 
@@ -148,7 +150,7 @@ def test_a_rollback_that_fails_again_says_of_what_and_how_to_skip_it(simulated: 
     moto_stack(STEP.stack).resource_map["Topic"].status = "UPDATE_FAILED"
     cloudformation = Continued(["UPDATE_ROLLBACK_FAILED"])
     with pytest.raises(CommandError) as error:
-        mender(simulated, cloudformation=cloudformation).mend(STEP, print)
+        repair(simulated, cloudformation=cloudformation).prepare(STEP, print)
     assert len(cloudformation.asked) == 1
     assert "its rollback failed again" in str(error.value)
 
@@ -158,7 +160,7 @@ def test_only_what_was_named_is_skipped(simulated: SimulatedEnvironment) -> None
     cloudformation = Continued(["UPDATE_ROLLBACK_COMPLETE"])
     said: list[str] = []
     allowed = Allowed(production=True, skip=("network/Topic", "api-service/Service"))
-    mender(simulated, allowed, cloudformation).mend(STEP, said.append)
+    repair(simulated, allowed, cloudformation).prepare(STEP, said.append)
     assert cloudformation.asked == [(STEP.stack, ["Topic"])]
     assert said == ["an update could not be rolled back; continuing the rollback, without Topic"]
 
@@ -176,12 +178,12 @@ class Undeletable(CloudFormation):
 def test_what_cannot_be_deleted_is_tried_once_and_explained(simulated: SimulatedEnvironment) -> None:
     make_stack(STEP.stack, "ROLLBACK_COMPLETE")
     with pytest.raises(CommandError, match=r"it is still DELETE_FAILED: Bucket .* is not empty"):
-        mender(simulated, cloudformation=Undeletable()).mend(STEP, print)
+        repair(simulated, cloudformation=Undeletable()).prepare(STEP, print)
 
 
 def test_a_stack_that_is_not_there_needs_nothing(simulated: SimulatedEnvironment) -> None:
     assert CloudFormation().stack("v3-backend-dev-nobody") is None
-    mender(simulated).mend(STEP, print)
+    repair(simulated).prepare(STEP, print)
 
 
 def test_facts_tell_whether_cloudformation_is_at_it() -> None:

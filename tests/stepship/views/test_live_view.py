@@ -41,7 +41,7 @@ def test_executions_that_overlap_are_named_on_each_line() -> None:
 
 def test_a_failed_rollback_is_said_to_need_a_person() -> None:
     text = seen("rollback-fails")
-    assert "! deploy-2 ended as RollbackFailed: a person has to look" in text
+    assert "! deploy-2 ended as RollbackFailed: action needed" in text
     assert "✗ services and tag are those of the live release" in text
 
 

@@ -20,7 +20,7 @@ def _rolls_back() -> bool:
 
 
 class RestoresNoParameter(Dependencies):
-    """The way back leaves the parameters as they are."""
+    """The rollback leaves the parameters as they are."""
 
     @cached_property
     def parameters(self) -> ParameterStore:
@@ -62,7 +62,7 @@ class StartsEveryMigration(Dependencies):
 
 
 class ForgetsOneService(Dependencies):
-    """The way back leaves out the worker."""
+    """The rollback leaves out the worker."""
 
     @cached_property
     def ecs(self) -> ContainerService:

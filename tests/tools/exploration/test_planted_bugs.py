@@ -5,14 +5,24 @@ from __future__ import annotations
 import pytest
 
 from lambdas.dependencies import Dependencies
-from tests.tools.exploration import planted_bugs as plants
+from tests.tools.exploration import planted_bugs
 from tools.exploration.explorer import Budget, Findings, explore
 
-PLANTS = {
-    "the way back restores no parameter": (plants.RestoresNoParameter, "crash-ok", "Roll back", "says v3-backend@"),
-    "nobody checks the lease": (plants.ChecksNoLease, "healthy-ok", "Deploy wave", "while the lock is held by"),
-    "every migration is started": (plants.StartsEveryMigration, "healthy-ok", "Run migration", "were started for"),
-    "the way back forgets a service": (plants.ForgetsOneService, "crash-ok", "Roll back", "a person has to look"),
+PLANTED_BUGS = {
+    "the rollback restores no parameter": (
+        planted_bugs.RestoresNoParameter,
+        "crash-ok",
+        "Roll back",
+        "says v3-backend@",
+    ),
+    "nobody checks the lease": (planted_bugs.ChecksNoLease, "healthy-ok", "Deploy wave", "while the lock is held by"),
+    "every migration is started": (
+        planted_bugs.StartsEveryMigration,
+        "healthy-ok",
+        "Run migration",
+        "were started for",
+    ),
+    "the rollback forgets a service": (planted_bugs.ForgetsOneService, "crash-ok", "Roll back", "action needed"),
 }
 SCHEDULES = 12
 CONTROL = 6
@@ -23,16 +33,16 @@ def tried(tag: str, step: str, count: int, dependencies: type[Dependencies] = De
     return explore(Budget(count, seed=1, jobs=1, step=step, tag=tag), dependencies=dependencies)
 
 
-@pytest.mark.parametrize("plant", PLANTS)
-def test_a_planted_bug_is_found(plant: str) -> None:
-    dependencies, tag, step, said = PLANTS[plant]
+@pytest.mark.parametrize("bug", PLANTED_BUGS)
+def test_a_planted_bug_is_found(bug: str) -> None:
+    dependencies, tag, step, said = PLANTED_BUGS[bug]
     findings = tried(tag, step, SCHEDULES, dependencies)
     sentences = [sentence for _, verdict in findings.broken for sentence in verdict.violations]
     assert any(said in sentence for sentence in sentences), sentences
 
 
-@pytest.mark.parametrize(("tag", "step"), sorted({plant[1:3] for plant in PLANTS.values()}))
-def test_without_a_plant_the_same_schedules_hold(tag: str, step: str) -> None:
+@pytest.mark.parametrize(("tag", "step"), sorted({bug[1:3] for bug in PLANTED_BUGS.values()}))
+def test_without_the_bug_the_same_schedules_hold(tag: str, step: str) -> None:
     findings = tried(tag, step, CONTROL)
     assert findings.tried["singles"] == CONTROL
     assert [(schedule.title, verdict.violations) for schedule, verdict in findings.broken] == []

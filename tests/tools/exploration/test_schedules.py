@@ -14,7 +14,7 @@ from simulator.scenario.reader import read_scenario
 from tools.exploration import cases
 from tools.exploration.__main__ import keep, main
 from tools.exploration.checkpoint import Checkpoint, Verdict
-from tools.exploration.random_schedules import wander
+from tools.exploration.random_schedules import explore_at_random
 from tools.exploration.schedules import CALL_FAULTS, Place, Probe, Schedule, pairs, singles
 
 PROBE = Probe(
@@ -89,13 +89,13 @@ def test_every_single_is_a_scenario_file(migrates: bool) -> None:
             read_scenario(checkpoint.document(schedule))
 
 
-def test_the_same_seed_wanders_the_same_ways_and_stops_at_the_shortest_that_breaks_something() -> None:
+def test_the_same_seed_draws_the_same_schedules_and_stops_at_the_shortest_that_breaks_something() -> None:
     def attempt(schedule: Schedule) -> Verdict:
         read_scenario(Checkpoint(migrates=True).document(schedule))
         has_rollback = any("rollback" in step for step in schedule.steps)
         return Verdict(("Deployed",), ("a rollback",) if has_rollback else ())
 
-    first, second = (wander(attempt, migrates=True, number=3, count=30) for _ in range(2))
+    first, second = (explore_at_random(attempt, migrates=True, number=3, count=30) for _ in range(2))
     assert first == second
     broken, verdict = first[-1]
     assert verdict.violations == ("a rollback",)

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+GIVE_UP_SECONDS = 60
+"""What a process or a thread gets for what takes milliseconds on a machine that has nothing else to do."""
+
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -35,7 +38,9 @@ class Stub:
     def wait_for(self, operation: str, times: int = 1) -> None:
         """Wait until an operation has been called so often."""
         with self._called:
-            assert self._called.wait_for(lambda: self.operations().count(operation) >= times, timeout=20), self.calls
+            assert self._called.wait_for(
+                lambda: self.operations().count(operation) >= times, timeout=GIVE_UP_SECONDS
+            ), self.calls
 
     def operations(self) -> list[str]:
         return [operation for operation, _ in self.calls]

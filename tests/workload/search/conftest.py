@@ -46,7 +46,7 @@ def collection() -> Collection:
     return dataclasses.replace(committed, alias=f"test-{number}-{committed.alias}", schema=schema)
 
 
-def client(url: str, *, timeout_seconds: float = 10.0) -> Typesense:
+def client(url: str, *, timeout_seconds: float = 60.0) -> Typesense:
     return Typesense(url, CachedKey(lambda: KEY), timeout_seconds=timeout_seconds)
 
 

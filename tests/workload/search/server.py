@@ -52,15 +52,15 @@ class Server:
             )
 
     def wait_until_healthy(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        give_up_at = time.monotonic() + START_SECONDS
         while not self._is_healthy():
             assert self._process.poll() is None, f"the server has ended with {self._process.returncode}"
-            assert time.monotonic() < deadline, "the server does not get healthy"
+            assert time.monotonic() < give_up_at, "the server does not get healthy"
             time.sleep(0.1)
 
     def _is_healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:  # noqa: S310 (http, by design)
+            with urllib.request.urlopen(f"{self.url}/health", timeout=60) as answer:  # noqa: S310 (http, by design)
                 return bool(answer.status == 200)
         except OSError:
             return False

@@ -17,7 +17,7 @@ def health_check(port: int) -> int:
     from stacks.names import SEARCH_PORT
 
     command = HEALTH.replace(str(SEARCH_PORT), str(port))
-    return subprocess.run(["bash", "-c", command], capture_output=True, timeout=10, check=False).returncode
+    return subprocess.run(["bash", "-c", command], capture_output=True, timeout=60, check=False).returncode
 
 
 def test_the_containers_health_check_passes_when_the_server_is_ready(server: Server) -> None:

@@ -19,29 +19,29 @@ def keys(*values: str) -> CachedKey:
 
 def test_the_key_is_fetched_once() -> None:
     with Scripted([FINE]) as scripted:
-        typesense = Typesense(scripted.url, keys("first"), timeout_seconds=1)
+        typesense = Typesense(scripted.url, keys("first"), timeout_seconds=60)
         assert [typesense.alias("places"), typesense.alias("places")] == ["places-1", "places-1"]
     assert scripted.keys == ["first", "first"]
 
 
 def test_a_key_that_was_changed_is_fetched_again() -> None:
     with Scripted([FORBIDDEN, FINE]) as scripted:
-        assert Typesense(scripted.url, keys("old", "new"), timeout_seconds=1).alias("places") == "places-1"
+        assert Typesense(scripted.url, keys("old", "new"), timeout_seconds=60).alias("places") == "places-1"
     assert scripted.keys == ["old", "new"]
 
 
 def test_a_key_that_stays_wrong_is_named_and_not_shown() -> None:
     with Scripted([FORBIDDEN]) as scripted, pytest.raises(KeyRefused) as raised:
-        Typesense(scripted.url, keys("old-secret", "new-secret"), timeout_seconds=1).alias("places")
+        Typesense(scripted.url, keys("old-secret", "new-secret"), timeout_seconds=60).alias("places")
     assert "GET /aliases/places: 401" in str(raised.value)
     assert "secret" not in repr(raised.value)
 
 
 def test_a_real_server_takes_its_own_key_alone(server: Server) -> None:
     with pytest.raises(KeyRefused, match="401"):
-        Typesense(server.url, keys("wrong", "wrong again"), timeout_seconds=5).alias("places")
+        Typesense(server.url, keys("wrong", "wrong again"), timeout_seconds=60).alias("places")
     with pytest.raises(NotIndexed, match="GET /aliases/nothing: 404"):
-        Typesense(server.url, keys("wrong", KEY), timeout_seconds=5).alias("nothing")
+        Typesense(server.url, keys("wrong", KEY), timeout_seconds=60).alias("nothing")
 
 
 def test_every_error_has_a_name_of_its_own() -> None:
@@ -55,4 +55,4 @@ def test_every_error_has_a_name_of_its_own() -> None:
 def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with Scripted([FINE]) as scripted:
-        assert Typesense(scripted.url, keys("key"), timeout_seconds=1).alias("places") == "places-1"
+        assert Typesense(scripted.url, keys("key"), timeout_seconds=60).alias("places") == "places-1"

@@ -16,7 +16,7 @@ COUNTS = (1, 3, 10)
 """Services of a deployment."""
 
 BACK_SECONDS = 20
-"""How long is waited, after a tool has ended, for services that are still on their way back."""
+"""How long is waited, after a tool has ended, for services that are still returning."""
 
 LOOK_SECONDS = 0.2
 

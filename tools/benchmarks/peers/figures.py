@@ -142,7 +142,7 @@ OVERHEAD_COLD = Goal(
     "asset, on the cores that the emulator uses too.",
     1,
 )
-_MOST = "Most of it is functions that wait for a rollout of twenty minutes, and their ways back to the machine."
+_MOST = "Most of it is functions that wait for a rollout of twenty minutes, and their returns to the machine."
 DOLLARS = Goal("cost of a deploy, as configured for production", 0.01, " dollars", _MOST, 4)
 
 

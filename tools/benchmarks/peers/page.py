@@ -1,4 +1,4 @@
-"""The section of ``docs/benchmarks.md`` that sets Stepship beside its peers."""
+"""The section of ``docs/explanation/benchmarks.md`` that sets Stepship beside its peers."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def _parts(found: Sequence[Attempt], cold: Machine) -> str:
         "and the emulator's work between two states. Prices, with their sources, are in "
         "`tools/benchmarks/dollars.py`; the goal for dollars adds the visits and the seconds that production's "
         "config allows (`tools/benchmarks/peers/figures.py`). "
-        "What the deployer costs while nobody deploys is in [cost.md](cost.md)."
+        "What the deployer costs while nobody deploys is in [cost.md](../reference/cost.md)."
     )
     columns = ["deploy of", "transitions", "invocations", "overhead s", "in functions s"]
     return table([*columns, "Step Functions", "Lambda", "calls", "total"], rows) + words

@@ -1,7 +1,8 @@
 """The account in which all tools deploy: ten services on one emulator, and Stepship's coordinator beside them.
 
-It is the road of ``docs/adopt.md``: services that exist already, one stack more. The config is ``config/dev.toml`` with
-the smallest bake, so that a run does not last minutes; everything else that is measured is as committed.
+It is the road of ``docs/how-to/adopt.md``: services that exist already, one stack more. The config is
+``config/dev.toml`` with the smallest bake, so that a run does not last minutes. Everything else that is measured is as
+committed.
 """
 
 from __future__ import annotations

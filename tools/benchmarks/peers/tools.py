@@ -23,7 +23,7 @@ COMMAND_SECONDS = 120
 """No run here may last longer; the peers themselves would wait five to ten minutes."""
 
 DEPLOYED, ROLLED_BACK = 0, 3
-"""Exit codes of ``stepship`` (docs/cli.md)."""
+"""Exit codes of ``stepship`` (docs/reference/cli.md)."""
 
 TIMED_OUT = 124
 """The exit code of a command that was ended after that, as ``timeout`` (GNU coreutils) gives it."""
