@@ -91,7 +91,7 @@ def test_a_rollback_goes_before_a_deploy_that_waits(simulated: SimulatedEnvironm
 
 
 def test_who_waited_too_long_is_refused(simulated: SimulatedEnvironment) -> None:
-    one = at_lock(simulated, DEPLOY, "one").run_to("Plan")
+    at_lock(simulated, DEPLOY, "one").run_to("Plan")
     two = at_lock(simulated, DEPLOY, "two").run_to("Wait for lock")
     two.wait(901)
     error = two.fails("Acquire lock")
