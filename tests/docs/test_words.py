@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,14 +136,13 @@ def in_page(file: Path) -> list[str]:
 
 def in_help() -> list[str]:
     """Walk the command line and return what is left in its help texts."""
-    import click
     import typer.main
 
     from stepship.cli.main import app
 
     texts: list[tuple[str, str]] = []
 
-    def walk(name: str, command: click.Command) -> None:
+    def walk(name: str, command: Any) -> None:
         texts.extend((name, text) for text in (command.help, command.short_help, command.epilog) if text)
         texts.extend((name, parameter.help or "") for parameter in command.params if hasattr(parameter, "help"))
         for each, below in getattr(command, "commands", {}).items():
