@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stepship.conftest import history_in_pages, refuse, simulated  # noqa: F401 (fixtures)
+from tests.stepship.conftest import history_in_pages, refuse, settings, simulated  # noqa: F401 (fixtures)
 from tests.workflows.runner import Runner
 
 

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from lambdas.aws.gateway import ATTEMPTS
+from lambdas.release.codec import decode
+from lambdas.release.plan import Plan
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.api_call import CallAction
 from simulator.faults.faults import CallFault
@@ -19,7 +21,7 @@ def test_a_dry_run_ends_with_the_whole_plan(simulated: SimulatedEnvironment) -> 
     flow = Flow(simulated, {**DEPLOY, "dryRun": True}).run_to(HERE)
     report = flow.call()
     assert report["outcome"] == "Planned"
-    assert report["plan"] == flow.state["plan"]
+    assert decode(Plan, report["plan"]) == decode(Plan, flow.state["plan"])
     assert simulated.table.read_lock().holder is None
     assert simulated.parameters() == {}
 

@@ -57,7 +57,7 @@ def test_the_result_replaces_the_input_so_that_other_steps_can_add_their_keys(si
     simulated.push("v1")
     flow = Flow(simulated, {"imageTag": "v1"})
     flow.step()
-    assert set(flow.state) == {"step", "at", "request", "image"}
+    assert set(flow.state) == {"step", "at", "message", "request", "image"}
 
 
 def test_a_digest_alone_is_reported_under_its_first_tag(simulated: SimulatedEnvironment) -> None:

@@ -38,9 +38,9 @@ CAUGHT: dict[str, tuple[CaughtError, tuple[tuple[float, str], ...], Failure]] = 
         Failure("Deploy wave", "AwsError", "ecs: service is gone"),
     ),
     "a message of several lines": (
-        lambda_error("Plan: two checks:\nNG api"),
+        lambda_error("Plan: two checks:\nFAIL api"),
         ENDED,
-        Failure("Plan", "AwsError", "two checks:\nNG api"),
+        Failure("Plan", "AwsError", "two checks:\nFAIL api"),
     ),
     "a function that died": (
         lambda_error("RequestId: 1-2 Error: Runtime exited with error: signal: killed", "Runtime.ExitError"),

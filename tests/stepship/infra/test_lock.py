@@ -100,7 +100,7 @@ def test_it_waits_for_a_code_deploy_and_says_so_once_a_minute(desk: Desk) -> Non
     assert simulated.aws.runs[0].status == "SUCCEEDED"
     waited = simulated.aws.clock.now() - began_at
     assert 1 <= len(desk.said) <= waited / 60 + 1
-    assert desk.said[0].startswith("Waiting for the lock: held by arn:")
+    assert desk.said[0].startswith("Waiting for the lock: held by code; ")
     holder = lock_of(simulated).holder
     assert holder is not None
     assert holder.started_at == simulated.aws.clock.now()
