@@ -129,7 +129,7 @@ class Cloud:
             region_name=REGION,
             aws_access_key_id=ACCOUNT,
             aws_secret_access_key="emulated",
-            config=Config(retries={"mode": "standard"}, read_timeout=30),
+            config=Config(retries={"mode": "standard"}, read_timeout=60),
         )
 
     # Images.

@@ -154,7 +154,7 @@ class Emulator:
 
     def _configure(self, settings: dict[str, Any]) -> None:
         request = Request(f"{self.url}/_ministack/config", json.dumps(settings).encode(), method="POST")  # noqa: S310
-        with urlopen(request, timeout=10) as answer:  # noqa: S310 (our own address)
+        with urlopen(request, timeout=60) as answer:  # noqa: S310 (our own address)
             applied = json.load(answer)["applied"]
         if applied != settings:
             raise EmulatorError(f"it took {applied} of {settings}")

@@ -40,7 +40,7 @@ def ask(
     request = AWSRequest(method, f"{cloud.url}{path}", dict(headers), json.dumps(body).encode() if body else b"")
     if signed:
         SigV4Auth(Credentials(ACCOUNT, "emulated"), "execute-api", REGION).add_auth(request)
-    connection = http.client.HTTPConnection(str(urlsplit(cloud.url).netloc), timeout=30)
+    connection = http.client.HTTPConnection(str(urlsplit(cloud.url).netloc), timeout=60)
     try:
         connection.request(method, path, request.data, dict(request.headers.items()))
         answer = connection.getresponse()

@@ -165,7 +165,7 @@ def test_code_waits_for_infrastructure(cloud: Cloud, observer: Observer, assembl
         execution = cloud.start(action="rollback")
         cloud.await_state(execution, "Wait for lock")
         assert holder(observer).startswith(PREFIX)
-        output, errors = process.communicate(timeout=120)
+        output, errors = process.communicate(timeout=300)
 
     assert process.returncode == 0, f"{output}{errors}"
     ended = cloud.finish(execution)
@@ -240,7 +240,7 @@ def test_ctrl_c_lets_the_stacks_under_way_finish(
     with cloud.running(*cloud.stepship_command(*words)) as process:
         begun = wait_until(under_way, "two stacks are under way")
         os.kill(process.pid, signal.SIGINT)
-        output, errors = process.communicate(timeout=120)
+        output, errors = process.communicate(timeout=300)
 
     assert process.returncode == INTERRUPTED, f"{output}{errors}"
     told = outcomes(json.loads(output))
@@ -311,7 +311,7 @@ def test_actions_of_a_pipeline_deploy_side_by_side(cloud: Cloud, observer: Obser
 
     with cloud.running(*command, "api-service") as one, cloud.running(*command, "worker-service") as other:
         for process in (one, other):
-            output, errors = process.communicate(timeout=120)
+            output, errors = process.communicate(timeout=300)
             assert process.returncode == 0, f"{output}{errors}"
 
     # Infrastructure carries the image that code has deployed.

@@ -42,7 +42,7 @@ def printed() -> Iterator[str]:
         yield "".join(lines)
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
         process.stdout.close()
 
 

@@ -116,7 +116,8 @@ def test_the_cdk_builds_the_asset_without_docker(tmp_path: Path) -> None:
 
 
 def test_the_pins_are_those_of_the_project() -> None:
-    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    dependencies = [*project["dependencies"], *project["optional-dependencies"]["simulator"]]
     pinned = [line.split(" ")[0] for line in (ROOT / "lambdas" / "requirements.txt").read_text().splitlines()]
     for name in ("aws-lambda-powertools", "fastjsonschema"):
         (ours,) = (each for each in dependencies if each.startswith(f"{name}=="))

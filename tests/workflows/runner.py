@@ -185,7 +185,7 @@ class Runner:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         result = Result(done.returncode, done.stdout, files, full, _calls(tools / "calls.jsonl"))

@@ -80,12 +80,12 @@ def test_of_two_at_once_one_applies_and_the_other_waits_until_it_is_done(migrato
 
     def hold(*_: object) -> int:
         claimed.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return 1
 
     first = threading.Thread(target=migrator("first").migrate, args=[recorded.migrations(2, m1=hold)])
     first.start()
-    assert claimed.wait(10)
+    assert claimed.wait(60)
 
     def let_the_first_finish(_: float) -> None:
         go_on.set()
