@@ -77,11 +77,11 @@ def test_rollback_to_release_returns_to_that_release(simulated: SimulatedEnviron
     assert simulated.snapshot().live == first
 
 
-def test_takeover_puts_back_what_the_stopped_execution_had_moved(simulated: SimulatedEnvironment) -> None:
+def test_a_recovery_rolls_back_what_the_stopped_execution_had_moved(simulated: SimulatedEnvironment) -> None:
     before = simulated.snapshot()
     simulated.recovers = False
     simulated.push("v3", ImageBehavior(outcome="slow"))
     stopped = simulated.run({"imageTag": "v3"}, "stopped", stop=StopAt("Check rollout"))
     assert simulated.snapshot().parameters != before.parameters
-    assert simulated.run(example("takeover", takeover=stopped.arn), "example").state == "Deployed"
+    assert simulated.run(example("recovery", takeover=stopped.arn), "example").state == "Deployed"
     assert (simulated.snapshot().services, simulated.snapshot().parameters) == (before.services, before.parameters)
