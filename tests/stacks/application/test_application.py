@@ -113,7 +113,7 @@ def test_functions_are_small_log_json_and_end_before_the_api_gives_up(
 def test_the_functions_need_nothing_but_their_asset_and_what_is_in_the_runtime(tmp_path: Path) -> None:
     from stacks.constructs.application_code import ROOT
 
-    for file in (ROOT / "workload" / "functions").glob("*.py"):
+    for file in (ROOT / "functions").glob("*.py"):
         (tmp_path / "functions").mkdir(exist_ok=True)
         (tmp_path / "functions" / file.name).write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from functions import read_item, write_item; "
