@@ -102,9 +102,11 @@ def test_a_wrong_environment_is_one_line_that_says_what_to_set(
     case: str, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environ, words = SURROUNDINGS[case]
-    for name, value in environ.items():
+    typed = dict(environ)
+    prefer_aws_region(typed)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    for name, value in typed.items():
         monkeypatch.setenv(name, value)
-    prefer_aws_region(os.environ)
     code, error = told(*command.split(), "--env", "dev")
     assert code == 1
     assert words in error
