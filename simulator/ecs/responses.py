@@ -30,7 +30,7 @@ class LiveBackend(Protocol):
     live: EcsOperations
 
 
-class _Json(ActionResult):
+class PlainResult(ActionResult):
     """An answer in the words of the API already: moto would look up every member again, a third of a deployment."""
 
     def execute_result(self, context: ActionContext) -> TYPE_RESPONSE:
@@ -52,7 +52,7 @@ class SimulatedEcsResponse(EC2ContainerServiceResponse):
         return cast("LiveBackend", self.ecs_backend).live  # the simulated backend alone chooses this class
 
     def _answer(self, operation: Callable[[Json], Json]) -> ActionResult:
-        return _Json(operation(dict(self.params)))
+        return PlainResult(operation(dict(self.params)))
 
     def create_service(self) -> ActionResult:
         """CreateService."""

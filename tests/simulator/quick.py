@@ -16,5 +16,11 @@ def few_looks() -> config.EnvironmentConfig:
     return replace(dev, rollout=rollout, migration=replace(dev.migration, poll_seconds=40))
 
 
+def every_five_seconds() -> config.EnvironmentConfig:
+    """The dev environment in which a step that waits looks a fifth as often; each state is visited just as often."""
+    dev = config.load("dev")
+    return replace(dev, rollout=replace(dev.rollout, poll_seconds=5))
+
+
 as_committed = pytest.mark.parametrize("settings", [config.load("dev")], ids=["as committed"])
 """For a test that is about looks, or whose expected seconds are those of the committed config."""

@@ -17,6 +17,7 @@ from simulator.ecs.images import ImageBehavior
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from stacks.constructs.carried_image import PLACEHOLDER_IMAGE, SERVICES, WORKLOADS
 from statemachine.triggers import REVERTED_STACK_INPUT
+from tests.simulator.quick import every_five_seconds
 from tests.stacks.cloudformation import CloudFormation, Json
 
 STACKS = (
@@ -126,7 +127,7 @@ def _seed(request: str, properties: Json) -> None:
 
 @pytest.fixture
 def account(synthesise: Synthesise, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    with SimulatedEnvironment(services=(), migration=False, recovery=False) as simulated:
+    with SimulatedEnvironment(services=(), migration=False, recovery=False, settings=every_five_seconds()) as simulated:
         monkeypatch.setattr(boto3, "client", lambda name, **_: simulated.aws.client(name))
         yield Account(simulated, synthesise)
 

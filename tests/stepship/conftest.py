@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from config import EnvironmentConfig
 from lambdas.aws.gateway import client_of
+from simulator.ecs.responses import PlainResult
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.calls import current_invocation
 from stepship.cli.main import app
@@ -84,7 +85,7 @@ def get_execution_history(response: StepFunctionResponse) -> ActionResult:
         page = [
             {**event, **{key: without_data(event[key]) for key in event if key.endswith("Details")}} for event in page
         ]
-    return ActionResult({"events": page, **({"nextToken": str(last)} if last < len(events) else {})})
+    return PlainResult({"events": page, **({"nextToken": str(last)} if last < len(events) else {})})
 
 
 def without_data(details: Any) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from config import EnvironmentConfig
 from lambdas.release.policies import HOLD_SECONDS
 from simulator.ecs.images import ImageBehavior
 from simulator.environment.platform import SimulatedService
@@ -11,15 +12,20 @@ from simulator.environment.simulated_environment import SimulatedEnvironment
 from statemachine.steps import CHECK_ROLLOUT
 from tests.lambdas.handlers.flow import Flow, Json, table_items
 from tests.lambdas.handlers.surroundings import DEPLOY, denied, deployed, put_alarm, with_alarms
-from tests.simulator.quick import as_committed
+from tests.simulator.quick import as_committed, every_five_seconds
 
 HERE = "Check rollout"
 
 
 @pytest.fixture
-def bare() -> Iterator[SimulatedEnvironment]:
+def settings() -> EnvironmentConfig:
+    return every_five_seconds()
+
+
+@pytest.fixture
+def bare(settings: EnvironmentConfig) -> Iterator[SimulatedEnvironment]:
     """Without ECS's own circuit breaker."""
-    with SimulatedEnvironment(recovery=False, circuit_breaker=False) as simulated:
+    with SimulatedEnvironment(settings=settings, recovery=False, circuit_breaker=False) as simulated:
         yield simulated
 
 
@@ -68,6 +74,7 @@ def test_it_sees_the_steady_moment_within_a_second(simulated: SimulatedEnvironme
     assert 0 <= flow.state["rollout"]["at"] - steady_at.timestamp() < 1.1
 
 
+@as_committed
 def test_evidence_is_gathered_for_the_verdict_alone(bare: SimulatedEnvironment) -> None:
     deployed(bare, "v0", "zero")
     bare.push("v1", ImageBehavior("crash"))

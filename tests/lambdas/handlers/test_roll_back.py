@@ -8,6 +8,7 @@ from simulator.ecs.images import ImageBehavior
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import Flow, Json, StepError, footprint, writes
 from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, deployed
+from tests.simulator.quick import every_five_seconds
 
 HERE = "Roll back"
 BUG = StepError("KeyError", "a bug")
@@ -16,7 +17,7 @@ BUG = StepError("KeyError", "a bug")
 @pytest.fixture
 def simulated() -> Iterator[SimulatedEnvironment]:
     """``v0`` is live; ECS's own circuit breaker is off, so that Stepship has to roll back."""
-    with SimulatedEnvironment(recovery=False, circuit_breaker=False) as simulated:
+    with SimulatedEnvironment(settings=every_five_seconds(), recovery=False, circuit_breaker=False) as simulated:
         deployed(simulated, "v0", "zero")
         yield simulated
 
@@ -93,7 +94,7 @@ def test_each_service_returns_to_the_exact_task_definition_that_it_had(simulated
 
 
 def test_a_parameter_that_did_not_exist_is_deleted_again() -> None:
-    with SimulatedEnvironment(recovery=False) as simulated:
+    with SimulatedEnvironment(settings=every_five_seconds(), recovery=False) as simulated:
         flow = broken_at(simulated, "Register task definitions")
         assert len(simulated.parameters()) == 5
         assert flow.run_to_end() == "RolledBack"
@@ -101,7 +102,7 @@ def test_a_parameter_that_did_not_exist_is_deleted_again() -> None:
 
 
 def test_a_parameter_that_is_gone_already_is_fine() -> None:
-    with SimulatedEnvironment(recovery=False) as simulated:
+    with SimulatedEnvironment(settings=every_five_seconds(), recovery=False) as simulated:
         flow = broken_at(simulated, "Register task definitions")
         simulated.aws.client("ssm").delete_parameter(Name=simulated.identity.tag_parameter)
         flow.call()
@@ -109,7 +110,7 @@ def test_a_parameter_that_is_gone_already_is_fine() -> None:
 
 
 def test_what_ecs_has_rolled_back_by_itself_is_not_repeated() -> None:
-    with SimulatedEnvironment(recovery=False, circuit_breaker=True) as simulated:
+    with SimulatedEnvironment(settings=every_five_seconds(), recovery=False, circuit_breaker=True) as simulated:
         deployed(simulated, "v0", "zero")
         simulated.push("v1", ImageBehavior("crash"))
         flow = Flow(simulated, DEPLOY).run_to("Check rollout")
