@@ -18,6 +18,7 @@ summary show. ``encode_result`` adds it to the JSON, together with the step's na
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -40,7 +41,7 @@ MAX_MESSAGE = 300
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepResult:
+class StepResult(ABC):
     """What all results have.
 
     Attributes
@@ -53,9 +54,9 @@ class StepResult:
     at: float = 0.0
 
     @property
+    @abstractmethod
     def message(self) -> str:
         """What the step did, in one short sentence."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -129,11 +129,6 @@ def test_each_result_says_in_a_sentence_what_its_step_did(result: StepResult | P
     assert encode_result(result, "Plan", 7.0)["message"] == sentence
 
 
-def test_a_result_without_a_sentence_is_none() -> None:
-    with pytest.raises(NotImplementedError):
-        _ = StepResult().message
-
-
 def test_a_result_says_which_step_it_is_of_and_when_that_ended() -> None:
     encoded = encode_result(TagResult("v3", ("/a",)), "Update image tag", 7.0)
     assert list(encoded.items())[:2] == [("step", "Update image tag"), ("at", 7.0)]
