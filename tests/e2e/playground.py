@@ -59,6 +59,8 @@ def say(text: str) -> None:
 
 def main() -> None:
     """Start the emulator, deploy, and wait for Ctrl-C."""
+    # Whoever starts it in the background of a script has it ignore Ctrl-C, and its children too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="stepship-emulator-") as name:
