@@ -98,7 +98,7 @@ def announce(dependencies: Dependencies, logger: Logger, detail_type: str, detai
 
 
 def _record(call: Invocation, report: Report, now: float) -> DeploymentRecord:
-    state, plan = call.state, call.state.plan
+    state = call.state
     asked = _asked_for(call)
     approval = read_approval(state.approval)
     return DeploymentRecord(
@@ -109,8 +109,8 @@ def _record(call: Invocation, report: Report, now: float) -> DeploymentRecord:
         ended_at=timestamp(now),
         requested_by=_text(asked, "requestedBy"),
         reason=_text(asked, "reason"),
-        release_id=plan.release_id if plan else None,
-        image_tag=(plan.image_tag if plan else None) or _text(asked, "imageTag"),
+        release_id=state.release_id,
+        image_tag=state.image_tag or _text(asked, "imageTag"),
         report=report,
         durations=durations(call.started_at, state.ended_steps),
         approved_by=approval.approved_by if approval else None,

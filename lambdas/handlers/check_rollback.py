@@ -22,8 +22,8 @@ def check_rollback(call: Invocation, dependencies: Dependencies, logger: Logger)
     ------
     RollbackTimeout
     """
-    plan, started_at = call.plan, needed(call.state.rollback).started_at
-    ours = call.state.registered.task_definitions if call.state.registered else {}
+    plan, started_at = call.plan, needed(call.state.rollback_started_at)
+    ours = call.state.registered_revisions
     describe = cache(dependencies.ecs.task_definition)  # a revision does not change between two looks
 
     def look() -> tuple[dict[str, ServiceFacts], RollbackStatus]:

@@ -22,10 +22,10 @@ def record_failure(call: Invocation, dependencies: Dependencies, logger: Logger)
         Its ``outcome`` is RolledBack, RollbackFailed, or Deployed when ``Complete`` had taken
         effect after all.
     """
-    state, plan = call.state, call.plan
+    state = call.state
     is_back = state.restored and state.restored.status == RollbackStatus.STEADY and not state.rollback_error
     outcome = Outcome.ROLLED_BACK if is_back else Outcome.ROLLBACK_FAILED
-    done = what_was_done(state, plan)
+    done = what_was_done(state)
     lost = any(error and error.error_type == LeaseLost.__name__ for error in (state.error, state.rollback_error))
     if state.rollback_error:
         broken = caught_failure(state.rollback_error, state.ended_steps)
@@ -37,7 +37,7 @@ def record_failure(call: Invocation, dependencies: Dependencies, logger: Logger)
         error_type=failure.error_type,
         message=failure.message,
         explanation=failure.explanation,
-        release=plan.release_id,
+        release=state.release_id,
     )
     logger.info("failure", outcome=outcome, error_type=failure.error_type, reason=failure.message)
     return _report(call, dependencies, logger, report, holds_lock=not lost)

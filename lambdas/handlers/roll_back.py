@@ -31,8 +31,8 @@ def roll_back(call: Invocation, dependencies: Dependencies, logger: Logger) -> R
             'or go forward: deploy all services with "force": true'
         )
     call.renew_lease(dependencies)
-    started_at = before.started_at if before else dependencies.clock.now()
-    ours = call.state.registered.task_definitions if call.state.registered else {}
+    started_at = call.state.rollback_started_at or dependencies.clock.now()
+    ours = call.state.registered_revisions
     dependencies.parameters.set_all({parameter.name: parameter.previous for parameter in plan.parameters})
     facts = dependencies.ecs.services(plan.in_order())
     others = changed_by_others(plan, facts, ours)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from lambdas.release.approval import rejection_message
 from lambdas.release.explanation import MAX_CAUSES, MAX_LOG_LINES, Explanation
-from lambdas.release.plan import Plan
 from lambdas.release.results import CaughtError, ExecutionState
 from lambdas.release.verdicts import FAILING, RollbackStatus
 from lambdas.release.wording import counted
@@ -55,11 +54,12 @@ def caught_failure(error: CaughtError, ended_steps: Sequence[tuple[float, str]] 
 
 def refused_approval(error: CaughtError, state: ExecutionState) -> Failure | None:
     """Say how an open approval ended without a yes; None when nobody was asked."""
-    if state.plan is None or not state.plan.approval.required or state.is_answered:
+    plan = state.readable_plan
+    if plan is None or not plan.approval.required or state.is_answered:
         return None
     failure = replace(caught_failure(error), step="Wait for approval")
     if failure.error_type == "States.Timeout":
-        return replace(failure, message=f"nobody answered within {state.plan.approval.timeout_seconds} s")
+        return replace(failure, message=f"nobody answered within {plan.approval.timeout_seconds} s")
     return replace(failure, message=rejection_message(failure.message))
 
 
@@ -96,11 +96,12 @@ def with_done(failure: Failure, done: tuple[str, ...]) -> Failure:
     )
 
 
-def what_was_done(state: ExecutionState, plan: Plan) -> tuple[str, ...]:
+def what_was_done(state: ExecutionState) -> tuple[str, ...]:
     """Say in sentences what the rollback did."""
-    rollback, restored = state.rollback, state.restored
+    rollback, restored, plan = state.rollback, state.restored, state.readable_plan
     if rollback is None:
-        return ("Nothing was rolled back.",)
+        unread = "What was rolled back was noted by another version of the functions and cannot be read."
+        return (unread if "rollback" in state.keys else "Nothing was rolled back.",)
     done = []
     if rollback.services:
         done.append(f"Rolled back to their previous task definitions: {', '.join(rollback.services)}.")
@@ -108,7 +109,8 @@ def what_was_done(state: ExecutionState, plan: Plan) -> tuple[str, ...]:
         done.append("Stepship had no service to roll back.")
     for name, ran in rollback.overwritten.items():
         done.append(f"{name} ran {ran}, which somebody else had deployed meanwhile: make that change again.")
-    done.append(f"Restored {counted(len(plan.parameters), 'parameter')}.")
+    if plan:
+        done.append(f"Restored {counted(len(plan.parameters), 'parameter')}.")
     if restored and restored.status == RollbackStatus.STEADY:
         done.append("All services are steady on what they ran before.")
     return tuple(done)

@@ -36,6 +36,9 @@ from lambdas.release.wording import and_list, counted
 
 T = TypeVar("T")
 
+LAST_SECOND = 253_402_300_800
+"""Of the year 9999, in unix seconds: what lies beyond is no time that a step has ended."""
+
 MAX_MESSAGE = 300
 """Characters of a result's message: one line of a console, and little of the 256 KiB that a state may have."""
 
@@ -353,7 +356,8 @@ def encode_result(result: StepResult | Plan | Report, step: str, at: float) -> d
 class ExecutionState:
     """The execution's state: each property is the result of a step, None before the step has run.
 
-    Decodes what is asked for alone: a state may be 256 KiB long.
+    Decodes what is asked for alone: a state may be 256 KiB long. What a rollback and the last steps read may have been
+    left by functions of another version, and must not keep services on two releases: what cannot be read is None there.
 
     Parameters
     ----------
@@ -389,6 +393,11 @@ class ExecutionState:
         return self._result(Plan, "plan")
 
     @property
+    def readable_plan(self) -> Plan | None:
+        """The plan, for the last steps: they write their record also when its plan is one of another version."""
+        return self._readable(Plan, "plan")
+
+    @property
     def is_answered(self) -> bool:
         """Whether somebody said yes to the question for approval."""
         return "approval" in self.keys
@@ -401,12 +410,19 @@ class ExecutionState:
     @cached_property
     def registered(self) -> RegisterResult | None:
         """Of ``Register task definitions``."""
-        return self._result(RegisterResult, "registered")
+        return self._readable(RegisterResult, "registered")
+
+    @property
+    def registered_revisions(self) -> dict[str, str]:
+        """Service to the ARN that was registered for it, as far as it can be read: a rollback tells its own by it."""
+        found = self._member("registered", "taskDefinitions")
+        pairs = found.items() if isinstance(found, Mapping) else ()
+        return {name: arn for name, arn in pairs if isinstance(arn, str)}
 
     @cached_property
     def migration(self) -> MigrationResult | None:
         """Of ``Run migration``."""
-        return self._result(MigrationResult, "migration")
+        return self._readable(MigrationResult, "migration")
 
     @cached_property
     def wave(self) -> WaveResult | None:
@@ -416,22 +432,27 @@ class ExecutionState:
     @cached_property
     def rollout(self) -> RolloutResult | None:
         """Of ``Check rollout``."""
-        return self._result(RolloutResult, "rollout")
+        return self._readable(RolloutResult, "rollout")
 
     @cached_property
     def health(self) -> HealthResult | None:
         """Of ``Check health``."""
-        return self._result(HealthResult, "health")
+        return self._readable(HealthResult, "health")
 
     @cached_property
     def rollback(self) -> RollbackResult | None:
         """Of ``Roll back``."""
-        return self._result(RollbackResult, "rollback")
+        return self._readable(RollbackResult, "rollback")
+
+    @property
+    def rollback_started_at(self) -> float | None:
+        """When the first step of the rollback began (unix seconds): its deadline counts from there."""
+        return _moment(self._member("rollback", "startedAt"))
 
     @cached_property
     def restored(self) -> RestoredResult | None:
         """Of ``Check rollback``."""
-        return self._result(RestoredResult, "restored")
+        return self._readable(RestoredResult, "restored")
 
     @property
     def error(self) -> CaughtError | None:
@@ -446,20 +467,36 @@ class ExecutionState:
     @property
     def release_id(self) -> str | None:
         """The release, for logs and reports: also of a plan of another version, which cannot be decoded."""
-        plan = self.keys.get("plan")
-        return plan.get("releaseId") if isinstance(plan, Mapping) else None
+        return _text(self._member("plan", "releaseId"))
+
+    @property
+    def image_tag(self) -> str | None:
+        """The tag of the plan, read as ``release_id`` is."""
+        return _text(self._member("plan", "imageTag"))
 
     @property
     def ended_steps(self) -> tuple[tuple[float, str], ...]:
-        """When each step ended (unix seconds), and its name, in that order. A loop counts once, with its last run."""
-        results = (self.keys, *self.keys.values())
-        return tuple(
-            sorted((r["at"], r["step"]) for r in results if isinstance(r, Mapping) and {"at", "step"} <= r.keys())
-        )
+        """When each step ended (unix seconds), and its name, in that order. A loop counts once, with its last run.
+
+        The answer to the question for approval is left out: it comes from outside, and says what it likes.
+        """
+        results = (self.keys, *(result for key, result in self.keys.items() if key != "approval"))
+        ended = ((_moment(r.get("at")), _text(r.get("step"))) for r in results if isinstance(r, Mapping))
+        return tuple(sorted((at, step) for at, step in ended if at is not None and step is not None))
 
     def _result(self, kind: type[T], key: str) -> T | None:
         found = self.keys.get(key)
         return None if found is None else decode(kind, found)
+
+    def _readable(self, kind: type[T], key: str) -> T | None:
+        try:
+            return self._result(kind, key)
+        except TypeError:
+            return None
+
+    def _member(self, key: str, member: str) -> object:
+        found = self.keys.get(key)
+        return found.get(member) if isinstance(found, Mapping) else None
 
 
 def needed(result: T | None) -> T:
@@ -467,6 +504,17 @@ def needed(result: T | None) -> T:
     if result is None:
         raise LookupError("an earlier step has left no result: the state is not one of this state machine")
     return result
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _moment(value: object) -> float | None:
+    """Return unix seconds; None for what is no time, such as a number beyond the year 9999."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if 0 <= value < LAST_SECOND else None
 
 
 def _caught(error: Mapping[str, Any]) -> CaughtError | None:

@@ -209,7 +209,24 @@ DONE: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 @pytest.mark.parametrize(("state", "sentences"), DONE.values(), ids=DONE)
 def test_the_rollback_is_told_in_sentences(state: dict[str, Any], sentences: tuple[str, ...]) -> None:
     planned = replace(plan(("api",)), parameters=(PlannedParameter(TAG, "v1", "v2"),))
-    assert what_was_done(ExecutionState(state), planned) == sentences
+    assert what_was_done(ExecutionState({**state, "plan": encode(planned)})) == sentences
+
+
+def test_a_rollback_of_another_version_is_told_as_far_as_it_can_be_read() -> None:
+    assert what_was_done(ExecutionState({"rollback": rolled_back("api"), "plan": {"releaseId": "r-1"}})) == (
+        "Rolled back to their previous task definitions: api.",
+    )
+    assert what_was_done(ExecutionState({"rollback": {"status": "new"}})) == (
+        "What was rolled back was noted by another version of the functions and cannot be read.",
+    )
+
+
+@pytest.mark.parametrize("unreadable", [{}, "text", 7, {"status": "brandNew"}, {"status": "failed", "explanation": {}}])
+def test_a_verdict_of_another_version_hides_no_other_one(unreadable: Any) -> None:
+    unhealthy = {"status": "unhealthy", "reason": "api: 1 task died", "services": {}, "step": "Check health", "at": 5.0}
+    state = ExecutionState({"migration": unreadable, "rollout": unreadable, "health": unhealthy})
+    assert describe_failure(state).step == "Check health"
+    assert describe_failure(ExecutionState({"rollout": unreadable})).error_type == "Unknown"
 
 
 ASKED = {"plan": encode(replace(plan(("api",)), approval=PlannedApproval(required=True, timeout_seconds=3600)))}

@@ -216,6 +216,45 @@ def test_a_release_is_named_though_its_plan_is_of_another_version() -> None:
     assert ExecutionState({"plan": {"releaseId": "r-1"}}).release_id == "r-1"
 
 
+@pytest.mark.parametrize("unreadable", [{}, [], "text", 7, {"status": "brandNew"}])
+def test_what_a_rollback_reads_of_another_version_is_as_good_as_missing(unreadable: Any) -> None:
+    keys = ("plan", "registered", "migration", "rollout", "health", "rollback", "restored")
+    state = ExecutionState(dict.fromkeys(keys, unreadable))
+    assert (state.readable_plan, state.registered, state.migration, state.rollout) == (None, None, None, None)
+    assert (state.health, state.rollback, state.restored) == (None, None, None)
+    assert (state.registered_revisions, state.rollback_started_at) == ({}, None)
+    assert (state.release_id, state.image_tag, state.ended_steps) == (None, None, ())
+
+
+def test_a_rollback_reads_of_another_version_what_it_knows() -> None:
+    registered = {"taskDefinitions": {"api": "api:7", "worker": 7}, "new": True}
+    state = ExecutionState({"registered": registered, "rollback": {"startedAt": 12, "new": True}})
+    assert (state.registered_revisions, state.rollback_started_at) == ({"api": "api:7"}, 12.0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"at": 3.0, "step": "Plan"},
+        {"at": "now", "step": "x"},
+        {"at": None, "step": "x"},
+        {"at": 3.0, "step": ["x"]},
+        {"at": 10**400, "step": "x"},
+    ],
+    ids=["a step's time", "text", "null", "a list", "a huge number"],
+)
+def test_the_answer_of_a_person_is_no_step_and_a_wrong_time_is_none(answer: dict[str, Any]) -> None:
+    done = {"step": "Verify image", "at": 1.0}
+    assert ExecutionState({**done, "approval": answer}).ended_steps == ((1.0, "Verify image"),)
+    wrong = {} if answer["step"] == "Plan" else answer
+    assert ExecutionState({**done, "lock": wrong}).ended_steps == ((1.0, "Verify image"),)
+
+
+@pytest.mark.parametrize("at", [True, -1.0, float("nan"), float("inf")])
+def test_what_is_no_time_is_left_out(at: float) -> None:
+    assert ExecutionState({"lock": {"step": "Acquire lock", "at": at}}).ended_steps == ()
+
+
 def test_a_missing_result_is_a_bug_and_is_told_as_one() -> None:
     assert needed("here") == "here"
     with pytest.raises(LookupError, match="an earlier step has left no result"):
