@@ -7,12 +7,11 @@ session, and does so again a quarter of an hour before that ends. No token is wr
 
 from __future__ import annotations
 
-import http.client
 import json
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 ROLE = "AWS_ROLE_ARN"
@@ -29,7 +28,7 @@ SESSION_NAME = "GitHubActions"
 TOKEN_SECONDS = 30
 """How long GitHub may take to answer."""
 
-NO_TOKEN = (OSError, http.client.HTTPException, ValueError, TypeError, KeyError)
+NO_TOKEN = (OSError, ValueError, TypeError, KeyError, RecursionError)
 """What is raised where GitHub refuses a token, is not reached, or answers something else."""
 
 
@@ -103,9 +102,13 @@ def _session(environ: Mapping[str, str], now: Callable[[], float]) -> Any:
 
 def identity_token(environ: Mapping[str, str]) -> str:
     """Ask GitHub for a token that says which job this is."""
-    request = urllib.request.Request(  # noqa: S310 (GitHub gives the address)
-        f"{environ[REQUEST_URL]}&audience={AUDIENCE}",
-        headers={"Authorization": f"bearer {environ[REQUEST_TOKEN]}"},
-    )
-    with urllib.request.urlopen(request, timeout=TOKEN_SECONDS) as answer:  # noqa: S310 (the same)
-        return str(json.load(answer)["value"])
+    from botocore.awsrequest import AWSRequest  # noqa: PLC0415 (slow, and few commands come here)
+    from botocore.httpsession import URLLib3Session  # noqa: PLC0415 (the same)
+
+    url, headers = f"{environ[REQUEST_URL]}&audience={AUDIENCE}", {"Authorization": f"bearer {environ[REQUEST_TOKEN]}"}
+    # botocore's own session follows no redirect: the header is for GitHub alone.
+    answer = URLLib3Session(timeout=TOKEN_SECONDS).send(AWSRequest("GET", url, headers=headers).prepare())
+    token = json.loads(answer.content)["value"] if answer.status_code == HTTPStatus.OK else None
+    if not isinstance(token, str) or not token:
+        raise TypeError("the answer has no token")
+    return token

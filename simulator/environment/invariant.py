@@ -144,7 +144,7 @@ def examine(snapshot: Snapshot, runs: Sequence[Execution]) -> Examination:
             f"{len(snapshot.history)} records of {ended} executions",
             tuple(_history(snapshot, runs)),
         ),
-        Point("every Deployed release was running", f"{deployed} ended as deployed", tuple(_verified(snapshot, runs))),
+        Point("every Deployed release was running", f"{deployed} ended as Deployed", tuple(_verified(snapshot, runs))),
         Point("at most one migration for each release", started, tuple(_migrations(snapshot))),
     )
     return Examination(

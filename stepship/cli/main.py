@@ -324,7 +324,7 @@ def reject(
 @line_app.command("stop", hidden=True)
 def pause(
     context: typer.Context,
-    reason: Annotated[str, typer.Argument(help="Why; everybody reads it whose deploy is refused.")],
+    reason: Annotated[str, typer.Argument(metavar="REASON", help="Why. Everybody whose deploy is refused reads it.")],
     environment: Environment = None,
     application: Application = None,
     as_json: AsJson = False,
@@ -385,7 +385,7 @@ def simulate(
 
     **Example**: `stepship simulate --scenario simulator/scenarios/two-at-once.yaml`
 
-    **Example**: `stepship simulate -s simulator/scenarios/crash-at-start.yaml --json | jq .deployments[1].cause`
+    **Example**: `stepship simulate -s simulator/scenarios/crash-at-start.yaml --json | jq '.deployments[1].cause'`
 
     Exit code: 0 when the expectations of the file and the invariant hold, 1 when not, 2 for a file that cannot be used.
     """

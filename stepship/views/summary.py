@@ -119,6 +119,6 @@ def _recovered(run: Run, runs: Sequence[Run]) -> Iterator[str]:
         services = (other.output or {}).get("services") if outcome_of(other) == Outcome.DEPLOYED else None
         yield f"EventBridge started {other.name}, which waited until no function of {run.name} could still write."
         if services:
-            yield f"It put {', '.join(services)} and the parameters back on what they were before, and watched them."
+            yield f"It made sure that {', '.join(services)} and the parameters are what they were before."
         else:
             yield f"It ended as {outcome_of(other)}."

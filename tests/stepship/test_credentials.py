@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -42,6 +43,8 @@ def tokens() -> Iterator[GitHubTokens]:
         def do_GET(self) -> None:
             found.asked.append((self.path, self.headers["Authorization"]))
             self.send_response(found.status)
+            if found.status == HTTPStatus.FOUND:
+                self.send_header("Location", f"http://127.0.0.1:{server.server_port}/elsewhere")
             self.end_headers()
             self.wfile.write(json.dumps(found.answer).encode())
 
@@ -121,9 +124,26 @@ def test_a_renewal_that_fails_is_tried_again_while_the_session_lasts(
         assert key() != first
 
 
+def test_the_job_s_own_token_follows_no_redirect(environ: dict[str, str], tokens: GitHubTokens) -> None:
+    tokens.status = HTTPStatus.FOUND
+    with mock_aws():
+        renew_for_the_job(environ, Clock().now)
+        with pytest.raises(AwsUnavailable):
+            _ = Caller().arn
+    assert {path for path, _ in tokens.asked} == {"/token?v=1&audience=sts.amazonaws.com"}
+
+
 @pytest.mark.parametrize(
     ("status", "answer"),
-    [(500, {"value": TOKEN}), (200, {"message": TOKEN}), (200, [TOKEN]), (200, TOKEN), (200, {"value": ""})],
+    [
+        (500, {"value": TOKEN}),
+        (200, {"message": TOKEN}),
+        (200, [TOKEN]),
+        (200, TOKEN),
+        (200, {"value": ""}),
+        (200, {"value": None}),
+        (200, {"value": {}}),
+    ],
 )
 def test_without_a_token_it_is_said_and_tried_again_and_nothing_of_it_is_told(
     environ: dict[str, str],
