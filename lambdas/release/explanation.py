@@ -280,7 +280,7 @@ def _causes(one: Evidence) -> list[tuple[int, Cause]]:
         if texts and cause not in seen:
             seen[cause] = len(texts)
             said[cause] = texts
-    if not seen and not one.stopped and TIMED_OUT.match(one.verdict):
+    if not seen and TIMED_OUT.match(one.verdict) and not any(_says_anything(task) for task in one.stopped):
         hint = "Is it stuck, or does it need more than timeout_seconds in [rollout] or [migration] of the config?"
         return [(40, Cause("timeout", one.subject, 1, (one.verdict, *one.events[:2]), hint))]
     if not seen:
@@ -296,6 +296,11 @@ def _causes(one: Evidence) -> list[tuple[int, Cause]]:
         )
         for cause, count in seen.items()
     ]
+
+
+def _says_anything(task: StoppedTask) -> bool:
+    """Whether a task has ended with a reason: one that was given up on has not ended yet."""
+    return bool(task.stopped_reason or any(c.reason or c.exit_code is not None for c in task.containers))
 
 
 def _alarm_cause(alarms: Sequence[str]) -> Cause:

@@ -7,7 +7,10 @@ the release ``v1`` is live, and one tag for each kind of release waits to be dep
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from lambdas.release.history import Outcome
 
 FIRST = "v1"
 """The release that is live when a schedule begins."""
@@ -26,6 +29,42 @@ MIGRATIONS: Mapping[str, Mapping[str, Any]] = {
     "hangs": {"hang": True},
 }
 NO_MIGRATION = "none"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a deployment that nothing disturbs has to end.
+
+    Attributes
+    ----------
+    outcome
+        The name of its end state.
+    step
+        The state whose verdict ended it; None when nothing failed.
+    cause
+        The likeliest cause in its explanation; None when nothing failed.
+    """
+
+    outcome: str
+    step: str | None = None
+    cause: str | None = None
+
+
+ENDINGS: Mapping[str, Ending] = {
+    "healthy": Ending(Outcome.DEPLOYED),
+    "crash": Ending(Outcome.ROLLED_BACK, "Check rollout", "exit-code"),
+    "slow": Ending(Outcome.ROLLED_BACK, "Check rollout", "timeout"),
+    "unhealthy": Ending(Outcome.ROLLED_BACK, "Check rollout", "health-check"),
+    "out-of-memory": Ending(Outcome.ROLLED_BACK, "Check rollout", "out-of-memory"),
+    "cannot-pull": Ending(Outcome.ROLLED_BACK, "Check rollout", "image-pull"),
+}
+"""By image, written by hand: what the product does is compared with it, and never taken for it."""
+
+MIGRATION_ENDINGS: Mapping[str, Ending] = {
+    "fails": Ending(Outcome.ROLLED_BACK, "Run migration", "exit-code"),
+    "hangs": Ending(Outcome.ROLLED_BACK, "Run migration", "timeout"),
+}
+"""By migration: it comes before the image, so its failure is the deployment's, whatever the image."""
 
 BROKEN_SERVICE = "scheduler"
 """Of the last wave: when it breaks, everything else has moved and has to come back."""
@@ -62,6 +101,11 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
 def tag(image: str, migration: str) -> str:
     """Name the release of an image and a migration: ``crash-ok``."""
     return f"{image}-{migration}"
+
+
+def ending(image: str, migration: str) -> Ending:
+    """Return how the undisturbed deployment of this image with this migration has to end."""
+    return MIGRATION_ENDINGS.get(migration, ENDINGS[image])
 
 
 def cases() -> Iterable[tuple[str, str]]:

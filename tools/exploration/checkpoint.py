@@ -7,6 +7,7 @@ nothing that is not written to, and leaves nothing behind for the next schedule.
 from __future__ import annotations
 
 import gc
+import json
 import os
 import pickle
 import select
@@ -21,12 +22,14 @@ from typing import Any, Self
 
 from lambdas.dependencies import Dependencies
 from lambdas.release.history import Outcome
+from simulator.engine.runs import Run
 from simulator.environment.invariant import examine, outcome_of
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.scenario.play import Play, read_scenario
 from statemachine.events import EventKind
 from statemachine.steps import STEPS
 from tools.exploration import cases
+from tools.exploration.cases import Ending
 from tools.exploration.invariants import Invariants
 from tools.exploration.schedules import DEPLOYMENT, Place, Probe, Schedule
 
@@ -141,8 +144,11 @@ class Checkpoint:
         except Exception as error:  # noqa: BLE001 (a deadlock, or a bug of the simulator: told as what it is)
             wrong += [f"it broke off: {error!r}", *traceback.format_exc().splitlines()[-6:]]
         outcomes = tuple(outcome_of(run) for run in simulated.aws.runs[runs:])
-        if schedule.outcome is not None and outcomes[0] != schedule.outcome:
-            wrong.append(f"{DEPLOYMENT} ended as {outcomes[0]}; undisturbed it ends as {schedule.outcome}")
+        ended = outcomes[0] if outcomes else "nothing"
+        if schedule.outcome is not None and ended != schedule.outcome:
+            wrong.append(f"{DEPLOYMENT} ended as {ended}; it has to end as {schedule.outcome}")
+        elif schedule.ending is not None:
+            wrong += _wrong_ending(simulated.aws.runs[runs], schedule.ending)
         return Verdict(outcomes, tuple(wrong), _probe(simulated, schedule, events))
 
     def _wrong_at_rest(self, schedule: Schedule) -> list[str]:
@@ -171,6 +177,16 @@ class Checkpoint:
             run.name for run in self._world.aws.runs if "Outcome not recorded" in run.path and "Plan" not in run.path
         ]
         return not any(violation.startswith(f"{name} ended as") and "0 records" in violation for name in unknown)
+
+
+def _wrong_ending(run: Run, ending: Ending) -> list[str]:
+    """Compare the report of a deployment that nothing disturbed with how it has to end."""
+    report = json.loads(run.cause) if run.cause else {}
+    causes = (report.get("explanation") or {}).get("causes") or [{}]
+    seen = Ending(outcome_of(run), report.get("step"), causes[0].get("cause"))
+    if seen == ending:
+        return []
+    return [f"{run.name} failed in {seen.step} of {seen.cause}; it has to fail in {ending.step} of {ending.cause}"]
 
 
 def _answer(writer: int, run: Callable[[], Verdict]) -> None:

@@ -154,7 +154,7 @@ def _in_world(
 
 def _undisturbed(budget: Budget, *, migrates: bool) -> list[Schedule]:
     return [
-        undisturbed(cases.tag(image, migration), migrates=migrates)
+        undisturbed(cases.tag(image, migration), cases.ending(image, migration), migrates=migrates)
         for image, migration in cases.cases()
         if (migration != cases.NO_MIGRATION) == migrates and budget.tag in (None, cases.tag(image, migration))
     ]

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from lambdas.aws.gateway import ATTEMPTS
+from tools.exploration.cases import Ending
 
 DEPLOYMENT = "second"
 """The execution that a schedule of :func:`singles` and :func:`pairs` breaks."""
@@ -114,6 +115,8 @@ class Schedule:
         As in a scenario file.
     outcome
         How :data:`DEPLOYMENT` has to end, when that is known.
+    ending
+        Where and of what it has to end besides, when nothing disturbs it.
     forgiving
         Whether a rollback may fail: only when something fails in it that no retry outlives.
     """
@@ -122,6 +125,7 @@ class Schedule:
     migrates: bool
     steps: tuple[Mapping[str, Any], ...]
     outcome: str | None = None
+    ending: Ending | None = None
     forgiving: bool = True
 
 
@@ -151,9 +155,10 @@ def pairs(probe: Probe, generator: random.Random) -> Iterator[Schedule]:
         yield _schedule(probe, (first, second))
 
 
-def undisturbed(tag: str, *, migrates: bool) -> Schedule:
-    """Return the schedule in which nothing goes wrong, from which a probe is made."""
-    return Schedule(tag, migrates, ({"name": DEPLOYMENT, "deploy": tag},), forgiving=False)
+def undisturbed(tag: str, ending: Ending, *, migrates: bool) -> Schedule:
+    """Return the schedule in which nothing goes wrong, from which a probe is made: it has to end as written by hand."""
+    steps = ({"name": DEPLOYMENT, "deploy": tag},)
+    return Schedule(tag, migrates, steps, outcome=ending.outcome, ending=ending, forgiving=False)
 
 
 def _schedule(probe: Probe, breaks: Sequence[_Break]) -> Schedule:

@@ -230,6 +230,12 @@ def test_what_took_too_long_without_a_failing_task_names_the_limit(verdict: str)
     assert "timeout_seconds" in cause.hint
 
 
+def test_a_migration_that_is_given_up_on_took_too_long_although_its_task_still_runs() -> None:
+    running = StoppedTask("t", "td", containers=(StoppedContainer("main"),))
+    (cause,) = explain([Evidence("migration", "not done after 900 s; stopped", "main", (running,))]).causes
+    assert cause.cause == "timeout"
+
+
 def test_an_alarm_is_named() -> None:
     (cause,) = explain([], ("5xx", "latency")).causes
     assert (cause.seen, cause.subject) == (2, "environment")

@@ -22,11 +22,20 @@ PLANTED_BUGS = {
         "Run migration",
         "were started for",
     ),
+    "the exit code of a migration is ignored": (
+        planted_bugs.IgnoresTheExitCode,
+        "healthy-fails",
+        "Run migration",
+        "it has to end as RolledBack",
+    ),
     "the rollback forgets a service": (planted_bugs.ForgetsOneService, "crash-ok", "Roll back", "action needed"),
 }
 SCHEDULES = 12
 CONTROL = 6
 """Of the same schedules, without the bug; CI explores hundreds of them besides."""
+
+
+BUG_IN_EVERY_RUN = "the exit code of a migration is ignored"
 
 
 def tried(tag: str, step: str, count: int, dependencies: type[Dependencies] = Dependencies) -> Findings:
@@ -46,3 +55,10 @@ def test_without_the_bug_the_same_schedules_hold(tag: str, step: str) -> None:
     findings = tried(tag, step, CONTROL)
     assert findings.tried["singles"] == CONTROL
     assert [(schedule.title, verdict.violations) for schedule, verdict in findings.broken] == []
+
+
+def test_a_bug_in_every_run_shows_in_the_run_that_nothing_disturbs() -> None:
+    dependencies, tag, step, said = PLANTED_BUGS[BUG_IN_EVERY_RUN]
+    findings = tried(tag, step, 1, dependencies)
+    [verdict] = [verdict for schedule, verdict in findings.broken if schedule.title == tag]
+    assert said in verdict.violations[0]
