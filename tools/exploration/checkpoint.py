@@ -36,6 +36,9 @@ from tools.exploration.schedules import DEPLOYMENT, Place, Probe, Schedule
 HANG_SECONDS = 120
 """Real seconds: a schedule that takes longer hangs. The slowest takes 3 s on a busy machine."""
 
+SETTLE_SECONDS = 60.0
+"""Virtual seconds after everything has ended: the tasks of a service that was scaled out last have started then."""
+
 REPAIR = "repair"
 """The rollback that a person starts when a deployment could not even write down how it ended."""
 
@@ -139,6 +142,7 @@ class Checkpoint:
         wrong: list[str] = []
         try:
             self._play.go_on(scenario.steps[len(self._document["steps"]) :])
+            simulated.aws.clock.sleep(SETTLE_SECONDS)
             wrong += self._wrong_at_rest(schedule)
             wrong += self._invariants.violations()
         except Exception as error:  # noqa: BLE001 (a deadlock, or a bug of the simulator: told as what it is)
@@ -216,8 +220,8 @@ def _read(pipe: int) -> bytes | None:
 
 def _probe(simulated: SimulatedEnvironment, schedule: Schedule, since: int) -> Probe | None:
     """Collect the places at which the first execution of a schedule could have been broken."""
-    first = schedule.steps[0]
-    if first.get("name") != DEPLOYMENT or "deploy" not in first:
+    first = schedule.deployment
+    if not first:
         return None
     states = {step.function_name(simulated.identity): step.state for step in STEPS}
     seen: Counter[tuple[str, ...]] = Counter()

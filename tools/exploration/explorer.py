@@ -17,10 +17,14 @@ from lambdas.dependencies import Dependencies
 from tools.exploration import cases
 from tools.exploration.checkpoint import Checkpoint, Verdict
 from tools.exploration.random_schedules import Found, explore_at_random
-from tools.exploration.schedules import Probe, Schedule, pairs, singles, undisturbed
+from tools.exploration.schedules import SURROUNDINGS, Probe, Schedule, Surrounding, around, pairs, singles, undisturbed
 
 PAIRS_SHARE = RANDOM_SHARE = 0.15
+SURROUNDED_SHARE = 0.1
 """Of the budget; what is left are singles. When there are no more singles, pairs and random ones get the rest."""
+
+WITH_NOTHING = (*(Surrounding() for _ in SURROUNDINGS), *SURROUNDINGS)
+"""Around half of the singles nothing goes on."""
 
 BATCH = 10
 """Schedules that a process is given at a time."""
@@ -65,7 +69,7 @@ class Findings:
     Attributes
     ----------
     tried
-        Schedules by kind: undisturbed, singles, pairs, random.
+        Schedules by kind: undisturbed, surrounded, singles, pairs, random.
     outcomes
         How the executions in them ended.
     broken
@@ -137,12 +141,13 @@ def _in_world(
         undisturbed_ones = list(zip(deployments, pool.map(_probe, deployments), strict=True))
         yield "undisturbed", [(schedule, _bare(verdict)) for schedule, verdict in undisturbed_ones]
         probes = [verdict.probe for _, verdict in undisturbed_ones if verdict.probe and not verdict.violations]
-        of_singles, of_pairs = _choose(probes, count, budget, generator)
+        surrounded = _surrounded(deployments, count, budget, generator)
+        of_singles, of_pairs = _choose(probes, count - len(surrounded), budget, generator)
         work: dict[Future[list[Found]], str] = {}
-        for kind, schedules in (("singles", of_singles), ("pairs", of_pairs)):
+        for kind, schedules in (("surrounded", surrounded), ("singles", of_singles), ("pairs", of_pairs)):
             for batch in _batches(schedules):
                 work[pool.submit(_attempt, batch)] = kind
-        rest = 0 if budget.is_narrow else count - len(of_singles) - len(of_pairs)
+        rest = 0 if budget.is_narrow else count - len(surrounded) - len(of_singles) - len(of_pairs)
         for number in range(0, rest, BATCH):
             work[pool.submit(_explore_at_random, budget.seed * 100_000 + number, min(BATCH, rest - number))] = "random"
         for done in as_completed(work):
@@ -160,12 +165,25 @@ def _undisturbed(budget: Budget, *, migrates: bool) -> list[Schedule]:
     ]
 
 
+def _surrounded(
+    deployments: Sequence[Schedule], count: int, budget: Budget, generator: random.Random
+) -> list[Schedule]:
+    """Choose deployments that nothing breaks, each with something around it: they end as if there were nothing."""
+    if budget.is_narrow:
+        return []
+    everything = [around(each, surrounding) for each in deployments for surrounding in SURROUNDINGS]
+    generator.shuffle(everything)
+    return everything[: round(count * SURROUNDED_SHARE)]
+
+
 def _choose(
     probes: Sequence[Probe], count: int, budget: Budget, generator: random.Random
 ) -> tuple[list[Schedule], list[Schedule]]:
     """Choose singles and pairs: all singles when they fit, else a sample of them."""
     everything = [each for probe in probes for each in singles(probe) if _concerns(each, budget.step)]
     generator.shuffle(everything)
+    # What is broken is drawn first, so that a budget reaches as many places as it can; what goes on around it is dice.
+    everything = [around(each, generator.choice(WITH_NOTHING)) for each in everything]
     if budget.is_narrow:
         return everything[:count], []
     of_pairs = round(count * PAIRS_SHARE)
@@ -179,7 +197,7 @@ def _choose(
 def _concerns(schedule: Schedule, step: str | None) -> bool:
     if step is None:
         return True
-    broken = schedule.steps[0]
+    broken = schedule.deployment
     places = [*broken.get("faults", ()), *([broken["stop"]] if "stop" in broken else [])]
     return any(step in (place.get("step"), place.get("state")) for place in places)
 

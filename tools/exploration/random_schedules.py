@@ -105,7 +105,7 @@ def _step(draw: st.DrawFn, tags: st.SearchStrategy[str]) -> dict[str, Any]:
     if kind == "infrastructure":
         step["infrastructure"] = {
             "service": draw(st.sampled_from(SERVICES)),
-            "memory": draw(st.sampled_from((1024, 2048))),
+            **draw(st.one_of(_changes("memory", 1024, 2048), _changes("desired", 1, 3, 5))),
         }
         return step
     if kind == "deploy":
@@ -122,6 +122,10 @@ def _step(draw: st.DrawFn, tags: st.SearchStrategy[str]) -> dict[str, Any]:
     if faults:
         step["faults"] = faults
     return step
+
+
+def _changes(key: str, *values: int) -> st.SearchStrategy[Mapping[str, int]]:
+    return st.sampled_from(values).map(lambda value: {key: value})
 
 
 def _stops() -> st.SearchStrategy[Mapping[str, Any]]:

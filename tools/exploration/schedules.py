@@ -2,19 +2,20 @@
 
 :func:`singles` breaks one deployment in one place: every AWS call in every way, every state in every way. The places
 are read from a deployment that nothing happened to (a :class:`Probe`), so a new call or state is covered without a
-line here. :func:`pairs` breaks it in two.
+line here. :func:`pairs` breaks it in two. :func:`around` lets any of them happen while the account lives on: services
+are scaled, tasks are interrupted, revisions are deregistered, events get lost.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from lambdas.aws.gateway import ATTEMPTS
-from tools.exploration.cases import Ending
+from tools.exploration.cases import BROKEN_SERVICE, Ending
 
 DEPLOYMENT = "second"
 """The execution that a schedule of :func:`singles` and :func:`pairs` breaks."""
@@ -127,6 +128,50 @@ class Schedule:
     outcome: str | None = None
     ending: Ending | None = None
     forgiving: bool = True
+
+    @property
+    def deployment(self) -> Mapping[str, Any]:
+        """The step that deploys :data:`DEPLOYMENT`; empty when there is none."""
+        return next((step for step in self.steps if step.get("name") == DEPLOYMENT and "deploy" in step), {})
+
+
+@dataclass(frozen=True)
+class Surrounding:
+    """What goes on around a deployment that is not its business, and so must not change how it ends.
+
+    Attributes
+    ----------
+    title
+        In a few words; empty for nothing.
+    before
+        Steps of a scenario that are over when the deployment begins.
+    beside
+        Steps that begin while it runs, each so many seconds after the one before.
+    """
+
+    title: str = ""
+    before: tuple[Mapping[str, Any], ...] = ()
+    beside: tuple[Mapping[str, Any], ...] = ()
+
+
+def _scaled(service: str, there: int, back: int) -> tuple[Mapping[str, Any], ...]:
+    """Let autoscaling take a service out 25 s after the step before it, and back in 40 s later."""
+    return (
+        {"overlap": 25, "infrastructure": {"service": service, "desired": there}},
+        {"overlap": 40, "infrastructure": {"service": service, "desired": back}},
+    )
+
+
+SURROUNDINGS: tuple[Surrounding, ...] = (
+    Surrounding("while the first wave is scaled out and in", beside=_scaled("api", 5, 2)),
+    Surrounding("while the last wave is scaled out and in", beside=_scaled(BROKEN_SERVICE, 4, 1)),
+)
+
+
+def around(schedule: Schedule, surrounding: Surrounding) -> Schedule:
+    """Return the schedule with what goes on around it."""
+    title = f"{schedule.title}, {surrounding.title}" if surrounding.title else schedule.title
+    return replace(schedule, title=title, steps=(*surrounding.before, *schedule.steps, *surrounding.beside))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,18 @@ from tools.exploration import cases
 from tools.exploration.__main__ import keep, main
 from tools.exploration.checkpoint import Checkpoint, Verdict
 from tools.exploration.random_schedules import explore_at_random
-from tools.exploration.schedules import CALL_FAULTS, Place, Probe, Schedule, pairs, singles
+from tools.exploration.schedules import (
+    CALL_FAULTS,
+    SURROUNDINGS,
+    Place,
+    Probe,
+    Schedule,
+    Surrounding,
+    around,
+    pairs,
+    singles,
+    undisturbed,
+)
 
 PROBE = Probe(
     tag="crash-ok",
@@ -87,6 +98,19 @@ def test_every_single_is_a_scenario_file(migrates: bool) -> None:
     for schedule in islice(singles(PROBE), 0, None, 7):
         if migrates or "crash-ok" in cases.tags(migrates=migrates):
             read_scenario(checkpoint.document(schedule))
+
+
+@pytest.mark.parametrize("surrounding", SURROUNDINGS, ids=lambda surrounding: surrounding.title)
+def test_what_goes_on_around_a_deployment_changes_neither_what_is_broken_nor_how_it_must_end(
+    surrounding: Surrounding,
+) -> None:
+    checkpoint = Checkpoint(migrates=True)
+    for schedule in (next(iter(singles(PROBE))), undisturbed("crash-ok", cases.ending("crash", "ok"), migrates=True)):
+        surrounded = around(schedule, surrounding)
+        assert (surrounded.deployment, surrounded.outcome) == (schedule.deployment, schedule.outcome)
+        assert surrounded.ending == schedule.ending
+        steps = [step.name for step in read_scenario(checkpoint.document(surrounded)).steps]
+        assert len(steps) == 2 + len(surrounding.before) + len(surrounding.beside)
 
 
 def test_the_same_seed_draws_the_same_schedules_and_stops_at_the_shortest_that_breaks_something() -> None:
