@@ -114,6 +114,14 @@ class Resources:
             tuple(self._arn("ecr", "repository", name) for name in self._settings.image.repositories),
         )
 
+    def read_scans(self) -> list[Grant]:
+        """Allow reading what scans have found; what Amazon Inspector has found is asked for with its own permissions.
+
+        ECR User Guide, "Retrieving the findings for enhanced scans".
+        """
+        findings = ("inspector2:ListCoverage", "inspector2:ListFindings")
+        return [self.read_images("DescribeImageScanFindings"), Grant(findings, ("*",), wildcard_reason=NO_RESOURCE)]
+
     # ECS.
 
     def read_task_definitions(self) -> Grant:
@@ -243,6 +251,7 @@ PERMISSIONS: Mapping[Step, Callable[[Resources], list[Grant]]] = {
     steps.VERIFY_IMAGE: lambda resources: [
         resources.read_catalog(),
         resources.read_images("DescribeRepositories", "DescribeImages", "BatchGetImage"),
+        *resources.read_scans(),
         resources.read_task_definitions(),
     ],
     steps.ACQUIRE_LOCK: lambda resources: [

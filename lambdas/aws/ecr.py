@@ -7,17 +7,33 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from lambdas.aws.gateway import Answer, Gateway
-from lambdas.release.errors import AwsError, RepositoryNotFound, StepshipError
-from lambdas.release.image import FoundImage, Scan
-
-INDEX_TYPES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
+from lambdas.release.errors import AccessDenied, AwsError, RepositoryNotFound, StepshipError
+from lambdas.release.image import (
+    ARCHIVED,
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    FoundImage,
+    Scan,
+    foreign_type,
+    may_be_a_referrer,
 )
+
+IN_TOTO = "application/vnd.in-toto+json"
+"""What a list has that consists of attestations alone."""
+
+SCAN_PERMISSIONS = (
+    "it needs ecr:DescribeImageScanFindings on the repository and, for enhanced scanning by Amazon Inspector, "
+    "inspector2:ListCoverage and inspector2:ListFindings"
+)
+"""ECR User Guide, "Retrieving the findings for enhanced scans"."""
 
 
 class _NoImage(StepshipError):
-    """The repository has no such image; stays inside this module."""
+    """The repository has no such image, or the image no scan; stays inside this module."""
+
+
+class _CannotScan(StepshipError):
+    """ECR refuses to scan such a thing; stays inside this module."""
 
 
 class ImageRegistry(Gateway):
@@ -44,7 +60,7 @@ class ImageRegistry(Gateway):
     def find(self, repository: str, uri: str, *, tag: str | None, digest: str | None) -> FoundImage | None:
         """Find an image by tag, or by digest when no tag is given.
 
-        A multi-architecture index keeps its own digest; its architectures and scans are those of its manifests.
+        A multi-architecture index keeps its own digest; its platforms and scans are those of its manifests.
 
         Returns
         -------
@@ -52,64 +68,142 @@ class ImageRegistry(Gateway):
             None when the repository has no such image.
         """
         wanted = {"imageTag": tag} if tag is not None else {"imageDigest": digest}
-        details = self._describe(repository, [wanted])
-        if not details:
+        detail = self._describe(repository, wanted) or self._describe_archived(repository, wanted)
+        if detail is None:
             return None
-        detail = details[0]
-        architectures: tuple[str, ...] = ()
-        scans: tuple[Scan, ...] = (_scan(detail),)
-        if detail.get("imageManifestMediaType") in INDEX_TYPES:
-            manifests = self._manifests(repository, detail["imageDigest"])
-            architectures = tuple(sorted(set(manifests.values())))
-            children = self._describe(repository, [{"imageDigest": child} for child in manifests])
-            scans = tuple(_scan(child) for child in children) or scans
+        found, tags = str(detail["imageDigest"]), tuple(sorted(detail.get("imageTags", ())))
+        manifest_type = detail.get("imageManifestMediaType")
+        foreign = foreign_type(manifest_type, detail.get("artifactMediaType"))
+        manifests: tuple[str, ...] = (found,)
+        platforms: tuple[str, ...] = ()
+        if foreign is None and _status(detail) not in ARCHIVED:
+            if manifest_type in INDEX_TYPES:
+                manifests, platforms = self._manifests(repository, found)
+                foreign = None if manifests else IN_TOTO
+            elif may_be_a_referrer(tags):
+                foreign = foreign_type(None, None, self._layers(repository, found))
+        pushed_at = detail.get("imagePushedAt")
         return FoundImage(
-            repository, uri, detail["imageDigest"], tuple(sorted(detail.get("imageTags", ()))), architectures, scans
+            repository,
+            uri,
+            found,
+            tags,
+            platforms,
+            manifests,
+            _status(detail),
+            pushed_at.timestamp() if pushed_at else 0.0,
+            foreign,
         )
 
-    def exists(self, repository: str, digest: str) -> bool:
-        """Whether the repository still has the digest; lifecycle rules may have removed it."""
-        return bool(self._describe(repository, [{"imageDigest": digest}]))
+    def scans(self, image: FoundImage) -> tuple[Scan, ...]:
+        """Return the scan of each manifest that would run; one call each, for an index itself is never scanned.
 
-    def _describe(self, repository: str, ids: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        if not ids:
-            return []
+        Raises
+        ------
+        AccessDenied
+            Names the permissions.
+        """
+        return tuple(self._scan(image.repository, digest) for digest in image.manifests)
+
+    def status(self, repository: str, digest: str) -> str | None:
+        """Return the ``imageStatus`` of a digest; None when lifecycle rules, say, have removed it."""
+        wanted = {"imageDigest": digest}
+        detail = self._describe(repository, wanted) or self._describe_archived(repository, wanted)
+        return _status(detail) if detail else None
+
+    def _describe(self, repository: str, wanted: Mapping[str, str | None], **more: Any) -> Answer | None:
         known = {"RepositoryNotFoundException": RepositoryNotFound, "ImageNotFoundException": _NoImage}
         try:
-            answer = self.call("describe_images", known=known, repositoryName=repository, imageIds=ids)
+            answer = self.call("describe_images", known=known, repositoryName=repository, imageIds=[wanted], **more)
         except _NoImage:
-            return []
-        found: list[dict[str, Any]] = answer["imageDetails"]
-        return found
+            return None
+        found: list[Answer] = answer["imageDetails"]
+        return found[0] if found else None
 
-    def _manifests(self, repository: str, digest: str) -> dict[str, str]:
-        """Return digest to architecture of an index; attestations have the platform "unknown" and do not run."""
-        answer = self.call(
-            "batch_get_image",
-            repositoryName=repository,
-            imageIds=[{"imageDigest": digest}],
-            acceptedMediaTypes=list(INDEX_TYPES),
-        )
+    def _describe_archived(self, repository: str, wanted: Mapping[str, str | None]) -> Answer | None:
+        """Look among the archived images too: without a filter ECR shows the others (API Reference, DescribeImages)."""
+        try:
+            return self._describe(repository, wanted, filter={"imageStatus": "ANY"})
+        except AwsError:
+            # Whether a filter goes with explicit ids is not documented. Then the image is one that is not there.
+            return None
+
+    def _scan(self, repository: str, digest: str) -> Scan:
+        known = {
+            "ScanNotFoundException": _NoImage,
+            "ImageNotFoundException": _NoImage,
+            "UnsupportedImageTypeException": _CannotScan,
+        }
+        try:
+            answer = self.call(
+                "describe_image_scan_findings",
+                known=known,
+                repositoryName=repository,
+                imageId={"imageDigest": digest},
+                # The counts are in every page, so the first is enough.
+                maxResults=1,
+            )
+        except _NoImage:
+            return Scan()
+        except _CannotScan:
+            return Scan("UNSUPPORTED_IMAGE")
+        except AccessDenied as error:
+            raise AccessDenied(f"{error}; {SCAN_PERMISSIONS}") from error
+        findings = answer.get("imageScanFindings") or {}
+        status = (answer.get("imageScanStatus") or {}).get("status")
+        counts = {
+            str(severity): int(count) for severity, count in (findings.get("findingSeverityCounts") or {}).items()
+        }
+        return Scan(status, counts, findings.get("imageScanCompletedAt") is not None)
+
+    def _layers(self, repository: str, digest: str) -> tuple[str, ...]:
+        """Return the media types of a manifest's layers; none when ECR does not show the manifest."""
+        types: list[str] = []
+        for image in self._read(repository, digest, MANIFEST_TYPES):
+            manifest = _document(image["imageManifest"], "the manifest")
+            layers = manifest.get("layers")
+            types += [str(each.get("mediaType")) for each in layers or () if isinstance(each, dict)]
+        return tuple(types)
+
+    def _manifests(self, repository: str, digest: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return digests and platforms of an index: attestations have the platform "unknown" and do not run.
+
+        A manifest without a platform runs anywhere (OCI image-spec, "Image Index"): then the index says nothing.
+        """
         found: dict[str, str] = {}
-        for image in answer["images"]:
+        for image in self._read(repository, digest, INDEX_TYPES):
             for manifest in _index(image["imageManifest"])["manifests"]:
-                architecture = (manifest.get("platform") or {}).get("architecture", "unknown")
-                if architecture != "unknown":
-                    found[manifest["digest"]] = architecture
-        return found
+                platform = manifest.get("platform") or {}
+                is_artifact = manifest.get("artifactType") or platform.get("architecture") == "unknown"
+                if not is_artifact:
+                    system, cpu = platform.get("os") or "", platform.get("architecture") or ""
+                    found[manifest["digest"]] = f"{system}/{cpu}" if cpu else ""
+        platforms = tuple(sorted(set(found.values())))
+        return tuple(found), () if "" in platforms else platforms
+
+    def _read(self, repository: str, digest: str, types: tuple[str, ...]) -> list[Answer]:
+        ids = [{"imageDigest": digest}]
+        answer = self.call("batch_get_image", repositoryName=repository, imageIds=ids, acceptedMediaTypes=list(types))
+        images: list[Answer] = answer["images"]
+        return images
 
 
 def _index(text: str) -> Answer:
     """Read an image index (OCI image-spec, "Image Index")."""
-    place = "ecr:batch_get_image: the image index"
+    document = _document(text, "the image index")
+    manifests = document.get("manifests")
+    if not isinstance(manifests, list) or not all(_is_manifest(each) for each in manifests):
+        raise AwsError(f"{document.place} has no list of manifests with digests; push the image again")
+    return document
+
+
+def _document(text: str, what: str) -> Answer:
+    place = f"ecr:batch_get_image: {what}"
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise AwsError(f"{place} is not JSON ({error}); push the image again") from error
-    manifests = document.get("manifests") if isinstance(document, dict) else None
-    if not isinstance(manifests, list) or not all(_is_manifest(each) for each in manifests):
-        raise AwsError(f"{place} has no list of manifests with digests; push the image again")
-    return Answer(document, place)
+    return Answer(document if isinstance(document, dict) else {}, place)
 
 
 def _is_manifest(value: object) -> bool:
@@ -120,7 +214,5 @@ def _is_manifest(value: object) -> bool:
     )
 
 
-def _scan(detail: Mapping[str, Any]) -> Scan:
-    status = (detail.get("imageScanStatus") or {}).get("status")
-    findings = (detail.get("imageScanFindingsSummary") or {}).get("findingSeverityCounts") or {}
-    return Scan(status, dict(findings))
+def _status(detail: Mapping[str, Any]) -> str:
+    return str(detail.get("imageStatus") or "ACTIVE")

@@ -14,6 +14,7 @@ from lambdas.handler import Handler, Invocation
 from lambdas.release.catalog import MIGRATION, Catalog, parse_catalog
 from lambdas.release.codec import encode
 from lambdas.release.history import release_id_of
+from lambdas.release.image import ARCHIVED, RESTORE
 from lambdas.release.plan import Plan, check_size
 from lambdas.release.planning import (
     LIVE,
@@ -165,10 +166,13 @@ def _rollback_checks(made: Plan, inputs: PlanInputs, dependencies: Dependencies)
             continue
         repository = inputs.running[service.name].registered.repository
         digest = service.image.rsplit("@", 1)[-1]
-        if dependencies.images.exists(repository, digest):
-            checks.append(ok(service.name, "image", service.image))
-        else:
+        status = dependencies.images.status(repository, digest)
+        if status is None:
             checks.append(fail(service.name, "image", f"{repository} no longer has {digest}"))
+        elif status in ARCHIVED:
+            checks.append(fail(service.name, "image", f"{digest} in {repository} is {status}; {RESTORE}"))
+        else:
+            checks.append(ok(service.name, "image", service.image))
         if dependencies.ecs.task_definition(service.target or "") is None:
             checks.append(fail(service.name, "task definition", f"{service.target} was deleted"))
     return checks

@@ -19,6 +19,7 @@ from lambdas.release.image import (
 from lambdas.release.policies import ImagePolicy
 from lambdas.release.request import Request
 from lambdas.release.results import VerifiedRequest
+from lambdas.release.task_definition import Platform
 from lambdas.request_schema import validate
 
 
@@ -27,8 +28,9 @@ def verify_image(call: Invocation, dependencies: Dependencies, logger: Logger) -
 
     Raises
     ------
-    InvalidInput, NoServices, InvalidRegistration, RepositoryNotFound, ImageNotFound, DigestMismatch,
-    ScanInProgress, ScanMissing, ScanFindings, WrongArchitecture
+    InvalidInput, NoServices, InvalidRegistration, RepositoryNotFound, ImageNotFound, NotAnImage, ImageArchived,
+    DigestMismatch, ScanInProgress, ScanMissing, ScanFailed, ScanUnsupported, ScanExpired, ScanFindings,
+    WrongArchitecture, AccessDenied
     """
     request = validate(call.input, dependencies.identity.environment)
     if not request.is_deploy:
@@ -37,9 +39,10 @@ def verify_image(call: Invocation, dependencies: Dependencies, logger: Logger) -
     catalog = parse_catalog(registered).select(request.services)
     images = find_images(request, catalog, dependencies)
     for image in images:
-        check_scan(image, dependencies.policy(ImagePolicy))
-        if image.architectures:
-            check_architecture(image, _architectures(catalog, image.repository, dependencies.ecs))
+        scans = dependencies.images.scans(image)
+        check_scan(image, scans, dependencies.policy(ImagePolicy), dependencies.clock.now())
+        if image.platforms:
+            check_architecture(image, _platforms(catalog, image.repository, dependencies.ecs))
     verified = VerifiedRequest(request, release_image(images, request.image_tag))
     logger.info("image verified", image=verified.message)
     return verified
@@ -65,13 +68,13 @@ def find_images(request: Request, catalog: Catalog, dependencies: Dependencies) 
     )
 
 
-def _architectures(catalog: Catalog, repository: str, ecs: ContainerService) -> dict[str, str]:
-    """Return what CPU each service of a repository, and the migration, asks for."""
+def _platforms(catalog: Catalog, repository: str, ecs: ContainerService) -> dict[str, Platform]:
+    """Return what the tasks of each service of a repository, and the migration, run on."""
     users = {service.name: service.family for service in catalog.services if service.repository == repository}
     if catalog.migration and catalog.migration.repository == repository:
         users[MIGRATION] = catalog.migration.family
     definitions = {name: ecs.task_definition(family) for name, family in users.items()}
-    return {name: found.cpu_architecture for name, found in definitions.items() if found}
+    return {name: found.platform for name, found in definitions.items() if found}
 
 
 handler = Handler(verify_image)

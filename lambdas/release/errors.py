@@ -18,8 +18,13 @@ nothing there. So only the leaves below are raised, and the state machine names 
     │   ├── ImageNotFound              no such tag or digest in the repository
     │   ├── DigestMismatch             tag and digest name different images
     │   ├── ScanFindings               more findings than the environment allows
-    │   ├── ScanMissing                a scan is required, and none was made or it failed
-    │   ├── WrongArchitecture          the image has no manifest for the CPU that the tasks ask for
+    │   ├── ScanMissing                a scan is required, and none was made
+    │   ├── ScanFailed                 a scan is required, and it ended without findings
+    │   ├── ScanUnsupported            a scan is required, and ECR cannot scan such an image
+    │   ├── ScanExpired                a scan is required, and ECR no longer keeps this one's findings up to date
+    │   ├── ImageArchived              the image is archived: nothing can pull it
+    │   ├── NotAnImage                 a chart, a signature, an attestation: nothing that a container runs
+    │   ├── WrongArchitecture          the image has no manifest for the platform that the tasks ask for
     │   ├── LockTimeout                another deployment held the lock for too long
     │   ├── RecoveryRefused            the execution to recover from still runs
     │   ├── UnfinishedRollback         an earlier deployment was not rolled back
@@ -95,11 +100,31 @@ class ScanFindings(Refused):
 
 
 class ScanMissing(Refused):
-    """A scan is required and there is no finished one."""
+    """A scan is required and there is none."""
+
+
+class ScanFailed(Refused):
+    """A scan is required and the one that was made ended without findings."""
+
+
+class ScanUnsupported(Refused):
+    """A scan is required and ECR cannot scan an image like this one."""
+
+
+class ScanExpired(Refused):
+    """A scan is required and the image is too old for ECR's continuous scanning."""
+
+
+class ImageArchived(Refused):
+    """The image is archived in its repository, so that nothing can pull it."""
+
+
+class NotAnImage(Refused):
+    """What the tag or digest names is in the repository, and is nothing that a container runs."""
 
 
 class WrongArchitecture(Refused):
-    """The image index has no manifest for the CPU architecture of a task definition."""
+    """The image index has no manifest for the CPU architecture and the operating system of a task definition."""
 
 
 class LockTimeout(Refused):

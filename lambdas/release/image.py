@@ -2,23 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lambdas.release.errors import (
     DigestMismatch,
+    ImageArchived,
     ImageNotFound,
+    NotAnImage,
+    ScanExpired,
+    ScanFailed,
     ScanFindings,
     ScanInProgress,
     ScanMissing,
+    ScanUnsupported,
+    StepshipError,
     WrongArchitecture,
 )
 from lambdas.release.policies import ImagePolicy
+from lambdas.release.request import shorten
+from lambdas.release.task_definition import Platform
 
-SCANNED = ("COMPLETE", "ACTIVE")
-"""ECR's basic scanning ends with COMPLETE; enhanced scanning stays ACTIVE and keeps its findings current."""
+ARCHIVED = ("ARCHIVED", "ACTIVATING")
+"""ECR's ``imageStatus`` of an image that cannot be pulled; one that is restored is ACTIVATING for a while."""
+
+RESTORE = "restore it (aws ecr update-image-storage-class, STANDARD) and wait until it is ACTIVE, or push it again"
 
 SCANNING = ("IN_PROGRESS", "PENDING")
+SCAN_ARCHIVED = "IMAGE_ARCHIVED"
+SCAN_ERRORS: Mapping[str, tuple[type[StepshipError], str]] = {
+    "FAILED": (ScanFailed, "start the scan again (a basic scan once in 24 hours), or push the image again"),
+    "FINDINGS_UNAVAILABLE": (ScanFailed, "wait until Amazon Inspector has the findings, or push the image again"),
+    "LIMIT_EXCEEDED": (ScanFailed, "scan again tomorrow, or have Amazon Inspector's quota raised"),
+    "UNSUPPORTED_IMAGE": (ScanUnsupported, "build it on a base image that ECR can scan"),
+    "IMAGE_SIZE_EXCEEDED": (ScanUnsupported, "make it smaller: it is too large for a scan"),
+    "SCAN_ELIGIBILITY_EXPIRED": (ScanExpired, "push it again, or lengthen the re-scan duration in Amazon Inspector"),
+}
+"""What a scan that ended without current findings says, and the fix (ECR API Reference, ImageScanStatus)."""
+
+YOUNG_SECONDS = 120
+"""For so long after its push an image may have a scan of which ECR does not know yet: with enhanced scanning
+ScanNotFoundException comes for about the first minute."""
+
+INDEX_TYPES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+MANIFEST_TYPES = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+)
+CONFIG_TYPES = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+"""Of an image's config, which ECR calls its ``artifactMediaType``; a chart's or a signature's is another."""
+
+LAYER_WORDS = (".image.layer.", ".image.rootfs.")
+"""In the media type of each layer of an image (OCI image-spec, "Image Manifest"; Docker's schema 2)."""
+
+REFERRER_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.[a-z0-9.-]+)?")
+"""How cosign and OCI's fallback scheme tag a signature, an attestation or an SBOM of another image."""
 
 CPU_NAMES = {"X86_64": "amd64", "ARM64": "arm64"}
 """ECS's ``runtimePlatform.cpuArchitecture`` in the words of an image manifest."""
@@ -33,11 +77,24 @@ class Scan:
     status
         ECR's ``imageScanStatus.status``; None when it was never scanned.
     findings
-        Number of findings by severity, such as ``{"CRITICAL": 1}``.
+        Number of findings by severity, such as ``{"CRITICAL": 1}``; a severity without findings has no key.
+    is_complete
+        Whether the findings are those of a scan that was completed (``imageScanCompletedAt``).
     """
 
     status: str | None = None
     findings: Mapping[str, int] = field(default_factory=dict)
+    is_complete: bool = False
+
+    @property
+    def has_findings(self) -> bool:
+        """Whether the findings count: COMPLETE is basic scanning's end, enhanced scanning stays ACTIVE for ever."""
+        return self.status == "COMPLETE" or self.is_complete
+
+    @property
+    def is_running(self) -> bool:
+        """Whether findings are still to come."""
+        return self.status in SCANNING or (self.status == "ACTIVE" and not self.is_complete)
 
 
 @dataclass(frozen=True)
@@ -52,23 +109,37 @@ class FoundImage:
         Of the index, when the image is one.
     tags
         All tags of the digest.
-    architectures
-        The CPU architectures of an index; empty when the manifest does not say (a single image).
-    scans
-        One per manifest that would run.
+    platforms
+        ``linux/arm64`` for each manifest of an index; empty when that is not said (a single image).
+    manifests
+        The digests that would run: the image's own, or those of the manifests of an index.
+    status
+        ECR's ``imageStatus``: ``ACTIVE``, ``ARCHIVED`` or ``ACTIVATING``.
+    pushed_at
+        Unix seconds; 0 when ECR does not say.
+    foreign_type
+        The media type by which one sees that it is no image; None for an image.
     """
 
     repository: str
     uri: str
     digest: str
     tags: tuple[str, ...] = ()
-    architectures: tuple[str, ...] = ()
-    scans: tuple[Scan, ...] = ()
+    platforms: tuple[str, ...] = ()
+    manifests: tuple[str, ...] = ()
+    status: str = "ACTIVE"
+    pushed_at: float = 0.0
+    foreign_type: str | None = None
 
     @property
     def pinned(self) -> str:
         """The image as task definitions carry it: ``uri@sha256:…``."""
         return f"{self.uri}@{self.digest}"
+
+    @property
+    def name(self) -> str:
+        """The image as messages name it: ``v3-backend@sha256:…``."""
+        return f"{self.repository}@{self.digest}"
 
 
 @dataclass(frozen=True)
@@ -100,12 +171,21 @@ def choose_image(repository: str, found: FoundImage | None, *, tag: str | None, 
     ------
     ImageNotFound
         The repository has no such tag or digest.
+    NotAnImage, ImageArchived
+        It is there, and cannot run.
     DigestMismatch
         ``imageTag`` points to another digest than ``imageDigest``.
     """
     if found is None:
         what = f"imageTag {tag}" if tag is not None else f"imageDigest {digest}"
         raise ImageNotFound(f"{what}: repository {repository} has no such image; push it first, then start again")
+    if found.foreign_type is not None:
+        raise NotAnImage(
+            f"{found.name} is no container image but {shorten(found.foreign_type)}; "
+            "give the tag or the digest of an image"
+        )
+    if found.status in ARCHIVED:
+        raise ImageArchived(f"{found.name} is {found.status} in ECR: nothing can pull it; {RESTORE}")
     if digest is not None and found.digest != digest:
         raise DigestMismatch(
             f"imageDigest: {repository}:{tag} is {found.digest}, the input says {digest}; "
@@ -114,65 +194,126 @@ def choose_image(repository: str, found: FoundImage | None, *, tag: str | None, 
     return found
 
 
-def check_scan(image: FoundImage, policy: ImagePolicy) -> None:
+def foreign_type(manifest_type: str | None, artifact_type: str | None, layers: Iterable[str] = ()) -> str | None:
+    """Return the media type by which one sees that something is no image; None for an image.
+
+    Parameters
+    ----------
+    manifest_type, artifact_type
+        ECR's ``imageManifestMediaType`` and ``artifactMediaType``; an index has no second one, and what ECR does not
+        say is no reason to refuse.
+    layers
+        The media types of the layers, where somebody has looked: a signature or an attestation may have the config of
+        an image, and never its layers.
+    """
+    if manifest_type is not None and manifest_type not in (*INDEX_TYPES, *MANIFEST_TYPES):
+        return manifest_type
+    # Some registries repeat the type of the manifest there.
+    if artifact_type is not None and artifact_type not in (*CONFIG_TYPES, *MANIFEST_TYPES, *INDEX_TYPES):
+        return artifact_type
+    layers = tuple(layers)
+    if layers and not any(word in layer for layer in layers for word in LAYER_WORDS):
+        return layers[0]
+    return None
+
+
+def may_be_a_referrer(tags: Iterable[str]) -> bool:
+    """Whether a manifest with the config of an image may be a signature or an attestation: no tag of an image."""
+    return all(REFERRER_TAG.fullmatch(tag) for tag in tags)
+
+
+def check_scan(image: FoundImage, scans: Sequence[Scan], policy: ImagePolicy, now: float) -> None:
     """Check the scan of every manifest of the image.
+
+    Parameters
+    ----------
+    scans
+        One for each of ``image.manifests``.
+    now
+        Unix seconds: a young image may have a scan that ECR does not know yet.
 
     Raises
     ------
     ScanInProgress
         ECR is not done; ask again.
-    ScanMissing
-        The environment requires a scan and there is none that finished.
+    ScanMissing, ScanFailed, ScanUnsupported, ScanExpired
+        The environment requires a scan and there is none with findings.
+    ImageArchived
+        The scan says so.
     ScanFindings
         More findings than the environment allows.
     """
-    name = f"{image.repository}@{image.digest}"
-    scans = image.scans or (Scan(),)
     for scan in scans:
-        if scan.status in SCANNING:
-            raise ScanInProgress(f"{name}: the image scan is {scan.status}")
-        if scan.status not in SCANNED and policy.scan_required:
-            raise ScanMissing(
-                f"{name}: the environment requires a finished image scan, ECR says {scan.status or 'none'}; "
-                "switch on scan on push for the repository, or set [image] scan_required = false"
-            )
+        _check_end(image, scan, policy, is_young=now - image.pushed_at < YOUNG_SECONDS)
     limits = {"CRITICAL": policy.max_critical_findings, "HIGH": policy.max_high_findings}
+    counted = [scan.findings for scan in scans if scan.has_findings]
     over = [
         f"{count} {severity} (allowed {limit})"
         for severity, limit in limits.items()
-        if (count := max(scan.findings.get(severity, 0) for scan in scans)) > limit
+        if (count := max((found.get(severity, 0) for found in counted), default=0)) > limit
     ]
     if over:
-        raise ScanFindings(f"{name}: findings above the limit: {', '.join(over)}; fix the image, or raise the limit")
+        raise ScanFindings(
+            f"{image.name}: findings above the limit: {', '.join(over)}; fix the image, or raise the limit"
+        )
 
 
-def check_architecture(image: FoundImage, wanted: Mapping[str, str]) -> None:
-    """Check that an index has a manifest for every service's CPU.
+def _check_end(image: FoundImage, scan: Scan, policy: ImagePolicy, *, is_young: bool) -> None:
+    if scan.status == SCAN_ARCHIVED:
+        raise ImageArchived(f"{image.name}: its scan says that it is archived; {RESTORE}")
+    if scan.is_running:
+        raise ScanInProgress(f"{image.name}: the image scan is {scan.status}")
+    if not policy.scan_required or scan.status in ("COMPLETE", "ACTIVE"):
+        return
+    required = f"{image.name}: the environment requires a finished image scan"
+    or_not = "or set [image] scan_required = false"
+    if scan.status is None and is_young:
+        raise ScanInProgress(f"{required}; the image is less than {YOUNG_SECONDS} s old, its scan may not have begun")
+    if scan.status is None:
+        raise ScanMissing(
+            f"{required}, ECR says none; switch on scan on push for the repository, {or_not} "
+            "(with enhanced scanning a filter must match the repository)"
+        )
+    # A status that ECR adds later is no proof of a scan.
+    error, fix = SCAN_ERRORS.get(scan.status, (ScanFailed, "see what ECR says about the scan"))
+    raise error(f"{required}, ECR says {shorten(scan.status)}; {fix}, {or_not}")
+
+
+def check_architecture(image: FoundImage, wanted: Mapping[str, Platform]) -> None:
+    """Check that an index has a manifest for every service's CPU and operating system.
 
     Parameters
     ----------
     image
         A single image passes: its manifest does not say what it is built for.
     wanted
-        Service name to ECS's ``cpuArchitecture``.
+        Service name to what its tasks run on.
 
     Raises
     ------
     WrongArchitecture
         Names the services that could not start.
     """
-    if not image.architectures:
+    if not image.platforms:
         return
     wrong = [
-        f"{service} asks for {cpu}"
-        for service, cpu in sorted(wanted.items())
-        if CPU_NAMES.get(cpu, cpu.lower()) not in image.architectures
+        f"{service} asks for {platform}"
+        for service, platform in sorted(wanted.items())
+        if not any(_fits(platform, built) for built in image.platforms)
     ]
     if wrong:
         raise WrongArchitecture(
-            f"{image.repository}@{image.digest} is built for {', '.join(image.architectures)}, but "
+            f"{image.name} is built for {', '.join(image.platforms)}, but "
             f"{'; '.join(wrong)}: build it for that platform, or change the task definition's runtimePlatform"
         )
+
+
+def _fits(wanted: Platform, built: str) -> bool:
+    system, _, cpu = built.partition("/")
+    family = wanted.operating_system
+    if family and system and system.lower() != ("windows" if family.upper().startswith("WINDOWS") else family.lower()):
+        return False
+    return not wanted.cpu or CPU_NAMES.get(wanted.cpu, wanted.cpu.lower()) == cpu
 
 
 def release_image(images: Iterable[FoundImage], tag: str | None) -> ReleaseImage:

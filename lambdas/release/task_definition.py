@@ -31,6 +31,21 @@ class LogTarget:
 
 
 @dataclass(frozen=True)
+class Platform:
+    """What tasks run on, in ECS's words: ``ARM64`` and ``LINUX``; None for what the task definition leaves open."""
+
+    cpu: str | None = None
+    operating_system: str | None = None
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.operating_system, self.cpu) if part)
+
+
+FARGATE_PLATFORM = Platform("X86_64", "LINUX")
+"""Fargate's defaults (ECS API Reference, RuntimePlatform); elsewhere the instance decides, and may be of any kind."""
+
+
+@dataclass(frozen=True)
 class TaskDefinition:
     """What DescribeTaskDefinition returned: the definition as plain JSON, and its tags."""
 
@@ -48,9 +63,19 @@ class TaskDefinition:
         return str(self.document.get("status", "ACTIVE")) == "ACTIVE"
 
     @property
-    def cpu_architecture(self) -> str:
-        """ECS's ``cpuArchitecture``; X86_64 is ECS's default."""
-        return str((self.document.get("runtimePlatform") or {}).get("cpuArchitecture") or "X86_64")
+    def requires(self) -> frozenset[str]:
+        """The launch types that it was registered for: ``FARGATE``, ``EC2``, …; empty when it does not say."""
+        return frozenset(str(each) for each in self.document.get("requiresCompatibilities") or ())
+
+    @property
+    def platform(self) -> Platform:
+        """What its tasks run on. What it does not say is Fargate's default on Fargate, and is not known elsewhere."""
+        said = self.document.get("runtimePlatform") or {}
+        default = FARGATE_PLATFORM if self.requires == {"FARGATE"} else Platform()
+        return Platform(
+            said.get("cpuArchitecture") or default.cpu,
+            said.get("operatingSystemFamily") or default.operating_system,
+        )
 
     @property
     def containers(self) -> tuple[Mapping[str, Any], ...]:

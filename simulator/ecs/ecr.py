@@ -4,8 +4,10 @@ What moto 5.2.5 lacks and `SimulatedEcr` adds, through moto's class slot:
 
 * a digest is the SHA-256 of the manifest (moto hashes the layer names, and rolls dice for an image index);
 * `imagePushedAt` is virtual time;
-* DescribeImages carries `imageScanStatus` and `imageScanFindingsSummary`, and keeps the order of the request;
-* DescribeImageScanFindings agrees with it, instead of a canned finding.
+* DescribeImages keeps the order of the request, says `artifactMediaType`, and leaves out archived images that no
+  `filter` asks for. As on AWS it carries no scan data (`imageScanStatus` and `imageScanFindingsSummary` are filled by
+  neither basic nor enhanced scanning any more: API reference, ImageDetail);
+* DescribeImageScanFindings answers for one manifest what the pushed image says, instead of a canned finding.
 
 `push_image` is what a CI job does: it pushes a manifest and says, to the installed world, how the image behaves.
 """
@@ -14,27 +16,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from copy import copy
 from hashlib import sha256
-from typing import Any, ClassVar, Protocol
+from types import SimpleNamespace
+from typing import Any, ClassVar, Protocol, cast
 
-from moto.ecr.exceptions import ScanNotFoundException
-from moto.ecr.models import ECRBackend, Image
+from moto.core.exceptions import JsonRESTError
+from moto.core.responses import ActionResult
+from moto.ecr.exceptions import ImageNotFoundException, ScanNotFoundException
+from moto.ecr.models import ECRBackend, Image, ecr_backends
+from moto.ecr.responses import ECRResponse
 
 from simulator.ecs.context import EcsContext, timestamp
-from simulator.ecs.images import HEALTHY, ImageBehavior, ScanResult
+from simulator.ecs.images import FINISHED_SCAN, HEALTHY, ImageBehavior, ScanResult
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+IMAGE_CONFIGS = {
+    OCI_MANIFEST: "application/vnd.oci.image.config.v1+json",
+    DOCKER_MANIFEST: "application/vnd.docker.container.image.v1+json",
+}
+LAYERS = {
+    OCI_MANIFEST: "application/vnd.oci.image.layer.v1.tar+gzip",
+    DOCKER_MANIFEST: "application/vnd.docker.image.rootfs.diff.tar.gzip",
+}
+IN_TOTO = "application/vnd.in-toto+json"
 
 LAYER_BYTES = 30_000_000
 CONFIG_BYTES = 7_000
 
 SCAN_DESCRIPTIONS = {
     "COMPLETE": "The scan was completed successfully.",
+    "ACTIVE": "Continuous scan is selected for image.",
     "FAILED": "The scan failed.",
     "UNSUPPORTED_IMAGE": "UnsupportedImageError: The operating system and/or package manager are not supported.",
-    "IN_PROGRESS": "",
+    "SCAN_ELIGIBILITY_EXPIRED": "Image is no longer eligible for scanning.",
 }
 
 Json = dict[str, Any]
@@ -69,60 +87,108 @@ class SimulatedEcr(ECRBackend):
             image.image_pushed_at = int(self.simulated.now())
         return image
 
+    @property
+    def _url_module(self) -> Any:
+        # Where moto looks up which class answers: the slot for our own response class.
+        bases = [r"https?://ecr\.(.+)\.amazonaws\.com", r"https?://api\.ecr\.(.+)\.amazonaws\.com"]
+        return SimpleNamespace(url_bases=bases, url_paths={"{0}/$": SimulatedEcrResponse.dispatch})
+
     def describe_images(
         self,
         repository_name: str,
         registry_id: str | None = None,
         image_ids: list[dict[str, str]] | None = None,
+        image_status: str = "ACTIVE",
     ) -> Iterable[Image]:
-        """DescribeImages: ImageNotFoundException for a missing tag, RepositoryNotFoundException as on AWS."""
+        """DescribeImages: ImageNotFoundException for a missing tag, RepositoryNotFoundException as on AWS.
+
+        Parameters
+        ----------
+        image_status
+            `filter.imageStatus`: ACTIVE, ARCHIVED, ACTIVATING or ANY.
+        """
         found = super().describe_images(repository_name, registry_id, image_ids)
         repository = self._get_repository(repository_name, registry_id)
-        images = [each for each in repository.images if each in found]
-        for image in images:
+        statuses = self.simulated.images.archived
+        images = []
+        for image in (each for each in repository.images if each in found):
+            status = statuses.get(image.get_image_digest(), "ACTIVE")
             # moto's serializer reads each member of `ImageDetail` from an attribute of this name.
-            fields = self._scan_fields(image)
-            if fields is not None:
-                vars(image)["image_scan_status"] = fields["imageScanStatus"]
-                vars(image)["image_scan_findings_summary"] = fields.get("summary")
+            vars(image)["image_status"] = status
+            vars(image)["artifact_media_type"] = _artifact_type(image)
+            if image_status in ("ANY", status):
+                images.append(image)
+        if image_ids and not images:
+            # What AWS answers to explicit ids of archived images is not documented: this is the harder answer.
+            wanted = image_ids[0]
+            identity = f"{{imageDigest:'{wanted.get('imageDigest')}', imageTag:'{wanted.get('imageTag')}'}}"
+            raise ImageNotFoundException(identity, repository_name, repository.registry_id)
         return images
 
     def describe_image_scan_findings(
         self, registry_id: str, repository_name: str, image_id: dict[str, Any]
     ) -> dict[str, Any]:
-        """DescribeImageScanFindings, in agreement with DescribeImages; ScanNotFoundException without a scan."""
+        """DescribeImageScanFindings of one manifest: an index is refused, ScanNotFoundException without a scan."""
         repository = self._get_repository(repository_name, registry_id)
         image = repository._get_image(image_id.get("imageTag"), image_id.get("imageDigest"))  # noqa: SLF001 (moto's own lookup)
-        fields = self._scan_fields(image)
-        if fields is None:
-            tag, digest = image_id.get("imageTag", "null"), image_id.get("imageDigest", "null")
-            raise ScanNotFoundException(
-                f"{{imageDigest:'{digest}', imageTag:'{tag}'}}", repository_name, repository.registry_id
-            )
+        media_type = str(image.image_manifest_media_type or "")
+        if "index" in media_type or "manifest.list" in media_type:
+            refusal = f"An artifact with media type '{media_type}' cannot be scanned."
+            raise JsonRESTError("ValidationException", refusal)
+        digest = image.get_image_digest()
+        scan = self.simulated.images.scan_of(digest)
+        age = self.simulated.now() - image.image_pushed_at
+        if scan is None or age < scan.unknown_seconds:
+            identity = f"{{imageDigest:'{digest}', imageTag:'{image_id.get('imageTag', 'null')}'}}"
+            raise ScanNotFoundException(identity, repository_name, repository.registry_id)
+        is_done = age >= scan.seconds
+        status = scan.final_status if is_done else ("ACTIVE" if scan.enhanced else "IN_PROGRESS")
         answer: Json = {
             "registryId": repository.registry_id,
             "repositoryName": repository_name,
-            "imageId": {**image_id, "imageDigest": image.get_image_digest()},
-            "imageScanStatus": fields["imageScanStatus"],
+            "imageId": {**image_id, "imageDigest": digest},
+            "imageScanStatus": {"status": status, "description": SCAN_DESCRIPTIONS.get(status, "")},
         }
-        if summary := fields.get("summary"):
-            answer["imageScanFindings"] = {**summary, "findings": _findings(summary["findingSeverityCounts"])}
+        if is_done and status in FINISHED_SCAN:
+            completed_at = timestamp(image.image_pushed_at + scan.seconds)
+            # A severity without findings has no key.
+            counts = {severity: count for severity, count in scan.counts.items() if count}
+            answer["imageScanFindings"] = {
+                "imageScanCompletedAt": completed_at,
+                "vulnerabilitySourceUpdatedAt": completed_at,
+                "findingSeverityCounts": counts,
+                **({"enhancedFindings": _enhanced(counts)} if scan.enhanced else {"findings": _findings(counts)}),
+            }
         return answer
 
-    def _scan_fields(self, image: Image) -> Json | None:
-        scan = self.simulated.images.scan_of(image.get_image_digest())
-        if scan is None:
-            return None
-        completed_at = image.image_pushed_at + scan.seconds
-        status = scan.status if self.simulated.now() >= completed_at else "IN_PROGRESS"
-        fields: Json = {"imageScanStatus": {"status": status, "description": SCAN_DESCRIPTIONS[status]}}
-        if status == "COMPLETE":
-            fields["summary"] = {
-                "imageScanCompletedAt": timestamp(completed_at),
-                "vulnerabilitySourceUpdatedAt": timestamp(completed_at),
-                "findingSeverityCounts": dict(scan.counts),
-            }
-        return fields
+
+class SimulatedEcrResponse(ECRResponse):
+    """moto's ECR front door, with the parameters that it drops."""
+
+    def describe_images(self) -> ActionResult:
+        """DescribeImages with its `filter`."""
+        backend = ecr_backends[self.current_account][self.region]
+        status = (self._get_param("filter") or {}).get("imageStatus") or "ACTIVE"
+        repository, ids = self._get_param("repositoryName"), self._get_param("imageIds")
+        images = cast("SimulatedEcr", backend).describe_images(repository, self._get_param("registryId"), ids, status)
+        details = []
+        for image in images:
+            detail = copy(image)
+            if not detail.image_tags:
+                # AWS leaves out an empty list.
+                del detail.image_tags
+            details.append(detail)
+        return ActionResult({"imageDetails": details})
+
+    def describe_image_scan_findings(self) -> ActionResult:
+        """DescribeImageScanFindings with `maxResults`: the counts are in each page."""
+        answer = super().describe_image_scan_findings()
+        most, findings = self._get_param("maxResults"), answer.result.get("imageScanFindings", {})  # type: ignore[attr-defined]
+        for name in ("findings", "enhancedFindings"):
+            if most and len(findings.get(name, ())) > int(most):
+                findings[name] = findings[name][: int(most)]
+                answer.result["nextToken"] = most  # type: ignore[index]
+        return answer
 
 
 # moto finds the service of a backend, and its urls, by the module that the class claims to be from.
@@ -142,6 +208,9 @@ def push_image(  # noqa: PLR0913 (what there is to say about an image; all but f
     scan: ScanResult | None = None,
     media_type: str = OCI_MANIFEST,
     content: str | None = None,
+    artifact: str | None = None,
+    archived: str | None = None,
+    operating_system: str = "linux",
 ) -> str:
     """Push an image as CI does and say how its tasks behave.
 
@@ -165,6 +234,12 @@ def push_image(  # noqa: PLR0913 (what there is to say about an image; all but f
         Of the single manifest: `OCI_MANIFEST` or `DOCKER_MANIFEST`.
     content
         What the layers are made of. Two pushes with the same content have the same digest.
+    artifact
+        Media type of the config, for what is no image: ``application/vnd.cncf.helm.config.v1+json``.
+    archived
+        The image's status: ``ARCHIVED``, or ``ACTIVATING`` while it is restored.
+    operating_system
+        Of the children of an index.
 
     Returns
     -------
@@ -182,15 +257,15 @@ def push_image(  # noqa: PLR0913 (what there is to say about an image; all but f
     images = SimulatedEcr.simulated.images
     children: list[Json] = []
     for architecture in architectures:
-        manifest = _manifest(f"{seed}/{architecture}", media_type)
+        manifest = _manifest(f"{seed}/{architecture}", media_type, config=artifact)
         child_tag = {} if index else {"imageTag": tag}
         digest = _put(client, repository, manifest, media_type, child_tag)
         images.register(digest, behavior, per_container=per_container, architectures=[architecture], scan=scan)
-        children.append(_descriptor(manifest, media_type, {"os": "linux", "architecture": architecture}))
+        children.append(_descriptor(manifest, media_type, {"os": operating_system, "architecture": architecture}))
     if not index:
-        return digest
+        return _with_status(digest, archived)
     if attestation:
-        provenance = _manifest(f"{seed}/attestation", OCI_MANIFEST)
+        provenance = _manifest(f"{seed}/attestation", OCI_MANIFEST, layer=IN_TOTO)
         _put(client, repository, provenance, OCI_MANIFEST, {})
         descriptor = _descriptor(provenance, OCI_MANIFEST, {"os": "unknown", "architecture": "unknown"})
         annotations = {
@@ -201,7 +276,7 @@ def push_image(  # noqa: PLR0913 (what there is to say about an image; all but f
     body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": children}, sort_keys=True)
     digest = _put(client, repository, body, OCI_INDEX, {"imageTag": tag})
     images.register(digest, behavior, per_container=per_container, architectures=architectures)
-    return digest
+    return _with_status(digest, archived)
 
 
 def digest_of(content: str) -> str:
@@ -216,21 +291,32 @@ def _put(client: EcrClient, repository: str, manifest: str, media_type: str, tag
     return str(answer["image"]["imageId"]["imageDigest"])
 
 
-def _manifest(seed: str, media_type: str) -> str:
-    is_docker = media_type == DOCKER_MANIFEST
-    config = (
-        "application/vnd.docker.container.image.v1+json" if is_docker else "application/vnd.oci.image.config.v1+json"
-    )
-    layer = (
-        "application/vnd.docker.image.rootfs.diff.tar.gzip"
-        if is_docker
-        else "application/vnd.oci.image.layer.v1.tar+gzip"
-    )
+def _with_status(digest: str, status: str | None) -> str:
+    statuses = SimulatedEcr.simulated.images.archived
+    statuses.pop(digest, None)
+    if status:
+        statuses[digest] = status
+    return digest
+
+
+def _artifact_type(image: Image) -> str | None:
+    """`artifactMediaType`: the type of a manifest's config; an index has none."""
+    manifest = json.loads(image.image_manifest)
+    return manifest.get("artifactType") or (manifest.get("config") or {}).get("mediaType")
+
+
+def _manifest(seed: str, media_type: str, *, config: str | None = None, layer: str | None = None) -> str:
     manifest = {
         "schemaVersion": 2,
         "mediaType": media_type,
-        "config": {"mediaType": config, "size": CONFIG_BYTES, "digest": digest_of(f"{seed}/config")},
-        "layers": [{"mediaType": layer, "size": LAYER_BYTES, "digest": digest_of(f"{seed}/layer")}],
+        "config": {
+            "mediaType": config or IMAGE_CONFIGS[media_type],
+            "size": CONFIG_BYTES,
+            "digest": digest_of(f"{seed}/config"),
+        },
+        "layers": [
+            {"mediaType": layer or LAYERS[media_type], "size": LAYER_BYTES, "digest": digest_of(f"{seed}/layer")}
+        ],
     }
     return json.dumps(manifest, sort_keys=True)
 
@@ -252,3 +338,16 @@ def _findings(counts: dict[str, int]) -> list[Json]:
             description = f"Simulated finding {number} of severity {severity}"
             findings.append({"name": name, "description": description, "severity": severity})
     return findings
+
+
+def _enhanced(counts: dict[str, int]) -> list[Json]:
+    return [
+        {
+            "title": f"{finding['name']} - a simulated package",
+            "severity": finding["severity"],
+            "status": "ACTIVE",
+            "type": "PACKAGE_VULNERABILITY",
+            "packageVulnerabilityDetails": {"vulnerabilityId": finding["name"], "source": "simulated"},
+        }
+        for finding in _findings(counts)
+    ]

@@ -85,26 +85,40 @@ class ImageBehavior:
 
 HEALTHY = ImageBehavior()
 
-ScanStatus = Literal["COMPLETE", "FAILED", "UNSUPPORTED_IMAGE"]
+FINISHED_SCAN = ("COMPLETE", "ACTIVE")
+"""The statuses that come with findings: of basic and of enhanced scanning."""
 
 
 @dataclass(frozen=True)
 class ScanResult:
-    """What an ECR basic scan finds in an image.
+    """What a scan of ECR finds in an image.
 
     Parameters
     ----------
     status
-        How the scan ends.
+        How the scan ends, in the words of ECR's `ScanStatus`. None: COMPLETE, or ACTIVE where `enhanced`.
     counts
         Findings per severity, such as `{"CRITICAL": 1}`. Severities as in ECR's `FindingSeverity`.
     seconds
-        How long the scan is IN_PROGRESS after the push. https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-basic.html
+        How long the scan runs after the push: IN_PROGRESS, or, where `enhanced`, ACTIVE without a completion.
+        https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-basic.html
+    enhanced
+        Amazon Inspector scans: the status stays ACTIVE, the scan is continuous.
+        https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-enhanced.html
+    unknown_seconds
+        For so long after the push ECR knows of no scan (ScanNotFoundException); about a minute where `enhanced`.
     """
 
-    status: ScanStatus = "COMPLETE"
+    status: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    enhanced: bool = False
+    unknown_seconds: float = 0.0
+
+    @property
+    def final_status(self) -> str:
+        """The status once the scan is done."""
+        return self.status or ("ACTIVE" if self.enhanced else "COMPLETE")
 
 
 @dataclass
@@ -115,6 +129,8 @@ class Images:
     _of_containers: dict[tuple[str, str], ImageBehavior] = field(default_factory=dict)
     _architectures: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _scans: dict[str, ScanResult] = field(default_factory=dict)
+    archived: dict[str, str] = field(default_factory=dict)
+    """Digest to `imageStatus`, of images that are not ACTIVE: `ARCHIVED`, `ACTIVATING`."""
 
     def register(
         self,

@@ -172,6 +172,8 @@ class SimulatedEnvironment:
         architectures: Sequence[str] = ("arm64",),
         index: bool = False,
         scan: ScanResult | None = None,
+        archived: bool = False,
+        artifact: str | None = None,
     ) -> str:
         """Push an image and say how it behaves; returns its digest.
 
@@ -191,6 +193,8 @@ class SimulatedEnvironment:
             architectures=architectures,
             index=index,
             scan=scan,
+            archived="ARCHIVED" if archived else None,
+            artifact=artifact,
         )
         self.tags[digest] = tag
         return digest

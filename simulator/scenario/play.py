@@ -129,6 +129,8 @@ class Play:
                 architectures=image.architectures,
                 index=image.index,
                 scan=image.scan,
+                archived=image.archived,
+                artifact=image.artifact,
             )
         self.viewer.begin(self.scenario, self.simulated)
         self.simulated.aws.subscribe(self._answer_questions)

@@ -54,6 +54,8 @@ class PushedImage:
     architectures: tuple[str, ...]
     index: bool
     scan: ScanResult | None
+    archived: bool = False
+    artifact: str | None = None
 
 
 @dataclass(frozen=True)
@@ -251,6 +253,8 @@ class _Reader:
             architectures=architectures,
             index=entry.get("index", False),
             scan=None if scan is None else ScanResult(**scan),
+            archived=entry.get("archived", False),
+            artifact=entry.get("artifact"),
         )
 
     def _step(

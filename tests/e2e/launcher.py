@@ -16,7 +16,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack import app
@@ -43,6 +43,7 @@ def main() -> None:
     ecs._ECS_DEPLOYMENT_STEADY_DELAY = STEADY_SECONDS
     ecr._put_image = tell_about_push(ecr._put_image)
     ecr._describe_images = refuse_missing(ecr._describe_images)
+    ecr.handle_request = know_no_scan(ecr.handle_request)
     lambda_svc._execute_function_warm = name_error(lambda_svc._execute_function_warm)
     stepfunctions._call_lambda = fail_the_callback(stepfunctions._call_lambda)
     changesets._deploy_stack_async = describe(changesets._deploy_stack_async)
@@ -92,6 +93,18 @@ def refuse_missing(describe_images: Callable[[Data], Answer]) -> Callable[[Data]
         return describe_images(data)
 
     return describe
+
+
+def know_no_scan(handle: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
+    """Answer DescribeImageScanFindings, which the emulator does not have: no image was ever scanned."""
+
+    async def handle_or_refuse(method: str, path: str, headers: Data, body: bytes, query_params: Data) -> Answer:
+        if headers.get("x-amz-target", "").endswith(".DescribeImageScanFindings"):
+            refused: Answer = error_response_json("ScanNotFoundException", "Image scan does not exist", 400)
+            return refused
+        return await handle(method, path, headers, body, query_params)
+
+    return handle_or_refuse
 
 
 def name_error(execute: Callable[..., Data]) -> Callable[..., Data]:

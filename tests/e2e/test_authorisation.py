@@ -68,6 +68,7 @@ class Taken:
 TAKEN = (
     Taken("verify_image", "ssm:GetParametersByPath", Roads.dry_run),
     Taken("verify_image", "ecr:DescribeImages", Roads.dry_run),
+    Taken("verify_image", "ecr:DescribeImageScanFindings", Roads.dry_run),
     Taken("verify_image", "ecs:DescribeTaskDefinition", Roads.dry_run_of_an_index),
     Taken("acquire_lock", "dynamodb:PutItem", Roads.dry_run),
     Taken("acquire_lock", "states:DescribeExecution", Roads.outrank),

@@ -195,6 +195,13 @@ def _put_events(params: Params, account: Account) -> Found:
         yield "events:PutEvents", resource, (("events:source", entry["Source"]),)
 
 
+def _scan(params: Params, account: Account) -> Found:
+    """ECR asks Amazon Inspector as the caller (ECR User Guide, "Retrieving the findings for enhanced scans")."""
+    yield from _repositories("DescribeImageScanFindings")(params, account)
+    yield "inspector2:ListCoverage", "*"
+    yield "inspector2:ListFindings", "*"
+
+
 _CALLS: dict[str, Callable[[Params, Account], Found]] = {
     "dynamodb.GetItem": _table("GetItem"),
     "dynamodb.PutItem": _table("PutItem"),
@@ -207,6 +214,7 @@ _CALLS: dict[str, Callable[[Params, Account], Found]] = {
     "ssm.DeleteParameter": _parameters("DeleteParameter"),
     "ecr.DescribeRepositories": _repositories("DescribeRepositories"),
     "ecr.DescribeImages": _repositories("DescribeImages"),
+    "ecr.DescribeImageScanFindings": _scan,
     "ecr.BatchGetImage": _repositories("BatchGetImage"),
     "ecs.DescribeTaskDefinition": _without_resource("ecs:DescribeTaskDefinition"),
     "ecs.DescribeServices": _in_cluster("DescribeServices", "service", "services"),

@@ -75,6 +75,14 @@ CASES: dict[str, tuple[dict[str, Any], list[IamRequest]]] = {
     "ssm.DeleteParameter": ({"Name": "/a"}, [IamRequest("ssm:DeleteParameter", arn("ssm", "parameter/a"))]),
     "ecr.DescribeRepositories": ({"repositoryNames": ["r"]}, [IamRequest("ecr:DescribeRepositories", REPOSITORY)]),
     "ecr.DescribeImages": ({"repositoryName": "r"}, [IamRequest("ecr:DescribeImages", REPOSITORY)]),
+    "ecr.DescribeImageScanFindings": (
+        {"repositoryName": "r", "imageId": {"imageTag": "v1"}},
+        [
+            IamRequest("ecr:DescribeImageScanFindings", REPOSITORY),
+            IamRequest("inspector2:ListCoverage"),
+            IamRequest("inspector2:ListFindings"),
+        ],
+    ),
     "ecr.BatchGetImage": ({"repositoryName": "r"}, [IamRequest("ecr:BatchGetImage", REPOSITORY)]),
     "ecs.DescribeTaskDefinition": ({"taskDefinition": "f:1"}, [IamRequest("ecs:DescribeTaskDefinition")]),
     "ecs.DescribeServices": (

@@ -22,6 +22,7 @@ from lambdas.aws.secrets import Secrets
 from lambdas.aws.ssm import ParameterStore
 from lambdas.release.errors import AwsError, StepshipError, leaves
 from lambdas.release.history import DeploymentRecord, Report
+from lambdas.release.image import FoundImage
 from lambdas.release.lock import Claim, Lock
 from lambdas.release.rollout import Goal, judge_rollout
 from lambdas.release.task_definition import TaskDefinition, with_image
@@ -53,7 +54,7 @@ MACHINE = Machine(Target("v3-backend", "dev"), Known())
 def use(found: TaskDefinition | None) -> None:
     """Ask a task definition all that handlers ask it."""
     if found is not None:
-        _ = (found.arn, found.is_active, found.cpu_architecture, found.role_arns, found.secret_references)
+        _ = (found.arn, found.is_active, found.platform, found.role_arns, found.secret_references)
         _ = (found.log_groups, found.log_target("x"), found.image("x"))
         with_image(found, "x", "i", ECS.accepted_fields())
 
@@ -67,7 +68,8 @@ CALLS: dict[str, Callable[[], Any]] = {
     "cloudwatch states": lambda: Alarms().states(["a"]),
     "ecr repository_uris": lambda: ImageRegistry().repository_uris(("xx",)),
     "ecr find": lambda: ImageRegistry().find("xx", "u", tag="t", digest=None),
-    "ecr exists": lambda: ImageRegistry().exists("xx", "sha256:0"),
+    "ecr status": lambda: ImageRegistry().status("xx", "sha256:0"),
+    "ecr scans": lambda: ImageRegistry().scans(FoundImage("xx", "u", "d", manifests=("sha256:0",))),
     "ecs services": judge_all,
     "ecs task_definition": lambda: use(ECS.task_definition("f")),
     "ecs register": lambda: ECS.register({"family": "f", "containerDefinitions": []}),

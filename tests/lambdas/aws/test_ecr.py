@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from lambdas.aws.ecr import ImageRegistry
-from lambdas.release.errors import RepositoryNotFound
+from lambdas.aws.gateway import client_of
+from lambdas.release.errors import AccessDenied, RepositoryNotFound
 from lambdas.release.image import FoundImage, Scan
-from simulator.ecs.ecr import push_image
+from simulator.ecs.ecr import OCI_INDEX, push_image
 from simulator.ecs.images import ScanResult
 from simulator.engine.machine import SimulatedAws
+from simulator.faults.api_call import CallAction
+from simulator.faults.faults import CallFault
 from tests.lambdas.aws.conftest import Inside
 
 REGISTRY = ImageRegistry()
@@ -62,9 +67,15 @@ def test_what_is_not_there_is_none(ecr: Any) -> None:
     assert REGISTRY.find("app", URI, tag=None, digest=f"sha256:{'0' * 64}") is None
 
 
-def test_a_single_image_says_nothing_about_its_cpu(ecr: Any) -> None:
-    push_image(ecr, "app", "v1", architectures=("amd64",))
-    assert found(tag="v1").architectures == ()
+def scans(tag: str) -> tuple[Scan, ...]:
+    return REGISTRY.scans(found(tag=tag))
+
+
+def test_a_single_image_says_nothing_about_its_platform(ecr: Any) -> None:
+    digest = push_image(ecr, "app", "v1", architectures=("amd64",))
+    image = found(tag="v1")
+    assert image.platforms == ()
+    assert image.manifests == (digest,)
 
 
 @pytest.mark.parametrize("attestation", [False, True])
@@ -72,36 +83,122 @@ def test_an_index_keeps_its_digest_and_has_the_cpus_of_its_manifests(ecr: Any, a
     digest = push_image(ecr, "app", "v1", architectures=("amd64", "arm64"), index=True, attestation=attestation)
     image = found(tag="v1")
     assert image.digest == digest
-    assert image.architectures == ("amd64", "arm64")
-    assert len(image.scans) == 2
+    assert image.platforms == ("linux/amd64", "linux/arm64")
+    assert len(image.manifests) == 2
 
 
-def test_the_scan_of_an_index_is_that_of_its_manifests(ecr: Any) -> None:
+def test_the_platform_of_a_manifest_has_its_operating_system(ecr: Any) -> None:
+    push_image(ecr, "app", "v1", architectures=("amd64",), index=True, operating_system="windows")
+    assert found(tag="v1").platforms == ("windows/amd64",)
+
+
+def put_index(ecr: Any, *manifests: dict[str, Any]) -> None:
+    body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(manifests)})
+    ecr.put_image(repositoryName="app", imageManifest=body, imageManifestMediaType=OCI_INDEX, imageTag="v1")
+
+
+def test_a_manifest_without_a_platform_runs_anywhere(ecr: Any) -> None:
+    child = push_image(ecr, "app", "child")
+    put_index(
+        ecr, {"digest": child}, {"digest": f"sha256:{'1' * 64}", "platform": {"os": "linux", "architecture": "s390x"}}
+    )
+    assert found(tag="v1").platforms == ()
+    assert found(tag="v1").manifests[0] == child
+
+
+def test_an_index_of_attestations_alone_is_no_image(ecr: Any) -> None:
+    child = push_image(ecr, "app", "child")
+    put_index(
+        ecr,
+        {"digest": child, "platform": {"os": "unknown", "architecture": "unknown"}},
+        {"digest": child, "artifactType": "application/spdx+json"},
+    )
+    assert found(tag="v1").foreign_type == "application/vnd.in-toto+json"
+
+
+def test_a_chart_is_no_image(ecr: Any) -> None:
+    push_image(ecr, "app", "v1", artifact="application/vnd.cncf.helm.config.v1+json")
+    assert found(tag="v1").foreign_type == "application/vnd.cncf.helm.config.v1+json"
+
+
+def test_an_attestation_that_looks_like_an_image_is_told_by_its_layers(ecr: Any) -> None:
+    index = push_image(ecr, "app", "v1", index=True, attestation=True)
+    answer = ecr.batch_get_image(repositoryName="app", imageIds=[{"imageDigest": index}])
+    image, attestation = (each["digest"] for each in json.loads(answer["images"][0]["imageManifest"])["manifests"])
+    assert found(digest=attestation).foreign_type == "application/vnd.in-toto+json"
+    assert found(digest=image).foreign_type is None
+
+
+def test_an_archived_image_is_found_as_such(ecr: Any) -> None:
+    digest = push_image(ecr, "app", "v1", archived="ARCHIVED")
+    assert found(tag="v1").status == "ARCHIVED"
+    assert REGISTRY.status("app", digest) == "ARCHIVED"
+
+
+def test_where_no_filter_goes_with_explicit_ids_an_archived_image_is_one_that_is_not_there(ecr: Any) -> None:
+    push_image(ecr, "app", "v1", archived="ARCHIVED")
+
+    def refuse(model: Any, params: Any, **_: Any) -> Any:
+        if "filter" in json.loads(params["body"]):
+            error = {"Code": "InvalidParameterException", "Message": "imageIds and filter"}
+            return AWSResponse("", 400, {}, None), {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 400}}
+        return None
+
+    events = client_of("ecr").meta.events
+    events.register_first("before-call.ecr.DescribeImages", refuse)
+    try:
+        assert REGISTRY.find("app", URI, tag="v1", digest=None) is None
+    finally:
+        events.unregister("before-call.ecr.DescribeImages", refuse)
+
+
+def test_the_scans_of_an_index_are_those_of_its_manifests(ecr: Any) -> None:
     scan = ScanResult(counts={"CRITICAL": 1, "LOW": 3})
     push_image(ecr, "app", "v1", architectures=("amd64", "arm64"), index=True, scan=scan)
-    assert found(tag="v1").scans == (Scan("COMPLETE", {"CRITICAL": 1, "LOW": 3}),) * 2
+    assert scans("v1") == (Scan("COMPLETE", {"CRITICAL": 1, "LOW": 3}, is_complete=True),) * 2
 
 
 def test_a_scan_has_a_status_and_findings_by_severity(aws: SimulatedAws, ecr: Any) -> None:
     push_image(ecr, "app", "none")
     push_image(ecr, "app", "running", scan=ScanResult(counts={"HIGH": 2}, seconds=30))
-    assert found(tag="none").scans == (Scan(None, {}),)
-    assert found(tag="running").scans == (Scan("IN_PROGRESS", {}),)
+    push_image(ecr, "app", "enhanced", scan=ScanResult(counts={"HIGH": 0}, seconds=30, enhanced=True))
+    assert scans("none") == (Scan(None, {}),)
+    assert scans("running") == (Scan("IN_PROGRESS", {}),)
+    assert scans("enhanced") == (Scan("ACTIVE", {}),)
     aws.clock.sleep(30)
-    assert found(tag="running").scans == (Scan("COMPLETE", {"HIGH": 2}),)
+    assert scans("running") == (Scan("COMPLETE", {"HIGH": 2}, is_complete=True),)
+    assert scans("enhanced") == (Scan("ACTIVE", {}, is_complete=True),)
+
+
+def test_a_manifest_that_is_gone_was_never_scanned(ecr: Any) -> None:
+    digest = push_image(ecr, "app", "v1", scan=ScanResult())
+    image = found(tag="v1")
+    ecr.batch_delete_image(repositoryName="app", imageIds=[{"imageDigest": digest}])
+    assert REGISTRY.scans(image) == (Scan(),)
+
+
+def test_who_may_not_read_scans_hears_which_permissions_that_takes(aws: SimulatedAws, ecr: Any, inside: Inside) -> None:
+    push_image(ecr, "app", "v1", scan=ScanResult())
+    fault = CallFault(action=CallAction.ERROR, service="ecr", operation="DescribeImageScanFindings",
+                      code="AccessDeniedException", http_status=400)  # fmt: skip
+    aws.faults.add(fault)
+    with pytest.raises(AccessDenied, match="inspector2:ListCoverage and inspector2:ListFindings"):
+        inside(lambda: scans("v1"))
 
 
 def test_whether_a_digest_is_still_there(ecr: Any) -> None:
     digest = push_image(ecr, "app", "v1")
-    assert REGISTRY.exists("app", digest)
+    assert REGISTRY.status("app", digest) == "ACTIVE"
     ecr.batch_delete_image(repositoryName="app", imageIds=[{"imageDigest": digest}])
-    assert not REGISTRY.exists("app", digest)
+    assert REGISTRY.status("app", digest) is None
 
 
-def test_a_single_image_costs_one_call_and_an_index_three(aws: SimulatedAws, ecr: Any, inside: Inside) -> None:
+def test_an_image_costs_one_call_an_index_two_and_each_scan_one(aws: SimulatedAws, ecr: Any, inside: Inside) -> None:
     push_image(ecr, "app", "single")
     push_image(ecr, "app", "index", architectures=("amd64", "arm64"), index=True)
     inside(lambda: found(tag="single"))
     assert len(aws.calls) == 1
     inside(lambda: found(tag="index"))
-    assert len(aws.calls) == 4
+    assert len(aws.calls) == 3
+    inside(lambda: scans("index"))
+    assert len(aws.calls) == 6 + 1

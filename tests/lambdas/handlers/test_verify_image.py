@@ -93,14 +93,14 @@ def test_an_index_without_the_cpu_of_the_tasks_is_refused(simulated: SimulatedEn
     simulated.push("v1", architectures=("amd64",), index=True)
     error, message = error_of(simulated, imageTag="v1")
     assert error == "WrongArchitecture"
-    assert "api asks for ARM64" in message
+    assert "api asks for LINUX ARM64" in message
     assert "amd64" in message
 
 
 def test_only_the_services_that_are_deployed_must_fit_the_index(simulated: SimulatedEnvironment) -> None:
     simulated.push("v1", architectures=("amd64",), index=True)
     _, message = error_of(simulated, imageTag="v1", services=["worker"])
-    assert "worker asks for ARM64" in message
+    assert "worker asks for LINUX ARM64" in message
     assert "api" not in message
 
 
@@ -169,13 +169,79 @@ def test_a_running_scan_is_asked_for_again_until_it_is_done(simulated: Simulated
     assert set(flow.retried) == {"ScanInProgress"}
 
 
-@pytest.mark.parametrize("scan", [None, ScanResult("FAILED"), ScanResult("UNSUPPORTED_IMAGE")])
-def test_a_required_scan_must_be_finished(scan: ScanResult | None) -> None:
+@pytest.mark.parametrize(
+    ("scan", "expected"),
+    [
+        (None, "ScanMissing"),
+        (ScanResult("FAILED"), "ScanFailed"),
+        (ScanResult("UNSUPPORTED_IMAGE"), "ScanUnsupported"),
+        (ScanResult("SCAN_ELIGIBILITY_EXPIRED", enhanced=True), "ScanExpired"),
+        (ScanResult("IMAGE_ARCHIVED", enhanced=True), "ImageArchived"),
+        (ScanResult("OF_NEXT_YEAR"), "ScanFailed"),
+    ],
+)
+@pytest.mark.parametrize("index", [False, True])
+def test_a_required_scan_must_be_finished(scan: ScanResult | None, expected: str, index: bool) -> None:
     with environment_with(scan_required=True) as simulated:
-        simulated.push("v1", scan=scan)
-        error, message = error_of(simulated, imageTag="v1")
-    assert error == "ScanMissing"
-    assert "scan_required" in message
+        simulated.push("v1", scan=scan, index=index)
+        simulated.aws.clock.sleep(600)
+        error, _ = error_of(simulated, imageTag="v1")
+    assert error == expected
+
+
+@pytest.mark.parametrize("index", [False, True])
+@pytest.mark.parametrize("enhanced", [False, True])
+def test_a_required_scan_lets_a_scanned_image_through(index: bool, enhanced: bool) -> None:
+    with environment_with(scan_required=True) as simulated:
+        simulated.push("v1", scan=ScanResult(counts={"LOW": 9}, enhanced=enhanced), index=index)
+        assert image_of(simulated, imageTag="v1")["tag"] == "v1"
+
+
+def test_an_enhanced_scan_that_has_not_begun_is_waited_for() -> None:
+    with environment_with(scan_required=True) as simulated:
+        simulated.push("v1", scan=ScanResult(enhanced=True, unknown_seconds=60, seconds=75))
+        flow = Flow(simulated, {"imageTag": "v1"})
+        flow.step()
+        assert flow.at == "Acquire lock"
+        assert set(flow.retried) == {"ScanInProgress"}
+
+
+def test_an_archived_image_is_refused_and_not_called_missing(simulated: SimulatedEnvironment) -> None:
+    push_image(simulated.aws.client("ecr"), "v3-backend", "v1", archived="ARCHIVED")
+    error, message = error_of(simulated, imageTag="v1")
+    assert error == "ImageArchived"
+    assert "restore it" in message
+
+
+def test_a_chart_is_refused(simulated: SimulatedEnvironment) -> None:
+    helm = "application/vnd.cncf.helm.config.v1+json"
+    push_image(simulated.aws.client("ecr"), "v3-backend", "chart-1.2.3", artifact=helm)
+    error, message = error_of(simulated, imageTag="chart-1.2.3")
+    assert error == "NotAnImage"
+    assert helm in message
+
+
+def test_the_operating_system_of_an_index_is_compared(simulated: SimulatedEnvironment) -> None:
+    client = simulated.aws.client("ecr")
+    push_image(client, "v3-backend", "v1", index=True, operating_system="windows")
+    error, message = error_of(simulated, imageTag="v1")
+    assert error == "WrongArchitecture"
+    assert "built for windows/arm64" in message
+
+
+def test_tasks_that_leave_their_cpu_to_the_instance_are_not_guessed(simulated: SimulatedEnvironment) -> None:
+    ecs = simulated.aws.client("ecs")
+    for name in ("api", "worker", "scheduler", "migration"):
+        found = ecs.describe_task_definition(taskDefinition=f"v3-backend-dev-{name}")["taskDefinition"]
+        ecs.register_task_definition(
+            family=found["family"],
+            containerDefinitions=found["containerDefinitions"],
+            requiresCompatibilities=["EC2"],
+            networkMode="bridge",
+            memory="512",
+        )
+    simulated.push("v1", index=True)
+    assert image_of(simulated, imageTag="v1")["tag"] == "v1"
 
 
 def test_an_image_that_was_never_scanned_passes_where_no_scan_is_required(simulated: SimulatedEnvironment) -> None:

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from lambdas.release.errors import (
     DigestMismatch,
+    ImageArchived,
     ImageNotFound,
+    NotAnImage,
+    ScanExpired,
+    ScanFailed,
     ScanFindings,
     ScanInProgress,
     ScanMissing,
+    ScanUnsupported,
     StepshipError,
     WrongArchitecture,
 )
@@ -20,9 +26,12 @@ from lambdas.release.image import (
     check_architecture,
     check_scan,
     choose_image,
+    foreign_type,
+    may_be_a_referrer,
     release_image,
 )
 from lambdas.release.policies import ImagePolicy
+from lambdas.release.task_definition import Platform
 
 DIGEST, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 FOUND = FoundImage("v3-backend", "123456789012.dkr.ecr.us-east-1.amazonaws.com/v3-backend", DIGEST, ("v1", "sha-abc"))
@@ -58,16 +67,96 @@ def test_a_tag_that_was_moved_is_refused() -> None:
         choose_image("v3-backend", FOUND, tag="v1", digest=OTHER)
 
 
+def test_an_archived_image_is_refused_with_the_way_to_restore_it() -> None:
+    for status in ("ARCHIVED", "ACTIVATING"):
+        with pytest.raises(ImageArchived, match=f"is {status} in ECR: nothing can pull it; restore it"):
+            choose_image("v3-backend", replace(FOUND, status=status), tag="v1", digest=None)
+
+
+def test_what_is_no_image_is_refused_by_its_type() -> None:
+    with pytest.raises(NotAnImage, match=rf"{DIGEST} is no container image but {re.escape(HELM)};"):
+        choose_image("v3-backend", replace(FOUND, foreign_type=HELM), tag="v1", digest=None)
+
+
+HELM = "application/vnd.cncf.helm.config.v1+json"
+OCI, DOCKER = "application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"
+COSIGN, DSSE = "application/vnd.dev.cosign.simplesigning.v1+json", "application/vnd.dsse.envelope.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+TYPES: dict[str, tuple[str | None, str | None, tuple[str, ...], str | None]] = {
+    "image": (OCI, CONFIG, (), None),
+    "image of docker": (DOCKER, "application/vnd.docker.container.image.v1+json", (), None),
+    "index": ("application/vnd.oci.image.index.v1+json", None, (), None),
+    "manifest list": ("application/vnd.docker.distribution.manifest.list.v2+json", None, (), None),
+    "image of the first schema": ("application/vnd.docker.distribution.manifest.v1+prettyjws", None, (), None),
+    "the type of the manifest twice": (OCI, OCI, (), None),
+    "ECR says nothing": (None, None, (), None),
+    "layers of an image": (OCI, CONFIG, ("application/vnd.oci.image.layer.v1.tar+zstd",), None),
+    "layers of docker": (DOCKER, None, ("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",), None),
+    "chart": (OCI, HELM, (), HELM),
+    "artifact without a config": (OCI, "application/vnd.oci.empty.v1+json", (), "application/vnd.oci.empty.v1+json"),
+    "SBOM": (OCI, "application/spdx+json", (), "application/spdx+json"),
+    "signature with the config of an image": (OCI, CONFIG, (COSIGN,), COSIGN),
+    "attestation with the config of an image": (OCI, CONFIG, (DSSE, DSSE), DSSE),
+    "artifact manifest": ("application/vnd.oci.artifact.manifest.v1+json", None, (),
+                          "application/vnd.oci.artifact.manifest.v1+json"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("manifest", "artifact", "layers", "expected"), TYPES.values(), ids=TYPES)
+def test_media_types_tell_what_is_no_image(
+    manifest: str | None, artifact: str | None, layers: tuple[str, ...], expected: str | None
+) -> None:
+    assert foreign_type(manifest, artifact, layers) == expected
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ((), True),
+        ((f"sha256-{'a' * 64}.sig",), True),
+        ((f"sha256-{'a' * 64}.att", f"sha256-{'a' * 64}"), True),
+        ((f"sha256-{'a' * 64}.sig", "v1"), False),
+        (("sha-abc",), False),
+    ],
+)
+def test_a_referrer_is_told_by_its_tags(tags: tuple[str, ...], expected: bool) -> None:
+    assert may_be_a_referrer(tags) is expected
+
+
+NOW = 1_800_000_000.0
+OLD, YOUNG = replace(FOUND, pushed_at=NOW - 3600), replace(FOUND, pushed_at=NOW - 30)
+DONE, ACTIVE, STARTED = Scan("COMPLETE"), Scan("ACTIVE", {}, is_complete=True), Scan("ACTIVE")
+
+
+def active(findings: dict[str, int]) -> Scan:
+    return Scan("ACTIVE", findings, is_complete=True)
+
+
 SCANS: dict[str, tuple[tuple[Scan, ...], ImagePolicy, type[StepshipError] | None, str]] = {
-    "basic scan done": ((Scan("COMPLETE"),), STRICT, None, ""),
-    "enhanced scan active": ((Scan("ACTIVE", {"HIGH": 2, "LOW": 90}),), STRICT, None, ""),
-    "never scanned, required": ((), STRICT, ScanMissing, "ECR says none"),
-    "never scanned, not required": ((), LAX, None, ""),
-    "one manifest was never scanned": ((Scan("COMPLETE"), Scan()), STRICT, ScanMissing, "ECR says none"),
-    "scan failed, required": ((Scan("FAILED"),), STRICT, ScanMissing, "ECR says FAILED"),
+    "basic scan done": ((DONE,), STRICT, None, ""),
+    "enhanced scan active": ((active({"HIGH": 2, "LOW": 90}),), STRICT, None, ""),
+    "enhanced scan without findings": ((ACTIVE,), STRICT, None, ""),
+    "enhanced scan without a completion": ((STARTED,), STRICT, ScanInProgress, "the image scan is ACTIVE"),
+    "the same, not required": ((STARTED,), LAX, ScanInProgress, "the image scan is ACTIVE"),
+    "enhanced scan above the limit": ((active({"CRITICAL": 1}),), LAX, ScanFindings, "1 CRITICAL"),
+    "never scanned, required": ((Scan(),), STRICT, ScanMissing, "ECR says none"),
+    "never scanned, not required": ((Scan(),), LAX, None, ""),
+    "one manifest was never scanned": ((DONE, Scan()), STRICT, ScanMissing, "ECR says none"),
+    "scan failed, required": ((Scan("FAILED"),), STRICT, ScanFailed, "ECR says FAILED; start the scan again"),
     "scan failed, not required": ((Scan("FAILED"),), LAX, None, ""),
+    "findings unavailable": ((Scan("FINDINGS_UNAVAILABLE"),), STRICT, ScanFailed, "ECR says FINDINGS_UNAVAILABLE"),
+    "limit exceeded": ((Scan("LIMIT_EXCEEDED"),), STRICT, ScanFailed, "ECR says LIMIT_EXCEEDED"),
+    "unsupported": ((DONE, Scan("UNSUPPORTED_IMAGE")), STRICT, ScanUnsupported, "base image that ECR can scan"),
+    "unsupported, not required": ((Scan("UNSUPPORTED_IMAGE"),), LAX, None, ""),
+    "too large": ((Scan("IMAGE_SIZE_EXCEEDED"),), STRICT, ScanUnsupported, "make it smaller"),
+    "expired": ((Scan("SCAN_ELIGIBILITY_EXPIRED"),), STRICT, ScanExpired, "push it again"),
+    "expired, with old findings": (
+        (Scan("SCAN_ELIGIBILITY_EXPIRED", {"CRITICAL": 2}, is_complete=True),), LAX, ScanFindings, "2 CRITICAL"),
+    "archived": ((Scan("IMAGE_ARCHIVED"),), LAX, ImageArchived, "its scan says that it is archived; restore it"),
+    "a status of next year, required": ((Scan("DEFERRED"),), STRICT, ScanFailed, "ECR says DEFERRED; see what"),
+    "a status of next year, not required": ((Scan("DEFERRED"),), LAX, None, ""),
     "scan runs": ((Scan("IN_PROGRESS"),), STRICT, ScanInProgress, "the image scan is IN_PROGRESS"),
-    "scan is queued": ((Scan("COMPLETE"), Scan("PENDING")), LAX, ScanInProgress, "the image scan is PENDING"),
+    "scan is queued": ((DONE, Scan("PENDING")), LAX, ScanInProgress, "the image scan is PENDING"),
     "one critical": ((Scan("COMPLETE", {"CRITICAL": 1}),), STRICT, ScanFindings, r"limit: 1 CRITICAL \(allowed 0\);"),
     "three high in one manifest": (
         (Scan("COMPLETE", {"HIGH": 1}), Scan("COMPLETE", {"HIGH": 3})),
@@ -82,37 +171,58 @@ SCANS: dict[str, tuple[tuple[Scan, ...], ImagePolicy, type[StepshipError] | None
         ScanFindings,
         r"4 CRITICAL \(allowed 0\), 5 HIGH \(allowed 2\)",
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("scans", "policy", "error", "words"), SCANS.values(), ids=SCANS)
 def test_a_scan_lets_an_image_through_or_not(
     scans: tuple[Scan, ...], policy: ImagePolicy, error: type[StepshipError] | None, words: str
 ) -> None:
-    image = replace(FOUND, scans=scans)
     if error is None:
-        check_scan(image, policy)
+        check_scan(OLD, scans, policy, NOW)
         return
     with pytest.raises(error, match=words) as refused:
-        check_scan(image, policy)
+        check_scan(OLD, scans, policy, NOW)
     assert f"v3-backend@{DIGEST}" in str(refused.value)
 
 
-ARCHITECTURES: dict[str, tuple[tuple[str, ...], dict[str, str], str | None]] = {
-    "an index for both": (("amd64", "arm64"), {"api": "X86_64", "worker": "ARM64"}, None),
-    "a single image does not say": ((), {"api": "ARM64"}, None),
-    "no services": (("amd64",), {}, None),
-    "the other CPU": (("amd64",), {"worker": "ARM64", "api": "X86_64"}, "built for amd64, but worker asks for ARM64:"),
-    "two of the other CPU": (("arm64",), {"b": "X86_64", "a": "X86_64"}, "a asks for X86_64; b asks for X86_64:"),
-    "a CPU that ECS adds later": (("riscv64",), {"api": "RISCV64"}, None),
+def test_the_scan_of_a_young_image_may_not_have_begun() -> None:
+    with pytest.raises(ScanInProgress, match="less than 120 s old"):
+        check_scan(YOUNG, (Scan(),), STRICT, NOW)
+    check_scan(YOUNG, (Scan(),), LAX, NOW)
+    with pytest.raises(ScanMissing):
+        check_scan(YOUNG, (Scan(),), STRICT, NOW + 90)
+
+
+ARM, INTEL = Platform("ARM64", "LINUX"), Platform("X86_64", "LINUX")
+WINDOWS = Platform("X86_64", "WINDOWS_SERVER_2022_CORE")
+ARCHITECTURES: dict[str, tuple[tuple[str, ...], dict[str, Platform], str | None]] = {
+    "an index for both": (("linux/amd64", "linux/arm64"), {"api": INTEL, "worker": ARM}, None),
+    "a single image does not say": ((), {"api": ARM}, None),
+    "no services": (("linux/amd64",), {}, None),
+    "the other CPU": (
+        ("linux/amd64",),
+        {"worker": ARM, "api": INTEL},
+        "built for linux/amd64, but worker asks for LINUX ARM64:",
+    ),
+    "two of the other CPU": (("linux/arm64",), {"b": INTEL, "a": INTEL}, "a asks for LINUX X86_64; b asks for LINUX"),
+    "a CPU that ECS adds later": (("linux/riscv64",), {"api": Platform("RISCV64", "LINUX")}, None),
+    "the other system": (("linux/amd64",), {"api": WINDOWS}, "api asks for WINDOWS_SERVER_2022_CORE X86_64:"),
+    "Windows for Linux": (("windows/amd64",), {"api": INTEL}, "built for windows/amd64, but api asks for LINUX X86_64"),
+    "Windows": (("linux/amd64", "windows/amd64"), {"api": WINDOWS}, None),
+    "CPU and system of two manifests": (("linux/arm64", "windows/amd64"), {"api": INTEL}, "api asks for LINUX X86_64"),
+    "tasks that do not say": (("linux/arm64",), {"api": Platform()}, None),
+    "tasks that say the system alone": (("linux/arm64",), {"api": Platform(None, "LINUX")}, None),
+    "tasks that say the CPU alone": (("linux/arm64",), {"api": Platform("X86_64")}, "api asks for X86_64:"),
+    "an index that does not say the system": (("/amd64",), {"api": INTEL}, None),
 }
 
 
 @pytest.mark.parametrize(("built_for", "wanted", "words"), ARCHITECTURES.values(), ids=ARCHITECTURES)
 def test_an_index_needs_a_manifest_for_every_service(
-    built_for: tuple[str, ...], wanted: dict[str, str], words: str | None
+    built_for: tuple[str, ...], wanted: dict[str, Platform], words: str | None
 ) -> None:
-    image = replace(FOUND, architectures=built_for)
+    image = replace(FOUND, platforms=built_for)
     if words is None:
         check_architecture(image, wanted)
         return

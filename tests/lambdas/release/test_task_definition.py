@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lambdas.release.task_definition import (
     READ_ONLY,
     LogTarget,
+    Platform,
     TaskDefinition,
     is_revision_of,
     same_content,
@@ -224,11 +225,37 @@ def test_a_log_group_has_to_exist_unless_the_driver_makes_it(
     assert with_log(log).log_groups == expected
 
 
+PLATFORMS: dict[str, tuple[dict[str, Any], Platform]] = {
+    "Fargate's defaults": ({"requiresCompatibilities": ["FARGATE"]}, Platform("X86_64", "LINUX")),
+    "Fargate, half of it said": (
+        {
+            "requiresCompatibilities": ["FARGATE"],
+            "runtimePlatform": {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"},
+        },
+        Platform("X86_64", "WINDOWS_SERVER_2022_CORE"),
+    ),
+    "said on EC2": (
+        {"requiresCompatibilities": ["EC2"], "runtimePlatform": {"cpuArchitecture": "ARM64"}},
+        Platform("ARM64"),
+    ),
+    "not said on EC2": ({"requiresCompatibilities": ["EC2"]}, Platform()),
+    "not said on managed instances": ({"requiresCompatibilities": ["MANAGED_INSTANCES"]}, Platform()),
+    "not said outside of AWS": ({"requiresCompatibilities": ["EXTERNAL"]}, Platform()),
+    "not said where it may run on either": ({"requiresCompatibilities": ["EC2", "FARGATE"]}, Platform()),
+    "nothing said": ({}, Platform()),
+}
+
+
+@pytest.mark.parametrize(("document", "expected"), PLATFORMS.values(), ids=PLATFORMS)
+def test_a_platform_is_what_is_said_or_known_and_never_guessed(document: dict[str, Any], expected: Platform) -> None:
+    assert TaskDefinition(document).platform == expected
+
+
 def test_an_empty_definition_needs_nothing() -> None:
     empty = TaskDefinition({"taskDefinitionArn": arn("api", 1)})
     assert empty.arn == arn("api", 1)
     assert empty.is_active
-    assert empty.cpu_architecture == "X86_64"
+    assert empty.platform == Platform()
     assert (empty.containers, empty.role_arns, empty.secret_references, empty.log_groups) == ((), (), (), ())
     assert empty.image(CONTAINER) is None
 
@@ -253,7 +280,7 @@ def test_a_definition_says_what_its_tasks_need_each_once() -> None:
         }
     )
     assert not definition.is_active
-    assert definition.cpu_architecture == "ARM64"
+    assert definition.platform == Platform("ARM64")
     assert definition.role_arns == ("role",)
     assert definition.secret_references == ("/db",)
     assert definition.log_groups == ("/v3-backend/dev/api",)

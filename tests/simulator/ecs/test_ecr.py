@@ -1,6 +1,7 @@
 """boto3 calls against the simulated ECR."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -57,31 +58,84 @@ def test_several_architectures_need_an_index(account: Account) -> None:
         push_image(account.ecr, "app", "v1", architectures=("arm64", "amd64"))
 
 
-def test_a_scan_is_in_progress_until_it_is_complete(account: Account) -> None:
-    push_image(account.ecr, "app", "v1", scan=ScanResult(counts={"CRITICAL": 1, "LOW": 2}, seconds=60))
-    assert describe(account, imageTag="v1")["imageScanStatus"]["status"] == "IN_PROGRESS"
-    assert "imageScanFindingsSummary" not in describe(account, imageTag="v1")
+def scan_of(account: Account, **image_id: str) -> dict[str, Any]:
+    answer: dict[str, Any] = account.ecr.describe_image_scan_findings(repositoryName="app", imageId=image_id)
+    return answer
+
+
+def code_of(act: Callable[[], Any]) -> tuple[str, str]:
+    with pytest.raises(ClientError) as caught:
+        act()
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def test_a_basic_scan_is_in_progress_until_it_is_complete(account: Account) -> None:
+    push_image(account.ecr, "app", "v1", scan=ScanResult(counts={"CRITICAL": 1, "LOW": 2, "HIGH": 0}, seconds=60))
+    running = scan_of(account, imageTag="v1")
+    assert running["imageScanStatus"]["status"] == "IN_PROGRESS"
+    assert "imageScanFindings" not in running
     account.wait(60)
-    detail = describe(account, imageTag="v1")
-    findings = account.ecr.describe_image_scan_findings(repositoryName="app", imageId={"imageTag": "v1"})
-    assert detail["imageScanStatus"] == findings["imageScanStatus"]
-    assert detail["imageScanStatus"]["status"] == "COMPLETE"
-    assert detail["imageScanFindingsSummary"]["findingSeverityCounts"] == {"CRITICAL": 1, "LOW": 2}
-    assert [each["severity"] for each in findings["imageScanFindings"]["findings"]] == ["CRITICAL", "LOW", "LOW"]
+    done = scan_of(account, imageTag="v1")
+    assert done["imageScanStatus"]["status"] == "COMPLETE"
+    assert done["imageScanFindings"]["findingSeverityCounts"] == {"CRITICAL": 1, "LOW": 2}
+    assert [each["severity"] for each in done["imageScanFindings"]["findings"]] == ["CRITICAL", "LOW", "LOW"]
 
 
-def test_a_scan_may_fail(account: Account) -> None:
-    push_image(account.ecr, "app", "v1", scan=ScanResult(status="FAILED"))
-    findings = account.ecr.describe_image_scan_findings(repositoryName="app", imageId={"imageTag": "v1"})
-    assert findings["imageScanStatus"]["status"] == "FAILED"
+def test_an_enhanced_scan_is_unknown_at_first_and_active_for_ever(account: Account) -> None:
+    scan = ScanResult(counts={"HIGH": 1}, enhanced=True, unknown_seconds=60, seconds=90)
+    push_image(account.ecr, "app", "v1", scan=scan)
+    assert code_of(lambda: scan_of(account, imageTag="v1"))[0] == "ScanNotFoundException"
+    account.wait(60)
+    running = scan_of(account, imageTag="v1")
+    assert running["imageScanStatus"] == {"status": "ACTIVE", "description": "Continuous scan is selected for image."}
+    assert "imageScanFindings" not in running
+    account.wait(30)
+    done = scan_of(account, imageTag="v1")
+    assert done["imageScanStatus"]["status"] == "ACTIVE"
+    assert done["imageScanFindings"]["imageScanCompletedAt"].timestamp() == START + 90
+    assert done["imageScanFindings"]["findingSeverityCounts"] == {"HIGH": 1}
+    assert len(done["imageScanFindings"]["enhancedFindings"]) == 1
+
+
+def test_the_first_page_of_findings_has_all_the_counts(account: Account) -> None:
+    push_image(account.ecr, "app", "v1", scan=ScanResult(counts={"HIGH": 3}))
+    page = account.ecr.describe_image_scan_findings(repositoryName="app", imageId={"imageTag": "v1"}, maxResults=1)
+    assert page["imageScanFindings"]["findingSeverityCounts"] == {"HIGH": 3}
+    assert len(page["imageScanFindings"]["findings"]) == 1
+    assert "nextToken" in page
+
+
+@pytest.mark.parametrize("status", ["FAILED", "UNSUPPORTED_IMAGE", "SCAN_ELIGIBILITY_EXPIRED", "OF_NEXT_YEAR"])
+def test_a_scan_may_end_without_findings(account: Account, status: str) -> None:
+    push_image(account.ecr, "app", "v1", scan=ScanResult(status=status))
+    findings = scan_of(account, imageTag="v1")
+    assert findings["imageScanStatus"]["status"] == status
     assert "imageScanFindings" not in findings
 
 
-def test_the_children_of_an_index_are_scanned_and_the_index_is_not(account: Account) -> None:
+def test_images_carry_no_scan_data(account: Account) -> None:
+    push_image(account.ecr, "app", "v1", scan=ScanResult(counts={"CRITICAL": 1}))
+    detail = describe(account, imageTag="v1")
+    assert "imageScanStatus" not in detail
+    assert "imageScanFindingsSummary" not in detail
+    assert detail["imageStatus"] == "ACTIVE"
+    assert detail["artifactMediaType"] == "application/vnd.oci.image.config.v1+json"
+
+
+def test_the_children_of_an_index_are_scanned_and_the_index_is_refused(account: Account) -> None:
     digest = push_image(account.ecr, "app", "v1", index=True, scan=ScanResult(counts={"HIGH": 1}))
     child = manifest(account, imageDigest=digest)["manifests"][0]["digest"]
-    assert "imageScanStatus" not in describe(account, imageDigest=digest)
-    assert describe(account, imageDigest=child)["imageScanStatus"]["status"] == "COMPLETE"
+    _, message = code_of(lambda: scan_of(account, imageDigest=digest))
+    assert message == f"An artifact with media type '{OCI_INDEX}' cannot be scanned."
+    assert scan_of(account, imageDigest=child)["imageScanStatus"]["status"] == "COMPLETE"
+
+
+def test_an_archived_image_is_there_for_whoever_asks_for_it(account: Account) -> None:
+    push_image(account.ecr, "app", "v1", archived="ARCHIVED")
+    assert code_of(lambda: describe(account, imageTag="v1"))[0] == "ImageNotFoundException"
+    found = account.ecr.describe_images(repositoryName="app", filter={"imageStatus": "ANY"})["imageDetails"]
+    assert [each["imageStatus"] for each in found] == ["ARCHIVED"]
 
 
 @pytest.mark.parametrize(
