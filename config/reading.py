@@ -9,8 +9,9 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Any, get_origin, get_type_hints
 
 from config.rule import Rule
-from config.rules import RULES, SERVICE_NAME, contradictions
+from config.rules import RULES, contradictions
 from config.schema import EnvironmentConfig, MigrationTask, Service
+from lambdas.release.policies import SERVICE_NAME
 
 SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 UNITS = {

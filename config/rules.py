@@ -6,7 +6,6 @@ right type. ``[section] key`` is how a problem names its place.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from config.application import APPLICATION_RULES
@@ -221,9 +220,6 @@ RULES: dict[str, Rule] = {
     ),
 }
 """The rule of every key; ``*`` stands for the name of a service."""
-
-SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
-"""The same as in ``statemachine/input.schema.json``: a deployment names services by it."""
 
 
 def contradictions(settings: EnvironmentConfig) -> Iterator[tuple[str, str, str]]:

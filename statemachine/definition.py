@@ -216,9 +216,11 @@ def deployment_flow(
     verify_image.add_catch(record_outcome, result_path="$")
     _catch_all([acquire_lock, plan, wait_for_approval], record_outcome)
     update_image_tag.add_catch(record_outcome, errors=names(*BEFORE_THE_FIRST_WRITE), result_path="$.error")
-    for state in (roll_back, check_rollback, record_failure, record_outcome):
+    _retry_whatever(roll_back, but_not=(errors.LeaseLost, errors.NothingToReturnTo))
+    for state in (check_rollback, record_failure, record_outcome):
         _retry_whatever(state)
-    for state in (update_image_tag, register, run_migration, deploy_wave, check_rollout, check_health, complete):
+    # The steps that write. One that only looks renews no lease, and so cannot lose it.
+    for state in (update_image_tag, register, run_migration, deploy_wave, complete):
         state.add_catch(record_failure, errors=names(errors.LeaseLost), result_path="$.error")
     _catch_all(
         [update_image_tag, register, run_migration, deploy_wave, check_rollout, check_health, complete], roll_back
@@ -288,12 +290,13 @@ def _retry_dead_function(state: tasks.LambdaInvoke, errors_of_death: list[str]) 
     )
 
 
-def _retry_whatever(state: tasks.LambdaInvoke) -> None:
+def _retry_whatever(state: tasks.LambdaInvoke, *, but_not: Sequence[type[errors.StepshipError]] = ()) -> None:
     """Try a step of the rollback again, whatever it failed of: giving up is the worst that it can do.
 
-    Not when trying again can never help: the lease is lost, or no rollback is possible.
+    ``but_not`` are the errors of this step that trying again never helps.
     """
-    state.add_retry(errors=names(errors.LeaseLost, errors.NothingToReturnTo), max_attempts=0)
+    if but_not:
+        state.add_retry(errors=names(*but_not), max_attempts=0)
     state.add_retry(errors=["States.ALL"], interval=cdk.Duration.seconds(5), backoff_rate=2, max_attempts=LAST_TRIES)
 
 

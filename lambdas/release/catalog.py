@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lambdas.release.errors import InvalidRegistration, NoServices
+from lambdas.release.policies import SERVICE_NAME
 from lambdas.release.request import shorten
 
 MIGRATION = "migration"
@@ -125,6 +126,11 @@ def parse_catalog(parameters: Mapping[str, str]) -> Catalog:
     migration: MigrationTask | None = None
     for parameter, value in sorted(parameters.items()):
         name = parameter.rsplit("/", 1)[-1]
+        if not SERVICE_NAME.fullmatch(name):
+            raise InvalidRegistration(
+                f"{parameter}: {shorten(name)!r} is no name of a service: up to 63 of a-z, 0-9 and -, a letter first; "
+                "publish it under such a name, and delete this parameter"
+            )
         entry = _entry(parameter, value)
         if name == MIGRATION:
             migration = MigrationTask(

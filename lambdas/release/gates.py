@@ -6,13 +6,17 @@ Two forms of a window, both from the first minute up to, and not including, the 
 
 * every week: ``fri 16:00 - mon 08:00``;
 * once: ``2026-12-19 12:00 - 2027-01-04 08:00``.
+
+When clocks change, a window holds without a gap. A time that comes twice begins a window the first time and ends it the
+second time; a time that never comes stands for the moment at which clocks jump over it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WEEKLY = re.compile(rf"({'|'.join(DAYS)}) ([01]\d|2[0-3]):([0-5]\d) - ({'|'.join(DAYS)}) ([01]\d|2[0-3]):([0-5]\d)")
@@ -48,7 +52,8 @@ class Freeze:
     until
         When it ends, unix seconds; windows that follow on each other end together.
     until_text
-        The same as text: ``2026-11-23 08:00 Europe/Berlin``.
+        The same as text: ``2026-11-23 08:00 Europe/Berlin``. A time that comes twice has its offset too:
+        ``2026-10-25 02:30 Europe/Berlin (UTC+01:00)``.
     """
 
     window: str
@@ -105,34 +110,67 @@ def frozen(windows: tuple[str, ...], time_zone: str, now: float) -> Freeze | Non
     from zoneinfo import ZoneInfo
 
     zone = ZoneInfo(time_zone)
-    begin = datetime.fromtimestamp(now, zone)
-    found, until = None, begin
+    found, until = None, now
     for _ in range(MAX_WINDOWS_IN_A_ROW):
-        active = [(end, window) for window in windows if (end := _end(window, until))]
+        active = [(end, window) for window in windows if (end := _end(window, until, zone))]
         if not active:
             break
         until, window = max(active)
         found = found or window
-    if found is None:
-        return None
-    return Freeze(found, until.timestamp(), f"{until:%Y-%m-%d %H:%M} {time_zone}")
+    return None if found is None else Freeze(found, until, _text(until, zone, time_zone))
 
 
-def _end(window: str, at: datetime) -> datetime | None:
-    """Return when a window that holds at this moment ends; None when it does not hold."""
-    wall = at.replace(tzinfo=None)
+def _end(window: str, at: float, zone: tzinfo) -> float | None:
+    """Return when a window that holds at this moment ends, unix seconds; None when it does not hold."""
+    for start, end in _spans(window, datetime.fromtimestamp(at, zone)):
+        ends_at = _moment(end, zone, fold=1)
+        if _moment(start, zone, fold=0) <= at < ends_at:
+            return ends_at
+    return None
+
+
+def _spans(window: str, about: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the times on the wall from and to which a window holds; of a weekly one, those that may hold then."""
     weekly = WEEKLY.fullmatch(window)
     if weekly is None:
         start, end = (datetime.fromisoformat(each) for each in window.split(" - "))
-    else:
-        first, last = _since_monday(*weekly.groups()[:3]), _since_monday(*weekly.groups()[3:])
-        monday = datetime.combine(wall.date(), datetime.min.time()) - timedelta(days=wall.weekday())
-        start, end = monday + first, monday + last
-        if end < start and wall < end:
-            start -= timedelta(days=7)
-        elif end < start:
-            end += timedelta(days=7)
-    return end.replace(tzinfo=at.tzinfo) if start <= wall < end else None
+        yield start, end
+        return
+    first, last = _since_monday(*weekly.groups()[:3]), _since_monday(*weekly.groups()[3:])
+    if last < first:
+        last += timedelta(days=7)
+    monday = datetime.combine(about.date(), datetime.min.time()) - timedelta(days=about.weekday())
+    for weeks in (-1, 0, 1):
+        yield monday + timedelta(weeks=weeks) + first, monday + timedelta(weeks=weeks) + last
+
+
+def _moment(wall: datetime, zone: tzinfo, *, fold: int) -> float:
+    """Return the unix seconds at which the clock on the wall says so.
+
+    A time that comes twice means the first (``fold`` 0) or the second (1). One that never comes means the moment at
+    which clocks jump over it: in Berlin on 2026-03-29, 02:30 is the moment at which 02:00 becomes 03:00.
+    """
+    early, late = sorted(wall.replace(tzinfo=zone, fold=each).timestamp() for each in (0, 1))
+    if datetime.fromtimestamp(early, zone).replace(tzinfo=None) == wall:
+        return late if fold else early
+    # Between these two the offset changes, once: halve the distance until the second is found.
+    before = datetime.fromtimestamp(early, zone).utcoffset()
+    while late - early > 1:
+        middle = (early + late) // 2
+        if datetime.fromtimestamp(middle, zone).utcoffset() == before:
+            early = middle
+        else:
+            late = middle
+    return late
+
+
+def _text(at: float, zone: tzinfo, name: str) -> str:
+    there = datetime.fromtimestamp(at, zone)
+    comes_twice = there.replace(fold=0).timestamp() != there.replace(fold=1).timestamp()
+    if not comes_twice:
+        return f"{there:%Y-%m-%d %H:%M} {name}"
+    offset = f"{there:%z}"
+    return f"{there:%Y-%m-%d %H:%M} {name} (UTC{offset[:3]}:{offset[3:5]})"
 
 
 def _since_monday(day: str, hour: str, minute: str) -> timedelta:

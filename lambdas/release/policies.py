@@ -6,8 +6,13 @@ and one meaning everywhere.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
+
+SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+"""Of services, in the config and in the catalog: the same as ``services`` of ``statemachine/input.schema.json``, or one
+could be registered and never be asked for."""
 
 
 @dataclass(frozen=True)

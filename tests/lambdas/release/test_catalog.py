@@ -2,14 +2,20 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lambdas.release.catalog as catalog_module
+import statemachine
+from config import reading
+from lambdas.release.catalog import MIGRATION as MIGRATION_NAME
 from lambdas.release.catalog import Catalog, MigrationTask, Service, parse_catalog
 from lambdas.release.errors import InvalidRegistration, NoServices
+from lambdas.release.policies import SERVICE_NAME
 
 PATH = "/v3-backend/dev/services/"
 API = {"cluster": "c", "service": "s", "family": "f", "container": "k", "repository": "r", "wave": 1}
@@ -133,3 +139,26 @@ def test_what_is_no_name_is_refused_with_parameter_key_and_value(key: str) -> No
     said = str(refused.value)
     assert said.startswith(f"{PATH}api: {key} is 'arn:aws:ecs")
     assert "which is no name of one" in said
+
+
+def test_one_pattern_holds_for_the_names_of_catalog_config_and_input() -> None:
+    """Or a service could be registered that no input can name."""
+    schema = json.loads((Path(statemachine.__file__).parent / "input.schema.json").read_text())
+    assert schema["properties"]["services"]["items"]["pattern"] == f"^{SERVICE_NAME.pattern}$"
+    assert reading.SERVICE_NAME is catalog_module.SERVICE_NAME is SERVICE_NAME
+    assert SERVICE_NAME.fullmatch(MIGRATION_NAME)
+
+
+@pytest.mark.parametrize("name", ["Api", "api_v2", "api.v2", "2api", "-api", "a" * 64, "api\n", "ä", ""])
+def test_a_parameter_whose_name_no_input_could_ask_for_is_refused_with_its_name(name: str) -> None:
+    with pytest.raises(InvalidRegistration) as refused:
+        parse_catalog({PATH + name: json.dumps(API), PATH + "worker": json.dumps(API)})
+    said = str(refused.value)
+    assert said.startswith(f"{PATH}{name}: ")
+    assert "is no name of a service" in said
+    assert "publish it under such a name" in said
+
+
+@pytest.mark.parametrize("name", ["a", "api", "api-2", "a" * 63, "migration-2"])
+def test_a_name_that_an_input_can_ask_for_is_registered(name: str) -> None:
+    assert catalog(**{name: API}).select([name]).waves == ((name,),)
