@@ -295,7 +295,7 @@ class Machine(Gateway):
 
 
 def parse_object(text: str | None) -> dict[str, Any]:
-    """Return the object that a JSON text holds; an empty one for anything else, such as a text that was cut off."""
+    """Return the object that a JSON text holds; an empty one for anything else, such as a state that was cut off."""
     try:
         value = json.loads(text or "{}")
     except ValueError:

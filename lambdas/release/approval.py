@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lambdas.release.codec import read_object
 from lambdas.release.errors import ApprovalRejected
 from lambdas.release.request import shorten
 
@@ -62,11 +62,8 @@ def require_approval(answer: object, requested_by: str | None, *, requester_may_
 
 def rejection_message(cause: str) -> str:
     """Return one sentence for the cause of SendTaskFailure, which ``stepship reject`` sends as JSON."""
-    try:
-        parsed = json.loads(cause)
-    except (ValueError, RecursionError):
-        return cause
-    if not isinstance(parsed, Mapping) or not isinstance(parsed.get("rejectedBy"), str):
+    parsed = read_object(cause)
+    if not isinstance(parsed.get("rejectedBy"), str):
         return cause
     reason = parsed.get("reason")
     return f"rejected by {shorten(parsed['rejectedBy'], MAX_TEXT)}" + (

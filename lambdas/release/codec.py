@@ -6,14 +6,20 @@ they are. Kept small on purpose: a validation library would double the cold star
 
 from __future__ import annotations
 
+import json
+import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+
+CLOSING = {"{": "}", "[": "]"}
+TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?P<end>"?)|[{}\[\],]', re.DOTALL)
+"""A text of JSON, perhaps without its end, or a mark between values."""
 
 
 def encode(value: Any) -> Any:
@@ -38,6 +44,54 @@ def decode(kind: type[T], data: Any) -> T:
     """
     decoded: T = _decode(kind, data, kind.__name__)
     return decoded
+
+
+def read_object(text: str | None) -> dict[str, Any]:
+    """Read a JSON object, also one that was cut off: Step Functions keeps 32,768 characters of a Cause.
+
+    Returns
+    -------
+    dict
+        What stands before the cut; a text in which it was cut ends there. Empty for what is no object.
+
+    Examples
+    --------
+    ``{"outcome": "RolledBack", "message": "api: exi`` is ``{"outcome": "RolledBack", "message": "api: exi"}``, and
+    ``{"outcome": "RolledBack", "step": "Check rollout", "expl`` has outcome and step.
+    """
+    for candidate in (text or "", *_completions(text or "")):
+        try:
+            value = json.loads(candidate)
+        except (ValueError, RecursionError):
+            continue
+        return value if isinstance(value, dict) else {}
+    return {}
+
+
+def _completions(text: str) -> Iterator[str]:
+    """Yield what a text that was cut off may have been, the fullest first: each ends in JSON's own closing marks."""
+    if not text.startswith("{"):
+        return
+    opened: list[str] = []
+    in_text = False
+    whole, depth = 0, 0  # Every member that ends before is whole, and so many brackets are open there.
+    for token in TOKEN.finditer(text):
+        mark = token[0][0]
+        in_text = mark == '"' and not token["end"]
+        if mark in CLOSING:
+            opened.append(CLOSING[mark])
+        elif mark in "}]" and (opened.pop() != mark or not opened):
+            return  # It was not cut off: it is no JSON.
+        if mark != '"':
+            whole, depth = token.start() if mark == "," else token.end(), len(opened)
+    closing = "".join(reversed(opened))
+    if in_text:
+        # The cut may be within an escape: a backslash, "u" and up to three digits.
+        yield from (f'{text[: len(text) - gone]}"{closing}' for gone in range(6))
+    elif not text[-1].isdigit():
+        # A number may have had more digits.
+        yield text + closing
+    yield text[:whole] + "".join(reversed(opened[:depth]))
 
 
 def _decode(kind: Any, data: Any, place: str) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lambdas.release.approval import rejection_message
+from lambdas.release.codec import read_object
 from lambdas.release.explanation import MAX_CAUSES, MAX_LOG_LINES, Explanation
 from lambdas.release.results import CaughtError, ExecutionState
 from lambdas.release.verdicts import FAILING, RollbackStatus
@@ -40,12 +40,7 @@ def caught_failure(error: CaughtError, ended_steps: Sequence[tuple[float, str]] 
     ended_steps
         To name the step when the message does not: after the last step that ended.
     """
-    try:
-        parsed = json.loads(error.cause)
-        has_message = isinstance(parsed, dict) and "errorMessage" in parsed
-        message = str(parsed["errorMessage"]) if has_message else error.cause
-    except (ValueError, RecursionError):
-        message = error.cause
+    message = str(read_object(error.cause).get("errorMessage", error.cause))
     match = STEP_PREFIX.match(message)
     # Nothing else is known of a function that died.
     step, message = (match[1], match[2]) if match else (f"after {ended_steps[-1][1]}" if ended_steps else None, message)

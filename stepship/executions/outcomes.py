@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lambdas.release.codec import decode, read_object
+from lambdas.release.explanation import Explanation
 from lambdas.release.history import Outcome
 from stepship.machine import Description, parse_object
 
@@ -83,6 +85,33 @@ class Result:
         return self.outcome in (Outcome.STOPPED, FAILED) and self.description.status != "SUCCEEDED"
 
 
+def _report_of_failure(description: Description) -> dict[str, Any]:
+    """Read the Cause of a Fail state. Step Functions cuts off what is too long; the error names the end state."""
+    report = read_object(description.cause)
+    if description.error in EXIT_CODES:
+        report["outcome"] = description.error
+    report["explanation"] = _whole_explanation(report.get("explanation"))
+    if isinstance(message := report.get("message"), str):
+        # A last step that failed itself has left the words of Lambda.
+        report["message"] = str(read_object(message).get("errorMessage", message))
+    return report
+
+
+def _whole_explanation(found: Any) -> Mapping[str, Any] | None:
+    """Return an explanation that others can show: without the cause in which it was cut; None when it is none."""
+    if not isinstance(found, Mapping):
+        return None
+    causes = found.get("causes")
+    without = [{**found, "causes": causes[:-1]}] if isinstance(causes, list) else []
+    for each in (found, *without):
+        try:
+            decode(Explanation, each)
+        except TypeError:
+            continue
+        return each
+    return None
+
+
 def result_of(description: Description) -> Result:
     """Read the output of a Succeed state, the Cause of a Fail state, or neither."""
     status = description.status
@@ -92,7 +121,7 @@ def result_of(description: Description) -> Result:
         how = "somebody stopped it" if status == "ABORTED" else "it took longer than it may"
         said = ": ".join(filter(None, (description.error, description.cause)))
         return Result(description, Outcome.STOPPED, {"message": f"{how} ({said})" if said else how})
-    report = parse_object(description.output if status == "SUCCEEDED" else description.cause)
+    report = parse_object(description.output) if status == "SUCCEEDED" else _report_of_failure(description)
     if report.get("outcome") in EXIT_CODES:
         return Result(description, str(report["outcome"]), report)
     # The machine's own end states always report: this is the service's own word, States.Runtime for instance.

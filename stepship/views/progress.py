@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from lambdas.release.approval import rejection_message
+from lambdas.release.codec import read_object
 from lambdas.release.history import Outcome
 from lambdas.release.verdicts import is_failure
 from statemachine.events import Event, EventKind
@@ -214,10 +215,10 @@ def _note(result: Mapping[str, Any]) -> str:
 
 def error_note(error: str | None, cause: str | None) -> str:
     """Say why a function failed: the exception's class and its message, or who rejected the approval."""
-    try:
-        message = str(json.loads(cause or "")["errorMessage"])
-    except (ValueError, KeyError, TypeError):
+    said = read_object(cause)
+    if "errorMessage" not in said:
         return f"{error}: {rejection_message(cause or '')}"
+    message = str(said["errorMessage"])
     return f"{error}: {message.partition(': ')[2] or message}"
 
 

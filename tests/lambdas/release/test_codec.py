@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.release.codec import decode, encode
+from lambdas.release.codec import decode, encode, read_object
 from lambdas.release.explanation import Explanation
 from lambdas.release.history import DeploymentRecord, Release, Report
 from lambdas.release.image import ReleaseImage
@@ -136,3 +136,62 @@ def test_a_whole_number_becomes_a_fraction_where_one_is_wanted() -> None:
 def test_a_value_of_another_kind_is_named(document: object, field: str) -> None:
     with pytest.raises(TypeError, match=field):
         decode(Outer, document)
+
+
+REPORT = {
+    "outcome": "RolledBack",
+    "step": "Check rollout",
+    "message": 'api: said "no", \\ and \u00e4 \U0001f600\n{[,]}',
+    "explanation": {"summary": "s", "causes": [{"cause": "exit-code", "weight": 1.5e3}, {"cause": "x"}], "n": [[], {}]},
+    "release": None,
+    "ok": True,
+}
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_an_object_that_was_cut_anywhere_is_read_up_to_there(ascii_only: bool) -> None:
+    text = json.dumps(REPORT, ensure_ascii=ascii_only)
+    assert read_object(text) == REPORT
+    for length in range(1, len(text)):
+        found = read_object(text[:length])
+        assert list(found) == list(REPORT)[: len(found)]
+        *whole, _last = [*found, None]
+        for key in whole[:-1]:
+            assert found[key] == REPORT[key], text[:length]
+        if length > text.index('"step"'):
+            assert found["outcome"] == "RolledBack"
+    assert str(REPORT["message"]).startswith(read_object(text[:90])["message"][:20])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, {}),
+        ("", {}),
+        ("[1, 2", {}),
+        ('"a', {}),
+        ("null", {}),
+        ("{", {}),
+        ('{"a', {}),
+        ('{"a":', {}),
+        ('{"a": 1', {}),
+        ('{"a": true', {"a": True}),
+        ('{"a": 1, "b": 2', {"a": 1}),
+        ('{"a": [1], "b": 2.', {"a": [1]}),
+        ('{"a": tr', {}),
+        ('{"a": "b\\', {"a": "b"}),
+        ('{"a": "b\\u00e', {"a": "b"}),
+        ('{"a": "b", "c": {"d": [1, {"e": "f', {"a": "b", "c": {"d": [1, {"e": "f"}]}}),
+        ('{"a": "b", "c": {"d": [1, {"e', {"a": "b", "c": {"d": [1, {}]}}),
+        ('{"a": {"b": 1}, "c', {"a": {"b": 1}}),
+        ('{"a": "b"', {"a": "b"}),
+        ('{"a": [],', {"a": []}),
+        ('{"a": 1]', {}),
+        ('{"a": 1}}', {}),
+        ('{"a": 1} and more', {}),
+        ("it said {", {}),
+        ('{"a": ' * 20_000, {}),
+    ],
+)
+def test_what_is_no_object_or_hardly_begun_is_read_as_far_as_it_goes(text: str | None, expected: object) -> None:
+    assert read_object(text) == expected

@@ -61,6 +61,16 @@ CAUGHT: dict[str, tuple[CaughtError, tuple[tuple[float, str], ...], Failure]] = 
         ENDED,
         Failure("after Check rollout", "States.Timeout", "States.Timeout"),
     ),
+    "a cause that Step Functions has cut": (
+        CaughtError("AwsError", '{"errorMessage": "Plan: ecs: gone", "errorType": "AwsError", "stackTrace": ["  File'),
+        ENDED,
+        Failure("Plan", "AwsError", "ecs: gone"),
+    ),
+    "a message in which it was cut": (
+        CaughtError("PreflightFailed", '{"errorMessage": "Plan: 900 of 990 checks: FAIL api\\u00'),
+        ENDED,
+        Failure("Plan", "PreflightFailed", "900 of 990 checks: FAIL api"),
+    ),
     "JSON without a message": (CaughtError("E", '{"a": 1}'), (), Failure(None, "E", '{"a": 1}')),
     "JSON that is no object": (CaughtError("E", "[1]"), (), Failure(None, "E", "[1]")),
     "nested too deep": (CaughtError("E", "[" * 9000), (), Failure(None, "E", "[" * MAX_MESSAGE)),

@@ -9,6 +9,7 @@ from stepship.executions.outcomes import result_of
 from stepship.executions.report import next_steps
 from stepship.machine import Description
 from stepship.target import Target
+from stepship.views.plain_lines import explanation
 
 CODES = {
     "Deployed": 0,
@@ -49,6 +50,45 @@ def test_each_outcome_has_its_exit_code(outcome: Outcome) -> None:
 def test_any_other_end_is_1_and_says_what_is_known(found: Description, outcome: str, why: str) -> None:
     result = result_of(found)
     assert (result.outcome, result.exit_code, result.why) == (outcome, 1, why)
+
+
+LONG = {
+    "outcome": "RolledBack",
+    "step": "Check rollout",
+    "errorType": "RolloutFailed",
+    "message": "api: exit-code",
+    "explanation": {
+        "summary": "api: exit-code",
+        "causes": [
+            {"cause": each, "subject": "api", "weight": 1, "evidence": ["x" * 300], "hint": "h"} for each in "ab"
+        ],
+        "logLines": ["y" * 300] * 10,
+        "done": ["All services are steady on what they ran before."],
+    },
+    "release": "r-1",
+}
+
+
+def test_a_cause_that_was_cut_anywhere_is_read_up_to_there() -> None:
+    """Step Functions keeps 32,768 characters of a Cause: what is cut of the JSON is its end."""
+    text = json.dumps(LONG)
+    for length in range(len(text) + 1):
+        found = Description("arn:a:e", "FAILED", 0.0, 1.0, {}, error="RolledBack", cause=text[:length])
+        result = result_of(found)
+        assert (result.outcome, result.exit_code, result.needs_recovery) == ("RolledBack", 3, False)
+        assert list(explanation(result.report)) or length < text.index("summary") + 20
+        if length > text.index('"explanation"'):
+            assert (result.report["step"], result.report["message"]) == ("Check rollout", "api: exit-code")
+
+
+def test_the_words_of_lambda_are_taken_out_of_the_report_of_a_last_step() -> None:
+    said = json.dumps(
+        {"errorMessage": "Record failure: no table", "errorType": "AwsError", "stackTrace": ["x" * 40_000]}
+    )
+    report = {"outcome": "RollbackFailed", "step": "Record failure", "errorType": "AwsError", "message": said}
+    text = json.dumps(report)[:32_768]
+    found = Description("arn:a:e", "FAILED", 0.0, 1.0, {}, error="RollbackFailed", cause=text)
+    assert (result_of(found).exit_code, result_of(found).why) == (4, "Record failure: no table")
 
 
 @pytest.mark.parametrize(
