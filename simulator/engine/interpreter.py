@@ -83,6 +83,9 @@ from simulator.engine.runs import RUNNING, Run
 from simulator.engine.virtual_time import TaskEvent, VirtualEvent, VirtualThread, virtual_datetime
 from statemachine.events import EventKind
 
+MAX_CAUSE = 32_768
+"""Characters of an execution's cause: what is longer is cut off (Step Functions API Reference, DescribeExecution)."""
+
 
 class Interpreter:
     """moto's interpreter in one simulated world.
@@ -205,6 +208,7 @@ class Interpreter:
         """Take note of an execution that has its final status in moto."""
         execution = self._executions[run.arn]
         run.status, run.ended_at = str(execution.status), self.clock.now()
+        execution.cause = execution.cause and execution.cause[:MAX_CAUSE]
         run.output, run.error, run.cause = execution.output, execution.error, execution.cause
         if run.status == "TIMED_OUT":
             env = execution.exec_worker.env
