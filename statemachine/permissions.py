@@ -287,6 +287,8 @@ PERMISSIONS: Mapping[Step, Callable[[Resources], list[Grant]]] = {
     steps.REGISTER_TASK_DEFINITIONS: lambda resources: [
         resources.renew_lease(),
         resources.read_task_definitions(),
+        # What a rollback leaves where it is needs no new revision.
+        resources.services("DescribeServices"),
         *resources.register_task_definitions(),
     ],
     steps.RUN_MIGRATION: lambda resources: [
@@ -322,6 +324,8 @@ PERMISSIONS: Mapping[Step, Callable[[Resources], list[Grant]]] = {
         resources.write_images(),
         resources.services("DescribeServices", "UpdateService"),
         resources.read_task_definitions(),
+        # What was deregistered is registered again.
+        *resources.register_task_definitions(),
     ],
     steps.CHECK_ROLLBACK: lambda resources: [
         resources.services("DescribeServices"),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
-from lambdas.aws.gateway import Gateway, batches
-from lambdas.release.errors import StepshipError
+from lambdas.aws.gateway import Answer, Gateway, batches
+from lambdas.release.errors import AwsError, StepshipError, Throttled
 from lambdas.release.explanation import StoppedContainer, StoppedTask
-from lambdas.release.rollout import Deployment, Event, ServiceFacts
-from lambdas.release.task_definition import TaskDefinition
+from lambdas.release.rollout import Deployment, DeploymentSettings, Event, ServiceFacts
+from lambdas.release.task_definition import READ_ONLY, TaskDefinition
 
 SERVICES_LIMIT = 10
 """Services per DescribeServices (ECS API Reference)."""
@@ -20,6 +21,20 @@ TASKS_LIMIT = 20
 
 class _NoTaskDefinition(StepshipError):
     """No such family or revision; stays inside this module."""
+
+
+class _NotActive(StepshipError):
+    """ECS starts no more tasks from this revision; stays inside this module."""
+
+
+DESCRIBED = "before-parse.ecs.DescribeTaskDefinition"
+"""botocore's event with the answer as it came, before it drops what its model does not have."""
+
+LOST = "stepshipLostMembers"
+"""Where the answer keeps what the model does not have: no name of AWS's begins like this."""
+
+RACE = "Too many concurrent attempts"
+"""How ECS begins to say that somebody registers a revision of the same family right now; another try works."""
 
 
 class ServiceKey(Protocol):
@@ -73,19 +88,28 @@ class ContainerService(Gateway):
         """Describe a revision by ARN, or a family's newest active one by name; None when there is none."""
         # ECS answers ClientException "Unable to describe task definition." for what it does not have.
         known = {"ClientException": _NoTaskDefinition, "InvalidParameterException": _NoTaskDefinition}
+        self._keep_what_gets_lost()
         try:
             answer = self.call("describe_task_definition", known=known, taskDefinition=name, include=["TAGS"])
         except _NoTaskDefinition:
             return None
-        return TaskDefinition(answer["taskDefinition"], tuple(answer.get("tags") or ()))
+        lost = answer.get(LOST)
+        return TaskDefinition(
+            answer["taskDefinition"], tuple(answer.get("tags") or ()), None if lost is None else tuple(lost)
+        )
 
-    def primary_definitions(self, services: Mapping[str, ServiceFacts]) -> dict[str, TaskDefinition | None]:
-        """Describe what each of these services is working towards."""
-        return {
-            name: self.task_definition(facts.primary.task_definition)
-            for name, facts in services.items()
-            if facts.primary
-        }
+    def _keep_what_gets_lost(self) -> None:
+        """Compare every answer with the model of this botocore, however new either of them is."""
+        meta = self.configured_client("ecs:describe_task_definition").meta
+        accepted = meta.service_model.operation_model("RegisterTaskDefinition").input_shape
+
+        def compare(
+            operation_model: Any, response_dict: Any, customized_response_dict: dict[str, Any], **_: object
+        ) -> None:
+            lost = lost_members(response_dict["body"], operation_model.output_shape, accepted)
+            customized_response_dict[LOST] = lost
+
+        meta.events.register(DESCRIBED, compare, unique_id=LOST)
 
     def accepted_fields(self) -> frozenset[str]:
         """The member names of RegisterTaskDefinition's input, from botocore's service model."""
@@ -93,21 +117,43 @@ class ContainerService(Gateway):
         return frozenset(shape.members)
 
     def register(self, request: Mapping[str, Any]) -> str:
-        """Register a revision; returns its ARN."""
-        answer = self.call("register_task_definition", **request)
+        """Register a revision; returns its ARN.
+
+        Raises
+        ------
+        Throttled
+            Somebody else registers a revision of the family at the same moment.
+        """
+        known = {"ClientException": lambda text: Throttled(text) if RACE in text else AwsError(text)}
+        answer = self.call("register_task_definition", known=known, **request)
         return str(answer["taskDefinition"]["taskDefinitionArn"])
 
     def update(self, cluster: str, service: str, task_definition: str, *, force: bool) -> str | None:
         """Deploy a task definition to a service; returns the id of the new PRIMARY deployment."""
-        answer = self.call(
+        try:
+            answer = self._update(cluster, service, task_definition, force=force)
+        except _NotActive as error:
+            raise AwsError(f"{error} ({task_definition.rsplit('/', 1)[-1]})") from error
+        primary = _facts(cluster, answer["service"]).primary
+        return primary.id if primary else None
+
+    def takes(self, cluster: str, service: str, task_definition: str) -> bool:
+        """Deploy a task definition to a service; False when it was deregistered or deleted, and nothing was done."""
+        try:
+            self._update(cluster, service, task_definition, force=False)
+        except _NotActive:
+            return False
+        return True
+
+    def _update(self, cluster: str, service: str, task_definition: str, *, force: bool) -> Answer:
+        return self.call(
             "update_service",
+            known={"ClientException": _refusal, "InvalidParameterException": _refusal},
             cluster=cluster,
             service=service,
             taskDefinition=task_definition,
             forceNewDeployment=force,
         )
-        primary = _facts(cluster, answer["service"]).primary
-        return primary.id if primary else None
 
     def run_task(
         self,
@@ -174,6 +220,62 @@ class ContainerService(Gateway):
         return tuple(sorted(ours, key=lambda task: -task.stopped_at)[:TASKS_LIMIT])
 
 
+def _refusal(text: str) -> StepshipError:
+    """Read what ECS has against an update: "TaskDefinition is inactive", "TaskDefinition not found."."""
+    said = text.lower().replace(" ", "")
+    is_about_revision = "taskdefinition" in said and any(
+        word in said for word in ("inactive", "notfound", "notactive", "delete", "unabletodescribe")
+    )
+    return _NotActive(text) if is_about_revision else AwsError(text)
+
+
+def lost_members(body: bytes, answered: Any, accepted: Any) -> list[str]:
+    """Return where an answer of DescribeTaskDefinition has what a copy of the revision would not have.
+
+    botocore parses the members of its own model and drops all others, and sends no others either.
+
+    Parameters
+    ----------
+    body
+        The answer as it came, JSON.
+    answered, accepted
+        botocore's shapes: the output of DescribeTaskDefinition, the input of RegisterTaskDefinition.
+    """
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return []  # The parser says so in its own words.
+    if not isinstance(found, dict):
+        return []
+    lost = [name for name, value in found.items() if value is not None and name not in answered.members]
+    definition = found.get("taskDefinition")
+    copied = {k: v for k, v in definition.items() if k not in READ_ONLY} if isinstance(definition, dict) else {}
+    lost += _lost(copied, answered.members["taskDefinition"], accepted, "")
+    return lost + _lost(found.get("tags"), answered.members["tags"], accepted.members["tags"], "tags")
+
+
+def _lost(value: Any, answered: Any, accepted: Any, path: str) -> list[str]:
+    kind = accepted.type_name if accepted.type_name == answered.type_name else ""
+    if kind == "structure" and isinstance(value, dict):
+        known = {name for name in value if name in answered.members and name in accepted.members}
+        inside = ((name, item, f"{path}.{name}".lstrip(".")) for name, item in value.items() if item is not None)
+        return [
+            each
+            for name, item, place in inside
+            for each in (
+                _lost(item, answered.members[name], accepted.members[name], place) if name in known else [place]
+            )
+        ]
+    if kind == "list" and isinstance(value, list):
+        places = enumerate(value)
+        return [each for i, item in places for each in _lost(item, answered.member, accepted.member, f"{path}[{i}]")]
+    if kind == "map" and isinstance(value, dict):
+        pairs = value.items()
+        return [each for k, item in pairs for each in _lost(item, answered.value, accepted.value, f"{path}.{k}")]
+    # A scalar that has become an object says more than the model can hold.
+    return [path] if isinstance(value, dict | list) else []
+
+
 def _facts(cluster: str, described: Mapping[str, Any]) -> ServiceFacts:
     """Read a service. What a verdict hangs on has to be there: an unknown count is not a count of none."""
     launch = {
@@ -184,11 +286,14 @@ def _facts(cluster: str, described: Mapping[str, Any]) -> ServiceFacts:
     if "capacityProviderStrategy" in launch:
         # RunTask takes either of them; a service may show both.
         launch.pop("launchType", None)
+    # A member that an older service, or another controller's, does not have stands for ECS's default.
+    controller = (described.get("deploymentController") or {}).get("type") or "ECS"
+    configuration = described.get("deploymentConfiguration") or {}
     return ServiceFacts(
         name=described["serviceName"],
         cluster=cluster,
         status=described["status"],
-        task_definition=described["taskDefinition"],
+        task_definition=described["taskDefinition"] if controller == "ECS" else described.get("taskDefinition", ""),
         desired=described["desiredCount"],
         running=described["runningCount"],
         pending=described["pendingCount"],
@@ -200,6 +305,13 @@ def _facts(cluster: str, described: Mapping[str, Any]) -> ServiceFacts:
         ),
         network=described.get("networkConfiguration") or {},
         launch=launch,
+        settings=DeploymentSettings(
+            controller=controller,
+            strategy=configuration.get("strategy") or "ROLLING",
+            is_daemon=described.get("schedulingStrategy") == "DAEMON",
+            minimum_healthy_percent=configuration.get("minimumHealthyPercent"),
+            maximum_percent=configuration.get("maximumPercent"),
+        ),
     )
 
 

@@ -10,9 +10,10 @@ from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation
 from lambdas.polling import poll_until
 from lambdas.release.results import RestoredResult, TaskCount, needed
-from lambdas.release.rollback import changed_by_others, judge_rollback, keep_infrastructure
+from lambdas.release.rollback import judge_rollback
 from lambdas.release.rollout import ServiceFacts
 from lambdas.release.verdicts import RollbackStatus
+from lambdas.revisions import returning
 
 
 def check_rollback(call: Invocation, dependencies: Dependencies, logger: Logger) -> RestoredResult:
@@ -23,14 +24,12 @@ def check_rollback(call: Invocation, dependencies: Dependencies, logger: Logger)
     RollbackTimeout
     """
     plan, started_at = call.plan, needed(call.state.rollback_started_at)
-    ours = call.state.registered_revisions
     describe = cache(dependencies.ecs.task_definition)  # a revision does not change between two looks
 
     def look() -> tuple[dict[str, ServiceFacts], RollbackStatus]:
         facts = dependencies.ecs.services(plan.in_order())
-        others = changed_by_others(plan, facts, ours)
-        running = {name: describe(one.primary.task_definition) for name, one in others.items() if one.primary}
-        return facts, judge_rollback(keep_infrastructure(plan, running), facts, started_at, dependencies.clock.now())
+        wanted, _ = returning(plan, call.state, facts, describe)
+        return facts, judge_rollback(wanted, facts, started_at, dependencies.clock.now())
 
     facts, status = poll_until(
         look,

@@ -35,12 +35,13 @@ def deploy_wave(call: Invocation, dependencies: Dependencies, logger: Logger) ->
         target = targets[service.name]
         if service.name not in facts:
             raise AwsError(f"ecs:describe_services: {service.service} is gone since it was planned")
+        twins = [twin for name, twin in call.state.twins.items() if name == service.name]
         if plan.action == "deploy":
             check_unchanged(
                 service.name,
                 facts[service.name],
                 planned_deployment=service.deployment,
-                expected=(service.previous, target),
+                expected=(service.previous, target, *twins),
             )
         services[service.name] = _deploy(service, facts[service.name], target, dependencies, force=plan.force)
         logger.info("service updated", service=service.name, task_definition=target)

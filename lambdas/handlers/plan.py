@@ -15,7 +15,7 @@ from lambdas.release.catalog import MIGRATION, Catalog, parse_catalog
 from lambdas.release.codec import encode
 from lambdas.release.history import release_id_of
 from lambdas.release.image import ARCHIVED, RESTORE
-from lambdas.release.plan import Plan, check_size
+from lambdas.release.plan import Plan, PlannedService, check_size
 from lambdas.release.planning import (
     LIVE,
     PlanInputs,
@@ -32,7 +32,9 @@ from lambdas.release.preflight import (
     Check,
     Result,
     check_alarms,
+    check_complete,
     check_found,
+    check_room,
     check_service,
     check_task_definition,
     fail,
@@ -66,31 +68,24 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
     journal = _journal(call, dependencies)
     catalog = parse_catalog(dependencies.parameters.below(dependencies.identity.services_path)).select(request.services)
     facts = dependencies.ecs.services(catalog.services)
-    definitions = {
-        s.name: dependencies.ecs.task_definition(facts[s.name].task_definition)
-        for s in catalog.services
-        if s.name in facts
-    }
+    # Of a service that another controller deploys nothing else matters, and there may be no task definition to look at.
+    ours = [s for s in catalog.services if s.name in facts and facts[s.name].settings.controller == "ECS"]
+    definitions = {s.name: dependencies.ecs.task_definition(facts[s.name].task_definition) for s in ours}
     # What new revisions are made from: what runs, or the registered family where a placeholder runs instead.
     bases = {
         s.name: definitions[s.name]
         if is_revision_of(facts[s.name].task_definition, s.family)
         else dependencies.ecs.task_definition(s.family)
-        for s in catalog.services
-        if s.name in facts
+        for s in ours
     }
     may_interrupt = request.force or not request.is_deploy
     checks += [
         c for s in catalog.services for c in check_service(s.name, facts.get(s.name), may_interrupt=may_interrupt)
     ]
-    checks += [
-        c
-        for s in catalog.services
-        if s.name in facts
-        for c in check_task_definition(s.name, s.family, s.container, bases[s.name])
-    ]
+    checks += [c for s in ours for c in check_task_definition(s.name, s.family, s.container, bases[s.name])]
     alarms = dependencies.alarms.states(dependencies.policy(CircuitBreakerPolicy).alarms) if request.is_deploy else {}
     if request.is_deploy:
+        checks += [check_room(s.name, facts[s.name]) for s in ours]
         checks += _deploy_checks(request, catalog, bases, dependencies)
         checks += check_alarms(dependencies.policy(CircuitBreakerPolicy).alarms, alarms, forced=request.force)
     require(checks)
@@ -135,6 +130,13 @@ def _journal(call: Invocation, dependencies: Dependencies) -> Plan | None:
 def _decide(
     call: Invocation, dependencies: Dependencies, inputs: PlanInputs, circuit_breaker: CircuitBreakerPolicy
 ) -> tuple[Plan, tuple[Check, ...]]:
+    made = _decided(call, dependencies, inputs, circuit_breaker)
+    return made, () if made.action == "deploy" else tuple(_rollback_checks(made, inputs, dependencies))
+
+
+def _decided(
+    call: Invocation, dependencies: Dependencies, inputs: PlanInputs, circuit_breaker: CircuitBreakerPolicy
+) -> Plan:
     request = call.request
     policies = Policies(
         dependencies.policy(RolloutPolicy),
@@ -144,38 +146,53 @@ def _decide(
     )
     if request.is_deploy:
         release_id = release_id_of(call.execution, call.started_at)
-        return plan_deploy(request, needed(call.state.image), inputs, policies, release_id), ()
+        return plan_deploy(request, needed(call.state.image), inputs, policies, release_id)
     if request.takeover or (inputs.journal and not request.release_id):
-        return plan_recovery(request, inputs, policies), ()
+        return plan_recovery(request, inputs, policies)
     if not request.release_id and undone_meanwhile(dependencies.releases.history(RECENT), call.started_at):
-        return plan_recovery(request, inputs, policies), ()
+        return plan_recovery(request, inputs, policies)
     named = request.release_id if request.release_id != LIVE else None
     wanted = dependencies.releases.release(named) if named else None
     before = (
         dependencies.releases.release_before(inputs.live.release_id) if inputs.live and not request.release_id else None
     )
-    made = plan_rollback(request, choose_release(request, inputs, wanted, before), inputs, policies)
-    return made, tuple(_rollback_checks(made, inputs, dependencies))
+    return plan_rollback(request, choose_release(request, inputs, wanted, before), inputs, policies)
 
 
 def _rollback_checks(made: Plan, inputs: PlanInputs, dependencies: Dependencies) -> list[Check]:
-    """Check that what the rollback needs is still there: lifecycle rules may have removed the image."""
+    """Check that what the rollback moves can go where it is to go, and that what it needs is still there."""
     checks = []
     for service in made.in_order():
-        if service.image is None or service.image == service.previous_image:
+        running = inputs.running[service.name]
+        if service.target == running.facts.task_definition and not made.force:
             continue
-        repository = inputs.running[service.name].registered.repository
-        digest = service.image.rsplit("@", 1)[-1]
-        status = dependencies.images.status(repository, digest)
-        if status is None:
-            checks.append(fail(service.name, "image", f"{repository} no longer has {digest}"))
-        elif status in ARCHIVED:
-            checks.append(fail(service.name, "image", f"{digest} in {repository} is {status}; {RESTORE}"))
-        else:
-            checks.append(ok(service.name, "image", service.image))
-        if dependencies.ecs.task_definition(service.target or "") is None:
-            checks.append(fail(service.name, "task definition", f"{service.target} was deleted"))
+        if made.recovers:
+            # Whatever is missing, it has to try: parameters and the other services go back all the same.
+            continue
+        checks.append(check_room(service.name, running.facts))
+        if service.image is not None and service.image != service.previous_image:
+            checks.append(_check_image(service.name, service.image, running.registered.repository, dependencies))
+        checks += _check_target(service, dependencies.ecs.task_definition(service.target or ""))
     return checks
+
+
+def _check_image(name: str, image: str, repository: str, dependencies: Dependencies) -> Check:
+    """Check that lifecycle rules have neither removed nor archived the image."""
+    digest = image.rsplit("@", 1)[-1]
+    status = dependencies.images.status(repository, digest)
+    if status is None:
+        return fail(name, "image", f"{repository} no longer has {digest}")
+    if status in ARCHIVED:
+        return fail(name, "image", f"{digest} in {repository} is {status}; {RESTORE}")
+    return ok(name, "image", image)
+
+
+def _check_target(service: PlannedService, target: TaskDefinition | None) -> list[Check]:
+    """Check that the release's revision is there, or can be registered again where it was deregistered."""
+    if target is None:
+        fix = "deploy the image of the release instead"
+        return [fail(service.name, "task definition", f"{service.target} was deleted; {fix}")]
+    return [] if target.is_active else [check_complete(service.name, target)]
 
 
 def _deploy_checks(
@@ -195,6 +212,7 @@ def _deploy_checks(
     references = _all(d.secret_references for d in subjects.values())
     secrets = _secrets(references, dependencies)
     for subject, definition in subjects.items():
+        checks.append(check_complete(subject, definition))
         checks += check_found(subject, "role exists", definition.role_arns, roles)
         checks += check_found(subject, "log group exists", definition.log_groups, groups)
         checks += check_found(subject, "secret exists", definition.secret_references, secrets)

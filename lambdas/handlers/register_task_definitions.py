@@ -7,13 +7,15 @@ from aws_lambda_powertools import Logger
 from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation
 from lambdas.release.errors import AwsError
-from lambdas.release.plan import PlannedService
+from lambdas.release.plan import OnFailure, Plan, PlannedService
 from lambdas.release.results import RegisterResult
-from lambdas.release.task_definition import TaskDefinition, is_revision_of, same_content, with_image
+from lambdas.release.rollout import ServiceFacts
+from lambdas.release.task_definition import is_revision_of
+from lambdas.revisions import Revisions
 
 
 def register_task_definitions(call: Invocation, dependencies: Dependencies, logger: Logger) -> RegisterResult:
-    """Register what is missing.
+    """Register what is missing: what the services get, and what a rollback would give them again.
 
     A revision with the wanted content that is there already is used, so a repeat of the step registers
     nothing. (botocore's own retry of a call whose answer was lost may leave an unused twin.)
@@ -24,60 +26,61 @@ def register_task_definitions(call: Invocation, dependencies: Dependencies, logg
     """
     plan = call.plan
     call.renew_lease(dependencies)
-    registrar = _Registrar(dependencies)
-    arns = {s.name: registrar.resolve_target(s, logger, deploys=plan.action == "deploy") for s in plan.in_order()}
+    revisions = Revisions(dependencies.ecs)
+    # A deploy that is not forced leaves a service alone that has the image already; for the others one has to look.
+    may_stay = plan.action == "rollback" and not plan.force
+    facts = dependencies.ecs.services(plan.in_order()) if may_stay else {}
+    arns, twins = {}, {}
+    for service in plan.in_order():
+        if _stays(plan, service, facts.get(service.name)):
+            arns[service.name] = str(service.target)
+            continue
+        if service.target is None:
+            # Most often the newest revision is the one that runs: one look-up serves for all that follows.
+            revisions.find(service.family)
+        # First what a rollback needs: after it the new revision is the family's newest, and a repeat finds both.
+        twin = _twin_of_previous(plan, service, revisions, logger)
+        if twin not in (None, service.previous):
+            twins[service.name] = str(twin)
+        arns[service.name] = _target(service, revisions)
+        logger.info("task definition", service=service.name, task_definition=arns[service.name], returns_to=twin)
     migration = None
     if plan.migration.needed:
-        base = registrar.describe(plan.migration.family)
-        migration = registrar.register(base, base, plan.migration.container, plan.migration.image)
-    return RegisterResult(arns, migration, registrar.registered)
+        base = revisions.describe(plan.migration.family)
+        migration = revisions.with_image(base, base, plan.migration.container, plan.migration.image)
+    return RegisterResult(arns, migration, revisions.registered, twins)
 
 
-class _Registrar:
-    """Registers revisions and counts them."""
+def _stays(plan: Plan, service: PlannedService, facts: ServiceFacts | None) -> bool:
+    """Whether ``Deploy wave`` will find the service on its target: then that may be INACTIVE."""
+    if service.target is None or plan.force:
+        return False
+    primary = facts.primary if facts else None
+    return plan.action == "deploy" or (primary is not None and primary.task_definition == service.target)
 
-    def __init__(self, dependencies: Dependencies) -> None:
-        self.ecs = dependencies.ecs
-        self.registered = 0
 
-    def describe(self, name: str) -> TaskDefinition:
-        """Describe what the plan has seen; AwsError when it is gone."""
-        found = self.ecs.task_definition(name)
-        if found is None:
-            raise AwsError(f"ecs:describe_task_definition: {name} is gone since it was planned")
-        return found
+def _twin_of_previous(plan: Plan, service: PlannedService, revisions: Revisions, logger: Logger) -> str | None:
+    """Return what a rollback of this deployment gives the service; None when it gives none, or nothing can be had."""
+    if plan.on_failure != OnFailure.ROLL_BACK:
+        return None
+    try:
+        return revisions.active(service.previous, service, service.previous_image)
+    except AwsError as error:
+        if plan.action == "deploy":
+            raise
+        # A rollback is the way out of what runs now: that it cannot be had again must not close it.
+        logger.warning("no way back", service=service.name, reason=str(error))
+        return None
 
-    def resolve_target(self, service: PlannedService, logger: Logger, *, deploys: bool) -> str:
-        """Return the ARN of the task definition that the service gets."""
-        if service.target is None:
-            newest = self.ecs.task_definition(service.family)
-            # Most often the newest revision is the one that runs: one look-up serves for both.
-            runs = service.previous if is_revision_of(service.previous, service.family) else service.family
-            base = newest if newest and runs in {newest.arn, service.family} else self.describe(runs)
-            arn = self.register(base, newest, service.container, service.image or "")
-            logger.info("task definition", service=service.name, task_definition=arn)
-            return arn
-        if deploys or service.target == service.previous:
-            return service.target
-        target = self.describe(service.target)
-        if target.is_active:
-            return service.target
-        # It was deregistered since: a new revision with the same content takes its place.
-        newest = self.ecs.task_definition(service.family)
-        return self.register(target, newest, service.container, target.image(service.container) or "")
 
-    def register(self, base: TaskDefinition, newest: TaskDefinition | None, container: str, image: str) -> str:
-        """Register ``base`` with the image, unless the family's newest revision is just that."""
-        if base.container(container) is None:
-            raise AwsError(f"ecs:describe_task_definition: {base.arn} has no container {container} any more")
-        accepted = self.ecs.accepted_fields()
-        request = with_image(base, container, image, accepted)
-        if newest and newest.is_active:
-            existing = with_image(newest, container, newest.image(container) or "", accepted)
-            if same_content(request, existing):
-                return newest.arn
-        self.registered += 1
-        return self.ecs.register(request)
+def _target(service: PlannedService, revisions: Revisions) -> str:
+    """Return the ARN of the task definition that the service gets."""
+    if service.target is not None:
+        return revisions.active(service.target, service, service.image)
+    newest = revisions.find(service.family)
+    runs = service.previous if is_revision_of(service.previous, service.family) else service.family
+    base = newest if newest and runs in {newest.arn, service.family} else revisions.describe(runs)
+    return revisions.with_image(base, newest, service.container, service.image or "")
 
 
 handler = Handler(register_task_definitions)

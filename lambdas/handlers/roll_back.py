@@ -9,14 +9,16 @@ from lambdas.handler import Handler, Invocation
 from lambdas.release.errors import NothingToReturnTo
 from lambdas.release.plan import OnFailure
 from lambdas.release.results import RollbackResult
-from lambdas.release.rollback import changed_by_others, keep_infrastructure, next_wave_back, to_restore
+from lambdas.release.rollback import next_wave_back, to_restore
+from lambdas.revisions import Revisions, deploy_active, returning
 
 
 def roll_back(call: Invocation, dependencies: Dependencies, logger: Logger) -> RollbackResult:
     """Restore what differs from the plan's snapshot: the parameters, and one wave of services.
 
     It looks at what runs instead of remembering what was done, so it may run at any point and any number of
-    times. What ECS has rolled back by itself is recognised and not repeated.
+    times. What ECS has rolled back by itself is recognised and not repeated. Where the revision of before was
+    deregistered, its service gets one with the same content.
 
     Raises
     ------
@@ -32,19 +34,20 @@ def roll_back(call: Invocation, dependencies: Dependencies, logger: Logger) -> R
         )
     call.renew_lease(dependencies)
     started_at = call.state.rollback_started_at or dependencies.clock.now()
-    ours = call.state.registered_revisions
     dependencies.parameters.set_all({parameter.name: parameter.previous for parameter in plan.parameters})
-    facts = dependencies.ecs.services(plan.in_order())
-    others = changed_by_others(plan, facts, ours)
-    plan = keep_infrastructure(plan, dependencies.ecs.primary_definitions(others))
+    facts, revisions = dependencies.ecs.services(plan.in_order()), Revisions(dependencies.ecs)
+    plan, others = returning(plan, call.state, facts, revisions.find)
     updated, overwritten = (list(before.services), dict(before.overwritten)) if before else ([], {})
+    twins = dict(before.twins) if before else {}
     for service in to_restore(next_wave_back(plan, facts), facts):
         if service.name in others:
             overwritten[service.name] = facts[service.name].task_definition.rsplit("/", 1)[-1]
-        dependencies.ecs.update(service.cluster, service.service, service.previous, force=False)
+        given = deploy_active(service, revisions)
+        if given != service.previous:
+            twins[service.name] = given
         updated.append(service.name)
-        logger.info("service rolled back", service=service.name, task_definition=service.previous)
-    return RollbackResult(started_at, tuple(dict.fromkeys(updated)), overwritten)
+        logger.info("service rolled back", service=service.name, task_definition=given)
+    return RollbackResult(started_at, tuple(dict.fromkeys(updated)), overwritten, twins)
 
 
 handler = Handler(roll_back)

@@ -102,6 +102,10 @@ def what_was_done(state: ExecutionState) -> tuple[str, ...]:
         done.append(f"Rolled back to their previous task definitions: {', '.join(rollback.services)}.")
     else:
         done.append("Stepship had no service to roll back.")
+    for name, twin in state.twins.items():
+        if name in rollback.services:
+            copied = "which has the content of its previous task definition: that was deregistered"
+            done.append(f"{name} runs {twin.rsplit('/', 1)[-1]}, {copied}.")
     for name, ran in rollback.overwritten.items():
         done.append(f"{name} ran {ran}, which somebody else had deployed meanwhile: make that change again.")
     if plan:

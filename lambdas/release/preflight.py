@@ -10,6 +10,9 @@ from lambdas.release.errors import PreflightFailed
 from lambdas.release.rollout import ServiceFacts
 from lambdas.release.task_definition import TaskDefinition
 
+MAX_FIELDS = 5
+"""Fields that a check names: all of one new feature, and not a whole answer."""
+
 
 class Result(StrEnum):
     """How a check went."""
@@ -67,6 +70,10 @@ def check_service(name: str, facts: ServiceFacts | None, *, may_interrupt: bool)
         if facts.status == "ACTIVE"
         else fail(name, "service is ACTIVE", f"it is {facts.status}")
     ]
+    checks.append(_check_controller(name, facts))
+    if facts.settings.controller != "ECS":
+        # What moves it does not show as a deployment of ECS, so nothing more can be told from those.
+        return tuple(checks)
     if facts.is_settled:
         checks.append(ok(name, "no other rollout"))
     elif may_interrupt:
@@ -80,13 +87,78 @@ def check_service(name: str, facts: ServiceFacts | None, *, may_interrupt: bool)
     return tuple(checks)
 
 
+def _check_controller(name: str, facts: ServiceFacts) -> Check:
+    """Check that Stepship can deploy the service at all; no ``force`` changes that."""
+    settings = facts.settings
+    if settings.controller != "ECS":
+        return fail(
+            name,
+            "deployment controller",
+            f"{settings.controller} deploys this service, and ECS refuses everybody else's deployments; create it with "
+            "the controller ECS, or take it out of the catalog",
+        )
+    if settings.strategy != "ROLLING":
+        return fail(
+            name,
+            "deployment controller",
+            f"the strategy is {settings.strategy}; ROLLING is what Stepship drives: set it in the service's "
+            "deploymentConfiguration",
+        )
+    return ok(name, "deployment controller", f"{settings.controller}, {settings.strategy}")
+
+
+def check_room(name: str, facts: ServiceFacts) -> Check:
+    """Check that a rolling deployment can begin: one more task may start, or an old one may stop.
+
+    ECS rounds the minimum up and the maximum down (ECS API Reference, DeploymentConfiguration).
+
+    Examples
+    --------
+    2 tasks, 100 % and 100 %: at least 2 run and at most 2, so none may start and none may stop. 150 % at most lets a
+    third one start (floor(3.0) = 3); 50 % at least lets one stop (ceil(1.0) = 1).
+
+    1 task, 75 % and 125 %: at least ceil(0.75) = 1 and at most floor(1.25) = 1. It takes 200 %, or 0 %.
+    """
+    check, settings, desired = "room to move", facts.settings, facts.desired
+    least = -(-desired * settings.minimum // 100)
+    most = desired * settings.maximum // 100
+    numbers = f"{least} to {most} tasks may run during a deployment of {desired}"
+    if not desired or most > desired or least < desired:
+        return ok(name, check, numbers)
+    percent = 100 * (desired - 1) // desired
+    lower = f"minimumHealthyPercent to {percent}{' or less' if percent else ''}"
+    higher = f"maximumPercent to {-(-100 * (desired + 1) // desired)} or more"
+    # ECS takes no other maximum from a DAEMON service than its default (ECS API Reference, DeploymentConfiguration).
+    fix = f"set {lower}" if settings.is_daemon else f"set {higher}, or {lower}"
+    return fail(
+        name,
+        check,
+        f"{settings.minimum} % healthy at least and {settings.maximum} % at most let no task start and none stop "
+        f"({numbers}); {fix}",
+    )
+
+
+def check_complete(subject: str, definition: TaskDefinition) -> Check:
+    """Check that a revision made from this one would have everything that it has."""
+    check, name = "task definition is copied whole", definition.arn.rsplit("/", 1)[-1]
+    if definition.lost is None:
+        return skip(subject, check, f"{name}: the SDK of this function does not show the answer as it came")
+    if not definition.lost:
+        return ok(subject, check, name)
+    fields = ", ".join(definition.lost[:MAX_FIELDS]) + (", …" if len(definition.lost) > MAX_FIELDS else "")
+    fix = "give the functions a newer boto3 (lambdas/requirements.txt), or remove the field from the task definition"
+    return fail(subject, check, f"{name} has {fields}, which the SDK of this function would lose; {fix}")
+
+
 def check_task_definition(
     subject: str, family: str, container: str, definition: TaskDefinition | None
 ) -> tuple[Check, ...]:
     """Check that the task definition is there and holds the container."""
     if definition is None:
         return (fail(subject, "task definition", f"{family} has no active revision; deploy its stack"),)
-    found = ok(subject, "task definition", definition.arn.rsplit("/", 1)[-1])
+    name = definition.arn.rsplit("/", 1)[-1]
+    gone = "" if definition.is_active else ", which was deregistered: where it is needed again, a copy is registered"
+    found = ok(subject, "task definition", name + gone)
     if definition.container(container) is None:
         have = ", ".join(str(c.get("name")) for c in definition.containers)
         return (found, fail(subject, "container", f"{container} is not in {family}; it has {have}"))

@@ -153,11 +153,15 @@ class RegisterResult(StepResult):
         The migration's ARN; None when none is needed.
     registered
         Number of new revisions.
+    twins
+        Service to the ARN of an ACTIVE revision with the content of its previous one, where that is INACTIVE: what a
+        rollback would need.
     """
 
     task_definitions: Mapping[str, str]
     migration: str | None = None
     registered: int = 0
+    twins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def message(self) -> str:
@@ -286,11 +290,14 @@ class RollbackResult(StepResult):
         All services that were rolled back so far.
     overwritten
         Service name to what it ran, where somebody else had deployed meanwhile.
+    twins
+        As in ``RegisterResult``: found here, when the revision to return to was INACTIVE.
     """
 
     started_at: float
     services: tuple[str, ...]
     overwritten: Mapping[str, str] = field(default_factory=dict)
+    twins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def message(self) -> str:
@@ -415,9 +422,12 @@ class ExecutionState:
     @property
     def registered_revisions(self) -> dict[str, str]:
         """Service to the ARN that was registered for it, as far as it can be read: a rollback tells its own by it."""
-        found = self._member("registered", "taskDefinitions")
-        pairs = found.items() if isinstance(found, Mapping) else ()
-        return {name: arn for name, arn in pairs if isinstance(arn, str)}
+        return _arns(self._member("registered", "taskDefinitions"))
+
+    @property
+    def twins(self) -> dict[str, str]:
+        """Service to the ACTIVE revision that stands for its INACTIVE previous one, as far as it can be read."""
+        return _arns(self._member("registered", "twins")) | _arns(self._member("rollback", "twins"))
 
     @cached_property
     def migration(self) -> MigrationResult | None:
@@ -504,6 +514,11 @@ def needed(result: T | None) -> T:
     if result is None:
         raise LookupError("an earlier step has left no result: the state is not one of this state machine")
     return result
+
+
+def _arns(found: object) -> dict[str, str]:
+    pairs = found.items() if isinstance(found, Mapping) else ()
+    return {name: arn for name, arn in pairs if isinstance(arn, str)}
 
 
 def _text(value: object) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from lambdas.release.errors import RollbackTimeout
 from lambdas.release.plan import Plan, PlannedService
 from lambdas.release.rollout import ServiceFacts
-from lambdas.release.task_definition import TaskDefinition
+from lambdas.release.task_definition import TaskDefinition, is_twin
 from lambdas.release.verdicts import RollbackStatus
 
 
@@ -25,20 +25,46 @@ def changed_by_others(
     }
 
 
-def keep_infrastructure(plan: Plan, running: Mapping[str, TaskDefinition | None]) -> Plan:
+def with_twins(plan: Plan, facts: Mapping[str, ServiceFacts], twins: Mapping[str, str]) -> Plan:
+    """Let services return to the ACTIVE revisions that stand for what was deregistered.
+
+    One that still is where it was, or that ECS itself has put back there, stays: ECS goes on with an INACTIVE revision.
+
+    Parameters
+    ----------
+    twins
+        Service to the ARN of a revision with the content of its previous one.
+    """
+    services = dict(plan.services)
+    for name, twin in twins.items():
+        service = services.get(name)
+        if service and not _is_returning(service, facts.get(name)):
+            services[name] = replace(service, previous=twin)
+    return replace(plan, services=services)
+
+
+def keep_infrastructure(
+    plan: Plan, running: Mapping[str, TaskDefinition | None], before: Mapping[str, TaskDefinition | None]
+) -> Plan:
     """Leave a service where somebody else put it, if it runs the code that it had before.
 
-    An infrastructure deploy that was made meanwhile is not undone: only the code is rolled back.
+    An infrastructure deploy that was made meanwhile is not undone: only the code is rolled back. A revision that an
+    earlier run of ``Roll back`` has registered, because the previous one was INACTIVE, is known by the same rule.
 
     Parameters
     ----------
     running
         What the services of ``changed_by_others`` run.
+    before
+        What those had before whose image of before is not known.
     """
     services = dict(plan.services)
     for name, definition in running.items():
-        service = plan.services[name]
-        if definition and service.previous_image and definition.image(service.container) == service.previous_image:
+        service, had = plan.services[name], before.get(name)
+        if definition is None:
+            continue
+        same_code = service.previous_image and definition.image(service.container) == service.previous_image
+        if same_code or (had is not None and is_twin(definition, had)):
             services[name] = replace(service, previous=definition.arn)
     return replace(plan, services=services)
 

@@ -42,6 +42,39 @@ class Event:
 
 
 @dataclass(frozen=True)
+class DeploymentSettings:
+    """How a service is deployed: ``deploymentController`` and ``deploymentConfiguration`` of the ECS API.
+
+    Attributes
+    ----------
+    controller
+        ECS, CODE_DEPLOY or EXTERNAL.
+    strategy
+        ROLLING, BLUE_GREEN, LINEAR or CANARY.
+    minimum_healthy_percent, maximum_percent
+        Of the desired count; None stands for ECS's default.
+    """
+
+    controller: str = "ECS"
+    strategy: str = "ROLLING"
+    is_daemon: bool = False
+    minimum_healthy_percent: int | None = None
+    maximum_percent: int | None = None
+
+    @property
+    def minimum(self) -> int:
+        """Percent; ECS's default is 100, and 0 for DAEMON (ECS API Reference, DeploymentConfiguration)."""
+        default = 0 if self.is_daemon else 100
+        return default if self.minimum_healthy_percent is None else self.minimum_healthy_percent
+
+    @property
+    def maximum(self) -> int:
+        """Percent; ECS's default is 200, and 100 for DAEMON (ECS API Reference, DeploymentConfiguration)."""
+        default = 100 if self.is_daemon else 200
+        return default if self.maximum_percent is None else self.maximum_percent
+
+
+@dataclass(frozen=True)
 class ServiceFacts:
     """A service as DescribeServices shows it; ``events`` newest first."""
 
@@ -56,6 +89,7 @@ class ServiceFacts:
     events: tuple[Event, ...] = ()
     network: Mapping[str, Any] = field(default_factory=dict)
     launch: Mapping[str, Any] = field(default_factory=dict)
+    settings: DeploymentSettings = DeploymentSettings()
 
     @property
     def primary(self) -> Deployment | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,14 @@ READ_ONLY = frozenset(
     }
 )
 """What DescribeTaskDefinition adds and RegisterTaskDefinition does not take (ECS API Reference, TaskDefinition)."""
+
+
+RESERVED_PREFIX = "aws:"
+"""Of the tags that AWS sets itself, in any case of the letters; RegisterTaskDefinition refuses them (ECS API Reference,
+Tag)."""
+
+ORDERED = frozenset({"environmentFiles"})
+"""Lists of objects whose order means something: of two files with the same variable the later one wins."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +56,34 @@ FARGATE_PLATFORM = Platform("X86_64", "LINUX")
 
 @dataclass(frozen=True)
 class TaskDefinition:
-    """What DescribeTaskDefinition returned: the definition as plain JSON, and its tags."""
+    """What DescribeTaskDefinition returned: the definition as plain JSON, and its tags.
+
+    Attributes
+    ----------
+    lost
+        Where the answer says something that the SDK here drops or cannot send, such as
+        ``containerDefinitions[0].newThing``: a revision that is made from this one would not have it. None when
+        nobody could look.
+    """
 
     document: Mapping[str, Any]
     tags: tuple[Mapping[str, str], ...] = ()
+    lost: tuple[str, ...] | None = ()
 
     @property
     def arn(self) -> str:
         """The ARN with the revision."""
         return str(self.document["taskDefinitionArn"])
+
+    @property
+    def family(self) -> str:
+        """The family."""
+        return family_of(self.arn)
+
+    @property
+    def revision(self) -> int:
+        """The number of the revision."""
+        return int(self.arn.rpartition(":")[2])
 
     @property
     def is_active(self) -> bool:
@@ -138,18 +166,21 @@ def is_revision_of(arn: str, family: str) -> bool:
     A service that runs another family than the one it registered runs a stand-in: the placeholder from before
     the first code deploy. New revisions are then made from the family's own newest one.
     """
-    return arn.rsplit("/", 1)[-1].rpartition(":")[0] == family
+    return family_of(arn) == family
 
 
-def with_image(definition: TaskDefinition, container: str, image: str, accepted: Iterable[str]) -> dict[str, Any]:
-    """Return the RegisterTaskDefinition request for the definition with one image changed.
+def family_of(arn: str) -> str:
+    """Return the family of a revision's ARN, ``…:task-definition/<family>:<revision>``."""
+    return arn.rsplit("/", 1)[-1].rpartition(":")[0]
+
+
+def copy_of(definition: TaskDefinition, accepted: Iterable[str]) -> dict[str, Any]:
+    """Return the RegisterTaskDefinition request for a revision with the same content.
 
     Parameters
     ----------
     definition
-        The revision to copy.
-    container, image
-        The container to change; every other container, sidecars included, is untouched.
+        The revision to copy. The tags that AWS has set itself are not copied: AWS refuses them.
     accepted
         The member names of RegisterTaskDefinition's input, from botocore's own service model: a field
         that a newer botocore knows is kept without a change here.
@@ -160,19 +191,51 @@ def with_image(definition: TaskDefinition, container: str, image: str, accepted:
         for key, value in definition.document.items()
         if key in accepted and key not in READ_ONLY and value is not None
     }
-    request["containerDefinitions"] = [
-        {**c, "image": image} if c.get("name") == container else c for c in definition.containers
-    ]
-    if definition.tags:
-        request["tags"] = [dict(tag) for tag in definition.tags]
-    return request
+    tags = [dict(tag) for tag in definition.tags if not _is_reserved(tag)]
+    return {**request, "tags": tags} if tags else request
+
+
+def with_image(definition: TaskDefinition, container: str, image: str, accepted: Iterable[str]) -> dict[str, Any]:
+    """Return the RegisterTaskDefinition request for the definition with one image changed.
+
+    Parameters
+    ----------
+    definition, accepted
+        As in ``copy_of``.
+    container, image
+        The container to change; every other container, sidecars included, is untouched.
+    """
+    containers = [{**c, "image": image} if c.get("name") == container else c for c in definition.containers]
+    return {**copy_of(definition, accepted), "containerDefinitions": containers}
+
+
+def _is_reserved(tag: Mapping[str, str]) -> bool:
+    return any(str(tag.get(part, "")).lower().startswith(RESERVED_PREFIX) for part in ("key", "value"))
 
 
 def same_content(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
-    """Whether two RegisterTaskDefinition requests would make the same revision. Tags count, their order does not."""
-    return _comparable(left) == _comparable(right)
+    """Whether two RegisterTaskDefinition requests would make the same revision. Tags count, their order does not.
+
+    ECS gives lists of objects, such as the environment, back in an order of its own, and what is empty as missing or
+    as empty: neither makes a difference.
+    """
+    return bool(_comparable(left) == _comparable(right))
 
 
-def _comparable(request: Mapping[str, Any]) -> dict[str, Any]:
-    tags = sorted((tag.get("key", ""), tag.get("value", "")) for tag in request.get("tags", ()))
-    return {**request, "tags": tags}
+def is_twin(left: TaskDefinition, right: TaskDefinition) -> bool:
+    """Whether tasks of two revisions are the same: all but number, status and tags. A lost field may differ."""
+    if left.lost or right.lost:
+        return left.arn == right.arn
+    one, other = ({k: v for k, v in d.document.items() if k not in READ_ONLY} for d in (left, right))
+    return same_content(one, other)
+
+
+def _comparable(value: Any, key: str = "") -> Any:
+    if isinstance(value, Mapping):
+        members = {name: _comparable(item, name) for name, item in value.items()}
+        return {name: item for name, item in members.items() if item not in (None, [], {})}
+    if isinstance(value, list | tuple):
+        items = [_comparable(item) for item in value]
+        is_set = key not in ORDERED and all(isinstance(item, Mapping) for item in value)
+        return sorted(items, key=lambda item: json.dumps(item, sort_keys=True, default=str)) if is_set else items
+    return value

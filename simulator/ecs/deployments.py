@@ -96,6 +96,7 @@ class Deployment:
     failed_tasks: int = 0
     is_proven: bool = False
     is_rollback: bool = False
+    is_stuck: bool = False
     failed_rounds: int = 0
     last_failed_at: float | None = None
     retry_at: float = 0.0

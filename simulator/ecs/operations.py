@@ -88,6 +88,7 @@ class EcsOperations:
         self._tokens: dict[str, tuple[str, list[SimulatedTask]]] = {}
         self.started: Counter[str] = Counter()
         self._runs = 0
+        self._deletes = False
         self._lock = threading.RLock()
 
     @contextmanager
@@ -102,6 +103,8 @@ class EcsOperations:
                     service.status = "INACTIVE"
             for tasks in self._one_off.values():
                 self._advance_one_off(tasks, now)
+            if self._deletes:
+                self.task_definitions.forget_deleted(self._used_definitions())
             yield now
 
     def _advance_one_off(self, tasks: list[SimulatedTask], now: float) -> None:
@@ -145,6 +148,7 @@ class EcsOperations:
             service = self._service(request)
             if service.status != "ACTIVE":
                 raise ECSException("ServiceNotActiveException", "Service was not ACTIVE.")
+            self._require_own_controller(service, request)
             arn = None
             if reference := request.get("taskDefinition"):
                 network = request.get("networkConfiguration", service.request.get("networkConfiguration"))
@@ -320,6 +324,28 @@ class EcsOperations:
                     return {"task": task_shape(task, cluster.arn)}
             raise InvalidParameterException("The referenced task was not found.")
 
+    # Task definitions
+
+    def delete_task_definitions(self, request: Json) -> Json:
+        """DeleteTaskDefinitions. A service or task that uses the revision keeps it in DELETE_IN_PROGRESS."""
+        with self._at():
+            self._deletes = True
+            return self.task_definitions.delete_task_definitions(request)
+
+    def _used_definitions(self) -> set[str]:
+        rollouts = [service.rollout for service in self._services.values()]
+        of_services = (each for rollout in rollouts for each in rollout.deployments)
+        # What ECS itself would go back to.
+        candidates = {
+            each.last_completed for each in rollouts if each.settings.breaker.rollback and each.last_completed
+        }
+        tasks = (task for cluster in self._backend.clusters for task in self._tasks_of(cluster) if not task.is_stopped)
+        return (
+            candidates
+            | {each.task_definition for each in of_services}
+            | {task.spec.task_definition_arn for task in tasks}
+        )
+
     # Looking on
 
     def snapshot(self, cluster: str) -> dict[str, ServiceSnapshot]:
@@ -333,14 +359,15 @@ class EcsOperations:
 
     def _snapshot(self, service: LiveService) -> ServiceSnapshot:
         shape = service_shape(service)
-        definition = self.task_definitions.describe(shape["taskDefinition"])
+        arn = service.rollout.primary.task_definition
+        definition = self.task_definitions.describe(arn)
         return ServiceSnapshot(
             name=shape["serviceName"],
-            task_definition=shape["taskDefinition"],
+            task_definition=arn,
             images={each["name"]: each["image"] for each in definition["containerDefinitions"]},
             desired=shape["desiredCount"],
             running=shape["runningCount"],
-            rollout_state=shape["deployments"][0]["rolloutState"],
+            rollout_state=service.rollout.primary.rollout_state,
             deployments=tuple(
                 (each["status"], each["taskDefinition"], each["runningCount"], each["desiredCount"])
                 for each in shape["deployments"]
@@ -375,6 +402,20 @@ class EcsOperations:
         if key not in self._services:
             raise ServiceNotFoundException
         return self._services[key]
+
+    @staticmethod
+    def _require_own_controller(service: LiveService, request: Json) -> None:
+        """Refuse what ECS leaves to the service's own deployment controller."""
+        if service.controller == "ECS":
+            return
+        if "taskDefinition" in request:
+            raise InvalidParameterException(
+                f"Unable to update task definition on services with a {service.controller} deployment controller."
+            )
+        if request.get("forceNewDeployment"):
+            raise InvalidParameterException(
+                f"Cannot force a new deployment on services with a {service.controller} deployment controller."
+            )
 
     def _active_definition(self, reference: str | None, network: Json | None) -> str:
         if not reference:

@@ -109,6 +109,10 @@ class SimulatedEcsResponse(EC2ContainerServiceResponse):
         """DeregisterTaskDefinition."""
         return self._answer(self._live.task_definitions.deregister_task_definition)
 
+    def delete_task_definitions(self) -> ActionResult:
+        """DeleteTaskDefinitions."""
+        return self._answer(self._live.delete_task_definitions)
+
     def list_task_definitions(self) -> ActionResult:
         """ListTaskDefinitions."""
         return self._answer(self._live.task_definitions.list_task_definitions)

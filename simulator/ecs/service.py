@@ -241,6 +241,7 @@ class ServiceRollout:
             pass
         for each in self.deployments:
             each.tasks = [task for task in each.tasks if not task.is_stopped]
+        self._warn_of_deadlock(at)
         primary = self.primary
         healthy = sum(task.counted_healthy for task in primary.wanted)
         is_drained = not any(each.tasks for each in self.deployments[1:])
@@ -347,6 +348,19 @@ class ServiceRollout:
     @property
     def _drain_seconds(self) -> float:
         return self.settings.drain_seconds if self.settings.target_group else 0.0
+
+    def _warn_of_deadlock(self, at: float) -> None:
+        """Say, once for a deployment, that the percentages let no task start and none stop."""
+        primary = self.primary
+        if self._missing <= 0 or self._room > 0 or primary.is_stuck:
+            return
+        if all(task.counted_healthy for task in self._live):
+            primary.is_stuck = True
+            self._event(
+                at,
+                "was unable to stop or start tasks during a deployment because of the service deployment "
+                "configuration. Update the minimumHealthyPercent or maximumPercent value and try again.",
+            )
 
     def _event(self, at: float, message: str) -> None:
         self._ids["event"] += 1

@@ -52,6 +52,11 @@ class LiveService:
     tags: list[dict[str, str]] = field(default_factory=list)
     status: Literal["ACTIVE", "DRAINING", "INACTIVE"] = "ACTIVE"
 
+    @property
+    def controller(self) -> str:
+        """`deploymentController.type`."""
+        return str((self.request.get("deploymentController") or DEFAULTS["deploymentController"])["type"])
+
 
 def settings_of(request: Mapping[str, Any], deregistration_delay_seconds: float) -> ServiceSettings:
     """Read from a CreateService request, with UpdateService's changes applied, what moves a rollout."""
@@ -86,6 +91,12 @@ def service_shape(service: LiveService, *, with_tags: bool = False) -> Json:
         "strategy": "ROLLING",
         **request.get("deploymentConfiguration", {}),
     }
+    # The deployments of another controller are task sets (ECS API Reference, Service: taskSets).
+    deployments = [_deployment_shape(each, service) for each in rollout.deployments]
+    moved_by: Json = {"deployments": deployments}
+    if service.controller != "ECS":
+        kept = ("id", "status", "taskDefinition", "pendingCount", "runningCount", "createdAt", "updatedAt")
+        moved_by = {"deployments": [], "taskSets": [{key: each[key] for key in kept} for each in deployments]}
     return {
         **DEFAULTS,
         **{key: request[key] for key in (*COPIED, *DEFAULTS) if request.get(key) is not None},
@@ -97,9 +108,10 @@ def service_shape(service: LiveService, *, with_tags: bool = False) -> Json:
         "runningCount": sum(each.running_count for each in rollout.deployments),
         "pendingCount": sum(each.pending_count for each in rollout.deployments),
         "platformFamily": "Linux",
-        "taskDefinition": rollout.primary.task_definition,
+        # An application of its own gives each of its task sets one.
+        **({} if service.controller == "EXTERNAL" else {"taskDefinition": rollout.primary.task_definition}),
         "deploymentConfiguration": configuration,
-        "deployments": [_deployment_shape(each, service) for each in rollout.deployments],
+        **moved_by,
         "events": [
             {"id": each.id, "createdAt": timestamp(each.at), "message": each.message} for each in rollout.events
         ],

@@ -10,10 +10,16 @@ moto's own object is registered as well: tags, ListTaskDefinitionFamilies and De
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from copy import deepcopy
 from typing import Any
 
-from moto.ecs.exceptions import EcsClientException, RevisionNotFoundException, TaskDefinitionNotFoundException
+from moto.ecs.exceptions import (
+    EcsClientException,
+    InvalidParameterException,
+    RevisionNotFoundException,
+    TaskDefinitionNotFoundException,
+)
 from moto.ecs.models import EC2ContainerServiceBackend, TaskDefinition
 
 from simulator.ecs.context import EcsContext, timestamp
@@ -30,6 +36,13 @@ CONTAINER_DEFAULTS: Json = {
     "systemControls": [],
 }
 """What AWS adds to each container definition that does not say it."""
+
+
+GONE = "GONE"
+"""Our own status of a deleted revision: ECS no longer knows it, and its number is not given again."""
+
+RESERVED_PREFIX = "aws:"
+"""Of the tags that AWS sets itself, in any case of the letters (ECS API Reference, Tag)."""
 
 
 def page(key: str, arns: list[str], request: Json, *, default: int) -> Json:
@@ -49,6 +62,7 @@ class TaskDefinitions:
         self._requests: dict[str, Json] = {}
         self._registered_at: dict[str, float] = {}
         self._deregistered_at: dict[str, float] = {}
+        self._newer: dict[str, Json] = {}
 
     def register_task_definition(self, request: Json) -> Json:
         """RegisterTaskDefinition: a new revision. Revisions only grow, even when the newest one was deleted.
@@ -61,6 +75,9 @@ class TaskDefinitions:
         family = request["family"]
         if not request.get("containerDefinitions"):
             raise EcsClientException("Container list cannot be empty.")
+        for tag in request.get("tags") or ():
+            if any(str(word).lower().startswith(RESERVED_PREFIX) for word in (tag.get("key"), tag.get("value"))):
+                raise InvalidParameterException(f"Tag keys and values must not begin with {RESERVED_PREFIX}")
         model = self._backend.register_task_definition(
             family=family,
             container_definitions=deepcopy(request["containerDefinitions"]),
@@ -98,6 +115,39 @@ class TaskDefinitions:
         self._deregistered_at.setdefault(model.arn, self._world.now())
         return {"taskDefinition": self._shape(model)}
 
+    def delete_task_definitions(self, request: Json) -> Json:
+        """DeleteTaskDefinitions: DELETE_IN_PROGRESS until nothing refers to the revision any more, then it is gone."""
+        deleted, failures = [], []
+        for reference in request["taskDefinitions"]:
+            model = self.find(reference)
+            if model.status == "ACTIVE":
+                failures.append(
+                    {"arn": model.arn, "reason": "The specified task definition is still in ACTIVE status."}
+                )
+                continue
+            model.status = "DELETE_IN_PROGRESS"
+            deleted.append(self._shape(model))
+        return {"taskDefinitions": deleted, "failures": failures}
+
+    def forget_deleted(self, used: Collection[str]) -> None:
+        """Let go of the deleted revisions that no service and no task uses (ARNs)."""
+        for revisions in self._models.values():
+            for model in revisions.values():
+                if model.status == "DELETE_IN_PROGRESS" and model.arn not in used:
+                    model.status = GONE
+
+    def carry_newer_field(self, reference: str, member: str, value: object) -> None:
+        """Let a revision have a member that the SDK here does not know, as AWS adds them over the years.
+
+        Parameters
+        ----------
+        reference
+            As in `find`.
+        member
+            Of the task definition; ``containerDefinitions.x`` for one of its first container.
+        """
+        self._newer.setdefault(self.find(reference).arn, {})[member] = value
+
     def list_task_definitions(self, request: Json) -> Json:
         """ListTaskDefinitions: ordered by family and revision; `familyPrefix` is a whole family name on AWS too."""
         arns = [
@@ -133,7 +183,7 @@ class TaskDefinitions:
         else:
             active = [each for each in revisions.values() if each.status == "ACTIVE"]
             model = max(active, key=lambda each: each.revision, default=None)
-        if model is None:
+        if model is None or model.status == GONE:
             raise TaskDefinitionNotFoundException
         return model
 
@@ -145,6 +195,9 @@ class TaskDefinitions:
         containers = [CONTAINER_DEFAULTS | container for container in request["containerDefinitions"]]
         for container in containers:
             container["portMappings"] = [_port_mapping(each, network_mode) for each in container["portMappings"]]
+        for member, value in self._newer.get(model.arn, {}).items():
+            of, _, name = member.rpartition(".")
+            (containers[0] if of else request)[name] = value
         deregistered = self._deregistered_at.get(model.arn)
         return {
             "volumes": [],

@@ -25,6 +25,8 @@ class SimulatedService:
         Name of its container; ``<app>-<name>`` when None.
     health_check
         Whether the container has one: without, ECS takes a task that starts for a healthy one.
+    controller, strategy, minimum_healthy_percent, maximum_percent
+        Of its deployments, in the words of CreateService.
     """
 
     name: str
@@ -32,6 +34,10 @@ class SimulatedService:
     desired: int = 2
     container: str | None = None
     health_check: bool = True
+    controller: str = "ECS"
+    strategy: str = "ROLLING"
+    minimum_healthy_percent: int = 100
+    maximum_percent: int = 200
 
 
 DEFAULT_SERVICES = (
@@ -166,9 +172,11 @@ class Platform:
             networkConfiguration={"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]}},
             deploymentConfiguration={
                 "deploymentCircuitBreaker": breaker,
-                "minimumHealthyPercent": 100,
-                "maximumPercent": 200,
+                "minimumHealthyPercent": service.minimum_healthy_percent,
+                "maximumPercent": service.maximum_percent,
+                "strategy": service.strategy,
             },
+            deploymentController={"type": service.controller},
         )
         self._publish(service.name, {"service": f"{self.cluster}-{service.name}", "wave": service.wave})
 

@@ -217,11 +217,26 @@ class Play:
         update: dict[str, Any] = {}
         if "desired" in what:
             update["desiredCount"] = what["desired"]
-        if "memory" in what or "image" in what:
+        if {"memory", "image", "newer_field"} & set(what):
             update["taskDefinition"] = self._register(service["taskDefinition"], what)
-        ecs.update_service(cluster=cluster, service=name, **update)
+        if update:
+            ecs.update_service(cluster=cluster, service=name, **update)
+        self._deregister(service["taskDefinition"], what)
         if step.is_sequential:
             self._wait_until_steady(step)
+
+    def _deregister(self, arn: str, what: Mapping[str, Any]) -> None:
+        """Deregister as Terraform does with what it replaced, and clean-up jobs with what they take for old."""
+        if "deregister" not in what:
+            return
+        ecs, revisions = self.simulated.aws.client("ecs"), [arn]
+        if what["deregister"] == "all":
+            family = arn.rpartition("/")[2].partition(":")[0]
+            revisions = ecs.list_task_definitions(familyPrefix=family)["taskDefinitionArns"]
+        for revision in revisions:
+            ecs.deregister_task_definition(taskDefinition=revision)
+        if what.get("delete"):
+            ecs.delete_task_definitions(taskDefinitions=revisions)
 
     def _register(self, arn: str, what: Mapping[str, Any]) -> str:
         """Register the next revision; its image is that of the SSM parameter, as the service stacks read it."""
@@ -237,7 +252,10 @@ class Play:
         if "memory" in what:
             copied["memory"] = str(what["memory"])
         registered = ecs.register_task_definition(**copied, tags=answer.get("tags", []))
-        return str(registered["taskDefinition"]["taskDefinitionArn"])
+        made = str(registered["taskDefinition"]["taskDefinitionArn"])
+        if "newer_field" in what:
+            self.simulated.live.task_definitions.carry_newer_field(made, what["newer_field"], {"enabled": True})
+        return made
 
     def _image(self, tag: str) -> str:
         repository = self.simulated.platform.repository

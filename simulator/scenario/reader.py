@@ -313,7 +313,13 @@ class _Reader:
         if what.get("image", next(iter(tags), None)) not in tags and "image" in what:
             self._fail(f"{key}.infrastructure.image", f"is {what['image']}, which is no image", "add it to images")
         if len(what) == 1:
-            self._fail(f"{key}.infrastructure", "changes nothing", "add memory, desired or image")
+            self._fail(
+                f"{key}.infrastructure", "changes nothing", "add memory, desired, image, deregister or newer_field"
+            )
+        if what.get("deregister") == "replaced" and not {"memory", "image", "newer_field"} & set(what):
+            self._fail(f"{key}.infrastructure.deregister", "is replaced, and nothing is", "add memory or image")
+        if "delete" in what and "deregister" not in what:
+            self._fail(f"{key}.infrastructure.delete", "deletes nothing", "add deregister")
         for name in ("request", "stop", "approve", "reject", "faults", "expect"):
             if name in entry:
                 self._fail(f"{key}.{name}", "belongs to an execution", "leave it out of an infrastructure step")

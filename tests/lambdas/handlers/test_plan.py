@@ -92,10 +92,13 @@ def test_a_dry_run_shows_every_check(simulated: SimulatedEnvironment) -> None:
     api = [(check["check"], check["detail"]) for check in checks if check["subject"] == "api"]
     assert [name for name, _ in api] == [
         "service is ACTIVE",
+        "deployment controller",
         "no other rollout",
         "desired count",
         "task definition",
         "container",
+        "room to move",
+        "task definition is copied whole",
         "role exists",
         "role exists",
         "log group exists",

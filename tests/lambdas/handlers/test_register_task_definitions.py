@@ -152,7 +152,7 @@ def test_a_task_definition_that_is_gone_since_it_was_planned_is_named(simulated:
     simulated.aws.faults.add(gone)  # neither as the newest of its family, nor by its revision
     error = flow.fails()
     assert error.error_type == "AwsError"
-    assert "v3-backend-dev-api:1 is gone since it was planned" in error.message
+    assert "v3-backend-dev-api:1 of api was deleted, and none of the newest 10 revisions has" in error.message
 
 
 def test_a_service_costs_one_look_and_one_registration(simulated: SimulatedEnvironment) -> None:

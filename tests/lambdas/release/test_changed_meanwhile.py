@@ -55,11 +55,11 @@ def test_what_is_neither_ours_nor_what_was_before_is_somebody_elses(facts: Servi
 
 
 def test_an_infrastructure_change_with_the_code_of_before_stays() -> None:
-    kept = keep_infrastructure(PLAN, {"api": definition(pinned(1))})
+    kept = keep_infrastructure(PLAN, {"api": definition(pinned(1))}, {})
     assert kept.services["api"].previous == OTHERS
     assert is_back(kept.services["api"], runs(OTHERS))
 
 
 @pytest.mark.parametrize("found", [definition(pinned(2)), None], ids=["the new code", "deleted meanwhile"])
 def test_a_change_that_carries_other_code_goes_back(found: TaskDefinition | None) -> None:
-    assert keep_infrastructure(PLAN, {"api": found}) == PLAN
+    assert keep_infrastructure(PLAN, {"api": found}, {}) == PLAN

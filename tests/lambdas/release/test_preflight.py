@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lambdas.release.errors import PreflightFailed
 from lambdas.release.preflight import (
+    Check,
     Result,
     check_alarms,
+    check_complete,
     check_found,
+    check_room,
     check_service,
     check_task_definition,
     fail,
@@ -14,7 +22,7 @@ from lambdas.release.preflight import (
     require,
     skip,
 )
-from lambdas.release.rollout import ServiceFacts
+from lambdas.release.rollout import DeploymentSettings, ServiceFacts
 from lambdas.release.task_definition import TaskDefinition
 from tests.lambdas.release.examples import arn, deployment, service
 
@@ -23,12 +31,12 @@ AT_REST = service(deployment(arn("api", 1)))
 MOVING = service(deployment(arn("api", 1), rollout_state="IN_PROGRESS"))
 
 SERVICES: dict[str, tuple[ServiceFacts | None, bool, list[Result]]] = {
-    "at rest": (AT_REST, False, [OK, OK, OK]),
+    "at rest": (AT_REST, False, [OK, OK, OK, OK]),
     "gone": (None, True, [FAIL]),
-    "draining": (service(deployment(arn("api", 1)), status="DRAINING"), False, [FAIL, OK, OK]),
-    "another rollout, deploy": (MOVING, False, [OK, FAIL, OK]),
-    "another rollout, rollback or forced": (MOVING, True, [OK, SKIP, OK]),
-    "desired count 0": (service(deployment(arn("api", 1), desired=0, running=0)), False, [OK, OK, SKIP]),
+    "draining": (service(deployment(arn("api", 1)), status="DRAINING"), False, [FAIL, OK, OK, OK]),
+    "another rollout, deploy": (MOVING, False, [OK, OK, FAIL, OK]),
+    "another rollout, rollback or forced": (MOVING, True, [OK, OK, SKIP, OK]),
+    "desired count 0": (service(deployment(arn("api", 1), desired=0, running=0)), False, [OK, OK, OK, SKIP]),
 }
 
 
@@ -37,6 +45,97 @@ def test_a_service_is_checked(facts: ServiceFacts | None, expected: list[Result]
     checks = check_service("api", facts, may_interrupt=may_interrupt)
     assert [check.result for check in checks] == expected
     assert {check.subject for check in checks} == {"api"}
+
+
+OTHER_SETTINGS = {
+    "CodeDeploy": (DeploymentSettings(controller="CODE_DEPLOY"), "CODE_DEPLOY deploys this service"),
+    "another controller": (DeploymentSettings(controller="EXTERNAL"), "EXTERNAL deploys this service"),
+    "blue/green": (DeploymentSettings(strategy="BLUE_GREEN"), "the strategy is BLUE_GREEN; ROLLING is what"),
+    "canary": (DeploymentSettings(strategy="CANARY"), "the strategy is CANARY"),
+    "one of tomorrow": (DeploymentSettings(strategy="SHADOW"), "the strategy is SHADOW"),
+}
+
+
+@pytest.mark.parametrize("may_interrupt", [True, False], ids=["forced", "not forced"])
+@pytest.mark.parametrize(("settings", "said"), OTHER_SETTINGS.values(), ids=OTHER_SETTINGS)
+def test_what_stepship_cannot_deploy_is_refused_whatever_force_says(
+    settings: DeploymentSettings, said: str, *, may_interrupt: bool
+) -> None:
+    checks = check_service("api", replace(AT_REST, settings=settings), may_interrupt=may_interrupt)
+    refused = [check for check in checks if check.result == FAIL]
+    assert [check.check for check in refused] == ["deployment controller"]
+    assert said in refused[0].detail
+
+
+def test_of_a_service_of_another_controller_nothing_is_said_about_rollouts() -> None:
+    """Its deployments are task sets: for ECS there is none, and that is no rollout under way."""
+    bare = ServiceFacts("api", "c", desired=2, settings=DeploymentSettings(controller="EXTERNAL"))
+    assert [c.check for c in check_service("api", bare, may_interrupt=False)] == [
+        "service is ACTIVE",
+        "deployment controller",
+    ]
+
+
+ROOM = {
+    # desired, minimum, maximum, DAEMON: what has to be changed
+    "the defaults": (2, None, None, False, ""),
+    "none may start, none may stop": (2, 100, 100, False, "to 150 or more, or minimumHealthyPercent to 50 or less"),
+    "rounded, one task": (1, 75, 125, False, "set maximumPercent to 200 or more, or minimumHealthyPercent to 0"),
+    "rounded, two tasks": (2, 75, 125, False, "to 150 or more, or minimumHealthyPercent to 50 or less"),
+    "the same of four": (4, 75, 125, False, ""),
+    "three tasks": (3, 67, 133, False, "set maximumPercent to 134 or more, or minimumHealthyPercent to 66 or less"),
+    "one may stop": (3, 66, 100, False, ""),
+    "one may start": (3, 100, 134, False, ""),
+    "only stopping": (1, 0, 100, False, ""),
+    "nothing to move": (0, 100, 100, False, ""),
+    "a daemon": (4, None, None, True, ""),
+    "a daemon that may not stop": (4, 100, None, True, "set minimumHealthyPercent to 75 or less"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("desired", "minimum", "maximum", "daemon", "fix"), ROOM.values(), ids=ROOM)
+def test_a_deployment_needs_room_for_a_task_to_start_or_to_stop(
+    desired: int, minimum: int | None, maximum: int | None, fix: str, *, daemon: bool
+) -> None:
+    settings = DeploymentSettings(is_daemon=daemon, minimum_healthy_percent=minimum, maximum_percent=maximum)
+    check = check_room("api", ServiceFacts("api", "c", desired=desired, settings=settings))
+    assert (check.result, check.detail.endswith(fix)) == (FAIL if fix else OK, True)
+
+
+@given(st.data())
+def test_each_fix_makes_room_and_a_percent_less_does_not(data: st.DataObject) -> None:
+    desired = data.draw(st.integers(1, 300))
+    minimum = data.draw(st.integers(100 * (desired - 1) // desired + 1, 100))
+    maximum = data.draw(st.integers(100, -(-100 * (desired + 1) // desired) - 1))
+
+    def look(minimum: int, maximum: int) -> Check:
+        settings = DeploymentSettings(minimum_healthy_percent=minimum, maximum_percent=maximum)
+        return check_room("api", ServiceFacts("api", "c", desired=desired, settings=settings))
+
+    refused = look(minimum, maximum)
+    assert refused.result == FAIL
+    found = re.search(r"maximumPercent to (\d+).*minimumHealthyPercent to (\d+)", refused.detail)
+    assert found
+    higher, lower = int(found[1]), int(found[2])
+    assert look(minimum, higher).result == look(lower, maximum).result == OK
+    assert look(minimum, higher - 1).result == look(lower + 1, maximum).result == FAIL
+
+
+def test_a_field_that_a_new_revision_would_lose_is_named_with_the_fix() -> None:
+    whole, unknown = replace(DEFINITION), replace(DEFINITION, lost=None)
+    newer = replace(DEFINITION, lost=("containerDefinitions[0].newThing", "b", "c", "d", "e", "f"))
+    assert check_complete("api", whole).result == OK
+    assert check_complete("api", unknown).result == SKIP
+    assert str(check_complete("api", newer)) == (
+        "FAIL api: task definition is copied whole — v3-backend-dev-api:3 has containerDefinitions[0].newThing, b, c, "
+        "d, e, …, which the SDK of this function would lose; give the functions a newer boto3 "
+        "(lambdas/requirements.txt), or remove the field from the task definition"
+    )
+
+
+def test_a_revision_that_was_deregistered_is_told() -> None:
+    inactive = TaskDefinition({**DEFINITION.document, "status": "INACTIVE"})
+    assert "api:3, which was deregistered" in str(check_task_definition("api", "family", "a", inactive)[0])
 
 
 DEFINITION = TaskDefinition(

@@ -74,7 +74,7 @@ def step(**keys: object) -> dict[str, Any]:
         ),
         (
             {**GOOD, "steps": [{"infrastructure": {"service": "api"}}]},
-            "scenario: steps[0].infrastructure changes nothing; add memory, desired or image",
+            "scenario: steps[0].infrastructure changes nothing; add memory, desired, image, deregister or newer_field",
         ),
         (
             {**GOOD, "steps": [{"infrastructure": {"service": "web", "memory": 512}}]},
