@@ -108,8 +108,8 @@ def _drive(simulated: SimulatedEnvironment, *, approve: bool) -> None:
         simulated.aws.wait_for(lambda: asked.state == "Wait for approval")
         simulated.aws.clock.sleep(5)
     else:
-        _change_infrastructure_during(simulated, "v2")
         _clean_up_during(simulated, "v2")
+        _change_infrastructure_during(simulated, "v2")
     lose_ending("complete")
     simulated.run({"action": "rollback"}, "back")
     # A recovery that cannot finish.
@@ -119,15 +119,12 @@ def _drive(simulated: SimulatedEnvironment, *, approve: bool) -> None:
 
 
 def _clean_up_during(simulated: SimulatedEnvironment, crashing_tag: str) -> None:
-    """Deregister every revision of a service while a deployment is about to go back: it is registered again.
-
-    The worker's: its revisions have the tags that they were created with.
-    """
-    ecs, name = simulated.aws.client("ecs"), "v3-backend-dev-worker"
+    """Deregister every revision of a service while a deployment is about to go back: it is registered again."""
+    ecs, name = simulated.aws.client("ecs"), "v3-backend-dev-api"
     without = {"deploymentCircuitBreaker": {"enable": False, "rollback": False}}  # it would go back by itself
     ecs.update_service(cluster="v3-backend-dev", service=name, deploymentConfiguration=without)
     run = simulated.start({"imageTag": crashing_tag}, "beside-clean-up")
-    simulated.aws.wait_for(lambda: len(simulated.live.snapshot("v3-backend-dev")[name].deployments) > 1)
+    simulated.aws.wait_for(lambda: run.state == "Wait for rollout")
     for arn in ecs.list_task_definitions(familyPrefix=name)["taskDefinitionArns"]:
         ecs.deregister_task_definition(taskDefinition=arn)
     simulated.settle()
