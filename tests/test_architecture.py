@@ -50,6 +50,7 @@ MAY_IMPORT = {
         "lambdas.polling",
         "lambdas.completion",
         "lambdas.gatekeeper",
+        "lambdas.revisions",
         "lambdas.request_schema",
     ),
     "lambdas.release": ("lambdas.release",),

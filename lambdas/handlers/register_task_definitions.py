@@ -68,8 +68,8 @@ def _twin_of_previous(plan: Plan, service: PlannedService, revisions: Revisions,
     except AwsError as error:
         if plan.action == "deploy":
             raise
-        # A rollback is the way out of what runs now: that it cannot be had again must not close it.
-        logger.warning("no way back", service=service.name, reason=str(error))
+        # A rollback leaves what runs now: that this cannot be had again must not stop it.
+        logger.warning("this rollback cannot be rolled back", service=service.name, reason=str(error))
         return None
 
 
