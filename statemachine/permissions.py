@@ -136,15 +136,19 @@ class Resources:
             wildcard_reason="The catalog names the services at run time; the clusters are this environment's.",
         )
 
+    def list_tasks(self) -> Grant:
+        """Allow finding the tasks of the config's clusters."""
+        return Grant(
+            ("ecs:ListTasks",),
+            ("*",),
+            self._only_clusters(),
+            wildcard_reason="Its resource, a container instance, does not exist in Fargate; the cluster is given.",
+        )
+
     def read_tasks(self) -> list[Grant]:
         """Allow finding and reading the tasks of the config's clusters."""
         return [
-            Grant(
-                ("ecs:ListTasks",),
-                ("*",),
-                self._only_clusters(),
-                wildcard_reason="Its resource, a container instance, does not exist in Fargate; the cluster is given.",
-            ),
+            self.list_tasks(),
             Grant(
                 ("ecs:DescribeTasks",),
                 self._in_clusters("task"),
@@ -172,13 +176,17 @@ class Resources:
                 self._only_clusters(),
                 wildcard_reason="The catalog names the family at run time, and ECS counts the revisions.",
             ),
-            Grant(
-                ("ecs:StopTask",),
-                self._in_clusters("task"),
-                wildcard_reason="ECS chooses the ids of tasks; the clusters are this environment's.",
-            ),
+            self.stop_tasks(),
             self._pass_roles(),
         ]
+
+    def stop_tasks(self) -> Grant:
+        """Allow stopping tasks of the config's clusters: a migration that is given up on."""
+        return Grant(
+            ("ecs:StopTask",),
+            self._in_clusters("task"),
+            wildcard_reason="ECS chooses the ids of tasks; the clusters are this environment's.",
+        )
 
     # What explains a failure.
 
@@ -270,6 +278,8 @@ PERMISSIONS: Mapping[Step, Callable[[Resources], list[Grant]]] = {
         resources.check_log_groups(),
         resources.services("DescribeServices"),
         resources.read_task_definitions(),
+        # A recovery finds the migration that a stopped execution has left running.
+        resources.list_tasks(),
         resources.read_images("DescribeImages"),
         resources.read_alarms(),
         resources.table("GetItem", "Query"),
@@ -326,6 +336,9 @@ PERMISSIONS: Mapping[Step, Callable[[Resources], list[Grant]]] = {
         resources.read_task_definitions(),
         # What was deregistered is registered again.
         *resources.register_task_definitions(),
+        # A migration that still runs is stopped.
+        *resources.read_tasks(),
+        resources.stop_tasks(),
     ],
     steps.CHECK_ROLLBACK: lambda resources: [
         resources.services("DescribeServices"),

@@ -51,6 +51,7 @@ MAY_IMPORT = {
         "lambdas.completion",
         "lambdas.gatekeeper",
         "lambdas.revisions",
+        "lambdas.migration",
         "lambdas.request_schema",
     ),
     "lambdas.release": ("lambdas.release",),

@@ -9,11 +9,15 @@ from typing import Any, ClassVar, Protocol
 from lambdas.aws.gateway import Answer, Gateway, batches
 from lambdas.release.errors import AwsError, StepshipError, Throttled
 from lambdas.release.explanation import StoppedContainer, StoppedTask
+from lambdas.release.request import shorten
 from lambdas.release.rollout import Deployment, DeploymentSettings, Event, ServiceFacts
 from lambdas.release.task_definition import READ_ONLY, TaskDefinition
 
 SERVICES_LIMIT = 10
 """Services per DescribeServices (ECS API Reference)."""
+
+MAX_REASON = 500
+"""Characters of what ECS says about tasks that it did not start."""
 
 TASKS_LIMIT = 20
 """Stopped tasks that are looked at: enough to see what they have in common."""
@@ -35,6 +39,14 @@ LOST = "stepshipLostMembers"
 
 RACE = "Too many concurrent attempts"
 """How ECS begins to say that somebody registers a revision of the same family right now; another try works."""
+
+
+class _NoTask(StepshipError):
+    """ECS has no such task to stop; stays inside this module."""
+
+
+class _AlreadyRun(StepshipError):
+    """The ``clientToken`` belongs to a task of another request; stays inside this module."""
 
 
 class ServiceKey(Protocol):
@@ -173,41 +185,67 @@ class ContainerService(Gateway):
         Returns
         -------
         tuple
-            The task's ARN, or None and ECS's reason.
+            The task's ARN, or None and what ECS says: reason and detail of each of its ``failures``.
         """
         request: dict[str, Any] = {**launch}
         if network:
             request["networkConfiguration"] = dict(network)
-        answer = self.call(
-            "run_task",
-            cluster=cluster,
-            taskDefinition=task_definition,
-            count=1,
-            startedBy=started_by,
-            clientToken=client_token,
-            **request,
-        )
+        try:
+            answer = self.call(
+                "run_task",
+                known={"ConflictException": _AlreadyRun},
+                cluster=cluster,
+                taskDefinition=task_definition,
+                count=1,
+                startedBy=started_by,
+                clientToken=client_token,
+                **request,
+            )
+        except _AlreadyRun as error:
+            # It names the task that the token belongs to (ECS API Reference, ConflictException).
+            tasks = getattr(error.__cause__, "response", {}).get("resourceIds") or ()
+            return (str(tasks[0]), "") if tasks else (None, str(error))
         if answer["tasks"]:
             return str(answer["tasks"][0]["taskArn"]), ""
-        failures = "; ".join(f.get("reason", "") for f in answer.get("failures", ()))
-        return None, failures or "ECS gave no reason"
+        failures = "; ".join(_failure(f) for f in answer.get("failures", ()))
+        return None, shorten(failures, MAX_REASON) or "ECS gave no reason"
+
+    def running_task(self, cluster: str, started_by: str) -> str | None:
+        """Return the ARN of a task that is to run, by who started it; None when there is none.
+
+        ``startedBy`` "must be the only filter" (ECS API Reference, ListTasks); RUNNING is the default beside it.
+        """
+        answer = self.call("list_tasks", cluster=cluster, startedBy=started_by)
+        return str(answer["taskArns"][0]) if answer["taskArns"] else None
 
     def find_task(self, cluster: str, started_by: str) -> str | None:
-        """Return the ARN of a task by who started it, running or stopped; None when there is none."""
-        for status in ("RUNNING", "STOPPED"):
-            answer = self.call("list_tasks", cluster=cluster, startedBy=started_by, desiredStatus=status)
-            if answer["taskArns"]:
-                return str(answer["taskArns"][0])
-        return None
+        """Return the ARN of a task by who started it, running or stopped; None when ECS shows none.
+
+        ECS may refuse to look for a stopped one by who started it, and does not show a new one at once. Then RunTask
+        with the same ``clientToken`` answers with it.
+        """
+        found = self.running_task(cluster, started_by)
+        if found is not None:
+            return found
+        try:
+            answer = self.call("list_tasks", cluster=cluster, startedBy=started_by, desiredStatus="STOPPED")
+        except AwsError:
+            return None
+        return str(answer["taskArns"][0]) if answer["taskArns"] else None
 
     def task(self, cluster: str, arn: str) -> tuple[str, StoppedTask] | None:
-        """Return a task's last status and what is known of its end; None when ECS forgot it."""
+        """Return a task's last status and what is known of its end; None when ECS does not know it (MISSING)."""
         found = self.call("describe_tasks", cluster=cluster, tasks=[arn])["tasks"]
         return (str(found[0].get("lastStatus", "")), _stopped(found[0])) if found else None
 
     def stop_task(self, cluster: str, arn: str, reason: str) -> None:
-        """Ask ECS to stop a task; one that has stopped already is fine."""
-        self.call("stop_task", cluster=cluster, task=arn, reason=reason)
+        """Ask ECS to stop a task; one that has stopped already, or that is gone, is fine."""
+        try:
+            self.call(
+                "stop_task", known={"InvalidParameterException": _NoTask}, cluster=cluster, task=arn, reason=reason
+            )
+        except _NoTask:
+            return
 
     def stopped_tasks(self, cluster: str, service: str, task_definition: str) -> tuple[StoppedTask, ...]:
         """Return the service's stopped tasks of one task definition, newest first. ECS keeps them for an hour."""
@@ -274,6 +312,12 @@ def _lost(value: Any, answered: Any, accepted: Any, path: str) -> list[str]:
         return [each for k, item in pairs for each in _lost(item, answered.value, accepted.value, f"{path}.{k}")]
     # A scalar that has become an object says more than the model can hold.
     return [path] if isinstance(value, dict | list) else []
+
+
+def _failure(failure: Mapping[str, Any]) -> str:
+    """Return what ECS says about a task that it did not start: ``RESOURCE:MEMORY (detail)``."""
+    reason, detail = failure.get("reason") or "ECS gave no reason", failure.get("detail")
+    return f"{reason} ({detail})" if detail else str(reason)
 
 
 def _facts(cluster: str, described: Mapping[str, Any]) -> ServiceFacts:

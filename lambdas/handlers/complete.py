@@ -43,7 +43,7 @@ def _live_release(
         kept = dependencies.releases.release(plan.release_id)
         return replace(kept, services={**kept.services, **running}) if kept else None
     moved = {s.name: (running[s.name], str(s.image)) for s in plan.in_order()}
-    if plan.migration.needed:
+    if plan.migration.runs:
         moved[MIGRATION] = ("", plan.migration.image)
     return next_release(
         plan.release_id,

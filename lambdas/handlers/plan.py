@@ -15,7 +15,7 @@ from lambdas.release.catalog import MIGRATION, Catalog, parse_catalog
 from lambdas.release.codec import encode
 from lambdas.release.history import release_id_of
 from lambdas.release.image import ARCHIVED, RESTORE
-from lambdas.release.plan import Plan, PlannedService, check_size
+from lambdas.release.plan import AbandonedTask, Plan, PlannedService, check_size, migration_started_by
 from lambdas.release.planning import (
     LIVE,
     PlanInputs,
@@ -34,6 +34,7 @@ from lambdas.release.preflight import (
     check_alarms,
     check_complete,
     check_found,
+    check_migration_network,
     check_room,
     check_service,
     check_task_definition,
@@ -84,9 +85,10 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
     ]
     checks += [c for s in ours for c in check_task_definition(s.name, s.family, s.container, bases[s.name])]
     alarms = dependencies.alarms.states(dependencies.policy(CircuitBreakerPolicy).alarms) if request.is_deploy else {}
+    migration = _migration(request, catalog, dependencies)
     if request.is_deploy:
         checks += [check_room(s.name, facts[s.name]) for s in ours]
-        checks += _deploy_checks(request, catalog, bases, dependencies)
+        checks += _deploy_checks(request, catalog, bases, migration, dependencies)
         checks += check_alarms(dependencies.policy(CircuitBreakerPolicy).alarms, alarms, forced=request.force)
     require(checks)
 
@@ -104,6 +106,8 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
         parameters=dependencies.parameters.get(names),
         live=dependencies.releases.live(),
         journal=journal,
+        migration=migration,
+        abandoned=_abandoned_migration(journal, dependencies),
     )
     silent = [name for name, state in alarms.items() if state != "ALARM"]
     made, more = _decide(
@@ -127,11 +131,31 @@ def _journal(call: Invocation, dependencies: Dependencies) -> Plan | None:
     return dependencies.releases.read_journal() if needed(call.state.lock).inherited else None
 
 
+def _migration(request: Request, catalog: Catalog, dependencies: Dependencies) -> TaskDefinition | None:
+    """Describe what the migration is made from; None when none is run."""
+    if not request.is_deploy or not request.run_migration or catalog.migration is None:
+        return None
+    return dependencies.ecs.task_definition(catalog.migration.family)
+
+
+def _abandoned_migration(journal: Plan | None, dependencies: Dependencies) -> AbandonedTask | None:
+    """Find the migration that a stopped deployment has left running."""
+    if journal is None or not journal.migration.needed:
+        return None
+    before = journal.migration
+    started_by = migration_started_by(str(journal.release_id))
+    task = dependencies.ecs.running_task(before.cluster, started_by) if before.runs else None
+    return AbandonedTask(before.cluster, task) if task else before.abandoned
+
+
 def _decide(
     call: Invocation, dependencies: Dependencies, inputs: PlanInputs, circuit_breaker: CircuitBreakerPolicy
 ) -> tuple[Plan, tuple[Check, ...]]:
     made = _decided(call, dependencies, inputs, circuit_breaker)
-    return made, () if made.action == "deploy" else tuple(_rollback_checks(made, inputs, dependencies))
+    if made.action == "deploy":
+        has_network = bool(made.migration.network)
+        return made, check_migration_network(MIGRATION, inputs.migration, has_network=has_network)
+    return made, tuple(_rollback_checks(made, inputs, dependencies))
 
 
 def _decided(
@@ -196,17 +220,20 @@ def _check_target(service: PlannedService, target: TaskDefinition | None) -> lis
 
 
 def _deploy_checks(
-    request: Request, catalog: Catalog, definitions: dict[str, TaskDefinition | None], dependencies: Dependencies
+    request: Request,
+    catalog: Catalog,
+    definitions: dict[str, TaskDefinition | None],
+    migration: TaskDefinition | None,
+    dependencies: Dependencies,
 ) -> list[Check]:
     """Check everything that the new tasks will need, each thing looked up once."""
     subjects = {name: found for name, found in definitions.items() if found}
     checks: list[Check] = []
     if catalog.migration and request.run_migration:
         task = catalog.migration
-        found = dependencies.ecs.task_definition(task.family)
-        checks += check_task_definition(MIGRATION, task.family, task.container, found)
-        if found:
-            subjects[MIGRATION] = found
+        checks += check_task_definition(MIGRATION, task.family, task.container, migration)
+        if migration:
+            subjects[MIGRATION] = migration
     roles = {arn: dependencies.roles.exists(arn) for arn in _all(d.role_arns for d in subjects.values())}
     groups = {name: dependencies.logs.group_exists(name) for name in _all(d.log_groups for d in subjects.values())}
     references = _all(d.secret_references for d in subjects.values())

@@ -45,7 +45,7 @@ def register_task_definitions(call: Invocation, dependencies: Dependencies, logg
         arns[service.name] = _target(service, revisions)
         logger.info("task definition", service=service.name, task_definition=arns[service.name], returns_to=twin)
     migration = None
-    if plan.migration.needed:
+    if plan.migration.runs:
         base = revisions.describe(plan.migration.family)
         migration = revisions.with_image(base, base, plan.migration.container, plan.migration.image)
     return RegisterResult(arns, migration, revisions.registered, twins)

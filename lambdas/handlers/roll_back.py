@@ -6,6 +6,7 @@ from aws_lambda_powertools import Logger
 
 from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation
+from lambdas.migration import stop_unfinished
 from lambdas.release.errors import NothingToReturnTo
 from lambdas.release.plan import OnFailure
 from lambdas.release.results import RollbackResult
@@ -14,7 +15,7 @@ from lambdas.revisions import Revisions, deploy_active, returning
 
 
 def roll_back(call: Invocation, dependencies: Dependencies, logger: Logger) -> RollbackResult:
-    """Restore what differs from the plan's snapshot: the parameters, and one wave of services.
+    """Restore what differs from the plan's snapshot: the parameters, and one wave of services; stop the migration.
 
     It looks at what runs instead of remembering what was done, so it may run at any point and any number of
     times. What ECS has rolled back by itself is recognised and not repeated. Where the revision of before was
@@ -47,7 +48,9 @@ def roll_back(call: Invocation, dependencies: Dependencies, logger: Logger) -> R
             twins[service.name] = given
         updated.append(service.name)
         logger.info("service rolled back", service=service.name, task_definition=given)
-    return RollbackResult(started_at, tuple(dict.fromkeys(updated)), overwritten, twins)
+    # Last: what can be put back is put back even if the migration cannot be stopped. No service has moved by then.
+    stopped = before.stopped_migration if before else stop_unfinished(call, dependencies)
+    return RollbackResult(started_at, tuple(dict.fromkeys(updated)), overwritten, twins, stopped)
 
 
 handler = Handler(roll_back)

@@ -106,6 +106,8 @@ def what_was_done(state: ExecutionState) -> tuple[str, ...]:
         if name in rollback.services:
             copied = "which has the content of its previous task definition: that was deregistered"
             done.append(f"{name} runs {twin.rsplit('/', 1)[-1]}, {copied}.")
+    if rollback.stopped_migration:
+        done.append("Stopped the migration, which was still running; what it has changed stays changed.")
     for name, ran in rollback.overwritten.items():
         done.append(f"{name} ran {ran}, which somebody else had deployed meanwhile: make that change again.")
     if plan:

@@ -65,13 +65,25 @@ class PlannedParameter:
 
 
 @dataclass(frozen=True)
+class AbandonedTask:
+    """A migration that a stopped execution has left running: its cluster and its ARN."""
+
+    cluster: str
+    task: str
+
+
+@dataclass(frozen=True)
 class PlannedMigration:
     """The one-off task of a plan.
 
     Attributes
     ----------
+    needed
+        Whether ``Run migration`` has something to do: to run one, to stop one, or both.
     launch, network
         How RunTask starts it: taken from the first service, or from the catalog.
+    abandoned
+        The task that is stopped first.
     """
 
     needed: bool
@@ -83,6 +95,20 @@ class PlannedMigration:
     image: str = ""
     launch: Mapping[str, object] = field(default_factory=dict)
     network: Mapping[str, object] = field(default_factory=dict)
+    abandoned: AbandonedTask | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether a migration is run, and not only an earlier one stopped."""
+        return self.needed and bool(self.family)
+
+
+def migration_started_by(release_id: str) -> str:
+    """Return the ``startedBy`` of a release's migration task, by which it is found again.
+
+    At most 128 letters, digits, ``-``, ``/`` and ``_`` (ECS API Reference, RunTask); an id of a release has 24.
+    """
+    return f"stepship/{release_id}"
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ recovery from the journal of a deployment that was stopped.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lambdas.release.catalog import MIGRATION, Catalog, Service
 from lambdas.release.errors import ReleaseNotFound
 from lambdas.release.history import DeploymentRecord, Outcome, Release, parse_timestamp
 from lambdas.release.image import ReleaseImage
 from lambdas.release.plan import (
+    AbandonedTask,
     OnFailure,
     Plan,
     PlannedApproval,
@@ -31,6 +32,10 @@ from lambdas.release.policies import (
 )
 from lambdas.release.request import Request
 from lambdas.release.rollout import ServiceFacts
+from lambdas.release.task_definition import TaskDefinition
+
+FARGATE, FARGATE_SPOT, EC2 = "FARGATE", "FARGATE_SPOT", "EC2"
+"""Launch types, and the capacity providers of Fargate (ECS Developer Guide, "Fargate capacity providers")."""
 
 LIVE = "live"
 """As ``releaseId``: whatever release is live. A repair, and nothing to do where all services are on it."""
@@ -59,6 +64,10 @@ class PlanInputs:
         The live release; None before the first.
     journal
         The plan of the stopped deployment that this one recovers from.
+    migration
+        The task definition of the migration; None when there is none.
+    abandoned
+        The migration that the stopped deployment has left running.
     """
 
     identity: Identity
@@ -67,6 +76,8 @@ class PlanInputs:
     parameters: Mapping[str, str | None]
     live: Release | None
     journal: Plan | None = None
+    migration: TaskDefinition | None = None
+    abandoned: AbandonedTask | None = None
 
 
 @dataclass(frozen=True)
@@ -93,12 +104,13 @@ def plan_deploy(request: Request, image: ReleaseImage, inputs: PlanInputs, polic
         )
     images = {name: service.image for name, service in services.items()}
     migration = _migration(request, image, inputs, policies)
-    if migration.needed:
+    if migration.runs:
         images[MIGRATION] = migration.image
     parameters = _parameters(inputs, image.tag, images)
     live_images = inputs.live.images if inputs.live else {}
     done = (
         not request.force
+        and inputs.abandoned is None
         and all(s.target is not None for s in services.values())
         and all(one.facts.is_settled and one.facts.running >= one.facts.desired for one in inputs.running.values())
         and all(p.previous == p.target for p in parameters)
@@ -148,7 +160,7 @@ def plan_rollback(request: Request, release: Release, inputs: PlanInputs, polici
         waves=_backwards(inputs.catalog, services),
         services=services,
         parameters=parameters,
-        migration=_no_migration(policies),
+        migration=_no_migration(inputs, policies),
         rollout=_rollout(policies, alarms=False),
         approval=PlannedApproval(required=False, timeout_seconds=policies.approval.timeout_seconds),
         on_failure=OnFailure.ROLL_BACK if request.release_id else OnFailure.NO_ROLLBACK_POSSIBLE,
@@ -175,7 +187,7 @@ def plan_recovery(request: Request, inputs: PlanInputs, policies: Policies) -> P
         waves=_known_waves(waves, services),
         services=services,
         parameters=parameters,
-        migration=_no_migration(policies),
+        migration=_no_migration(inputs, policies),
         rollout=_rollout(policies, alarms=False),
         approval=PlannedApproval(required=False, timeout_seconds=policies.approval.timeout_seconds),
         on_failure=OnFailure.NO_ROLLBACK_POSSIBLE,
@@ -246,7 +258,8 @@ def _is_there(
     services: Mapping[str, PlannedService], parameters: tuple[PlannedParameter, ...], inputs: PlanInputs
 ) -> bool:
     return (
-        all(s.target == inputs.running[name].facts.task_definition for name, s in services.items())
+        inputs.abandoned is None
+        and all(s.target == inputs.running[name].facts.task_definition for name, s in services.items())
         and all(inputs.running[name].facts.is_settled for name in services)
         # Not `previous`: in a recovery that is what stood there before the stopped deployment.
         and all(inputs.parameters.get(p.name) == p.target for p in parameters)
@@ -300,9 +313,10 @@ def _parameters(inputs: PlanInputs, tag: str | None, images: Mapping[str, str | 
 def _migration(request: Request, image: ReleaseImage, inputs: PlanInputs, policies: Policies) -> PlannedMigration:
     task = inputs.catalog.migration
     if task is None or not request.run_migration:
-        return _no_migration(policies)
-    first = inputs.running[inputs.catalog.services[0].name].facts
-    network: Mapping[str, object] = first.network
+        return _no_migration(inputs, policies)
+    here = [s for s in inputs.catalog.services if _cluster_name(s.cluster) == _cluster_name(task.cluster)]
+    model = inputs.running[next(iter([*here, *inputs.catalog.services])).name].facts
+    network: Mapping[str, object] = model.network
     if task.subnets:
         network = {
             "awsvpcConfiguration": {
@@ -311,24 +325,61 @@ def _migration(request: Request, image: ReleaseImage, inputs: PlanInputs, polici
                 "assignPublicIp": "DISABLED",
             }
         }
-    return PlannedMigration(
+    takes_network = inputs.migration is None or inputs.migration.network_mode == "awsvpc"
+    return replace(
+        _no_migration(inputs, policies),
         needed=True,
-        poll_seconds=policies.migration.poll_seconds,
-        timeout_seconds=policies.migration.timeout_seconds,
         cluster=task.cluster,
         family=task.family,
         container=task.container,
         image=image.pinned[task.repository],
-        launch=first.launch,
-        network=network,
+        launch=launch_on_demand(model.launch, inputs.migration),
+        network=network if takes_network else {},
     )
 
 
-def _no_migration(policies: Policies) -> PlannedMigration:
+def _cluster_name(cluster: str) -> str:
+    return cluster.rpartition("/")[2]
+
+
+def launch_on_demand(launch: Mapping[str, object], definition: TaskDefinition | None) -> Mapping[str, object]:
+    """Return how a one-off task is launched like a service, but never on Spot: nobody starts it again.
+
+    Parameters
+    ----------
+    launch
+        ``launchType`` or ``capacityProviderStrategy``, and ``platformVersion``, of the service.
+    definition
+        The task definition of the one-off task: it may be made for another launch type than the service's.
+
+    Examples
+    --------
+    >>> launch_on_demand({"capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT"}]}, None)
+    {'launchType': 'FARGATE'}
+    """
+    strategy = launch.get("capacityProviderStrategy")
+    listed = strategy if isinstance(strategy, list | tuple) else ()
+    providers = {str(each.get("capacityProvider")) for each in listed if isinstance(each, Mapping)}
+    platform = {key: launch[key] for key in ("platformVersion",) if key in launch}
+    if FARGATE_SPOT in providers:
+        # FARGATE may be there with weight 0 or with a base alone: as the only one it has all the weight.
+        on_demand: Mapping[str, object] = {"capacityProviderStrategy": [{"capacityProvider": FARGATE, "weight": 1}]}
+        return {**(on_demand if FARGATE in providers else {"launchType": FARGATE}), **platform}
+    requires = definition.requires if definition else frozenset()
+    if requires == {FARGATE} and FARGATE not in (*providers, launch.get("launchType")):
+        return {"launchType": FARGATE}
+    if requires == {EC2} and FARGATE in (*providers, launch.get("launchType")):
+        return {"launchType": EC2}
+    return launch
+
+
+def _no_migration(inputs: PlanInputs, policies: Policies) -> PlannedMigration:
+    """Plan no migration of one's own; one that a stopped deployment has left running is stopped all the same."""
     return PlannedMigration(
-        needed=False,
+        needed=inputs.abandoned is not None,
         poll_seconds=policies.migration.poll_seconds,
         timeout_seconds=policies.migration.timeout_seconds,
+        abandoned=inputs.abandoned,
     )
 
 

@@ -165,6 +165,14 @@ def check_task_definition(
     return (found, ok(subject, "container", container))
 
 
+def check_migration_network(subject: str, definition: TaskDefinition | None, *, has_network: bool) -> tuple[Check, ...]:
+    """Check that a one-off task that needs a network of its own has one: ECS refuses to start it otherwise."""
+    if definition is None or definition.network_mode != "awsvpc" or has_network:
+        return ()
+    fix = "give subnets and securityGroups in its catalog parameter: the services have no network to take over"
+    return (fail(subject, "network", f"its task definition is of network mode awsvpc; {fix}"),)
+
+
 def check_found(subject: str, check: str, wanted: Sequence[str], found: dict[str, bool | None]) -> tuple[Check, ...]:
     """Turn look-ups into checks.
 

@@ -180,7 +180,9 @@ class MigrationResult(StepResult):
     started_at
         Unix seconds.
     reason
-        Why it failed.
+        Why it failed, or is given up on.
+    stopping_since
+        Since when it is being stopped (unix seconds); None while it is not.
     """
 
     status: MigrationStatus
@@ -188,6 +190,7 @@ class MigrationResult(StepResult):
     started_at: float
     reason: str = ""
     explanation: Explanation | None = None
+    stopping_since: float | None = None
 
     @property
     def message(self) -> str:
@@ -292,17 +295,21 @@ class RollbackResult(StepResult):
         Service name to what it ran, where somebody else had deployed meanwhile.
     twins
         As in ``RegisterResult``: found here, when the revision to return to was INACTIVE.
+    stopped_migration
+        The ARN of the migration task that was still running and was stopped.
     """
 
     started_at: float
     services: tuple[str, ...]
     overwritten: Mapping[str, str] = field(default_factory=dict)
     twins: Mapping[str, str] = field(default_factory=dict)
+    stopped_migration: str | None = None
 
     @property
     def message(self) -> str:
         """``rolls back scheduler and worker``."""
-        return f"rolls back {and_list(self.services)}" if self.services else "no service has moved"
+        said = f"rolls back {and_list(self.services)}" if self.services else "no service has moved"
+        return f"{said}; stopped the migration" if self.stopped_migration else said
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,11 @@ class TaskDefinition:
         return frozenset(str(each) for each in self.document.get("requiresCompatibilities") or ())
 
     @property
+    def network_mode(self) -> str:
+        """``awsvpc`` takes a network configuration, the others refuse one; ``bridge`` is the default on EC2."""
+        return str(self.document.get("networkMode") or "bridge")
+
+    @property
     def platform(self) -> Platform:
         """What its tasks run on. What it does not say is Fargate's default on Fargate, and is not known elsewhere."""
         said = self.document.get("runtimePlatform") or {}

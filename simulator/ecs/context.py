@@ -31,12 +31,17 @@ class EcsContext:
     stopped_task_seconds
         How long DescribeTasks shows a stopped task: "at least an hour",
         https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
+    unseen_task_seconds
+        For so long after RunTask neither DescribeTasks nor ListTasks knows the task: the API "follows an eventual
+        consistency model", https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html. AWS names waits
+        of up to five minutes; this is longer than a migration waits before its first look, so that all of them meet it.
     """
 
     clock: Clock
     images: Images = field(default_factory=Images)
     deregistration_delay_seconds: float = 30.0
     stopped_task_seconds: float = 3600.0
+    unseen_task_seconds: float = 12.0
 
     def now(self) -> float:
         """Virtual time in unix seconds."""

@@ -33,6 +33,9 @@ MAXIMUM_SERVICES = 10
 MAXIMUM_TASKS = 100
 """DescribeServices takes 10 services, DescribeTasks 100 tasks a call, ListTasks returns 100 a page."""
 
+LIST_FILTERS = ("containerInstance", "daemonName", "family", "launchType", "serviceName")
+"""Filters of ListTasks that do not go with `startedBy`."""
+
 STARTS_A_DEPLOYMENT = ("networkConfiguration", "platformVersion", "loadBalancers", "capacityProviderStrategy")
 """Fields of UpdateService that start a new deployment when they change, besides the task definition."""
 
@@ -225,6 +228,11 @@ class EcsOperations:
             if definition["status"] != "ACTIVE":
                 raise InvalidParameterException("TaskDefinition is inactive")
             self._require_network(definition, request.get("networkConfiguration"))
+            if request.get("launchType") and request.get("capacityProviderStrategy"):
+                raise InvalidParameterException(
+                    "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try "
+                    "again."
+                )
             spec = self._launcher.resolve(definition["taskDefinitionArn"], request.get("networkConfiguration"))
             if spec.behavior.outcome == "no_capacity":
                 reason = (
@@ -265,15 +273,15 @@ class EcsOperations:
         return {"tasks": [task_shape(task, cluster.arn, with_tags=True) for task in tasks], "failures": []}
 
     def describe_tasks(self, request: Json) -> Json:
-        """DescribeTasks, 100 tasks a call. Stopped tasks are MISSING after an hour."""
-        with self._at():
+        """DescribeTasks, 100 tasks a call. Stopped tasks are MISSING after an hour, and those of RunTask at first."""
+        with self._at() as now:
             cluster = self._cluster(request)
             references = request.get("tasks", [])
             if not references:
                 raise InvalidParameterException("Tasks cannot be empty.")
             if len(references) > MAXIMUM_TASKS:
                 raise InvalidParameterException(f"tasks can have at most {MAXIMUM_TASKS} items.")
-            by_id = {task.id: task for task in self._tasks_of(cluster.name)}
+            by_id = {task.id: task for task in self._tasks_of(cluster.name) if not self._is_unseen(task, now)}
             tasks, failures = [], []
             for reference in references:
                 task = by_id.get(reference.rpartition("/")[2])
@@ -285,11 +293,16 @@ class EcsOperations:
             return {"tasks": tasks, "failures": failures}
 
     def list_tasks(self, request: Json) -> Json:
-        """ListTasks: tasks with `desiredStatus` RUNNING unless the call says otherwise; 100 a page."""
-        with self._at():
+        """ListTasks: tasks with `desiredStatus` RUNNING unless the call says otherwise; 100 a page.
+
+        `startedBy` "must be the only filter" (API reference). RUNNING, which is the default, is accepted beside it;
+        what AWS says to STOPPED is not known, so here it is refused.
+        """
+        with self._at() as now:
             cluster = self._cluster(request)
             started_by, family = request.get("startedBy"), request.get("family")
-            if started_by and (family or request.get("serviceName")):
+            others = [key for key in LIST_FILTERS if request.get(key)]
+            if started_by and (others or request.get("desiredStatus", "RUNNING") != "RUNNING"):
                 raise InvalidParameterException("When startedBy is specified, it must be the only filter.")
             if request.get("serviceName"):
                 self._service({"cluster": cluster.name, "service": request["serviceName"]})
@@ -304,7 +317,8 @@ class EcsOperations:
                 checks.append(lambda task: task.group == f"service:{name}")
             if launch_type := request.get("launchType"):
                 checks.append(lambda task: task.launch_type == launch_type)
-            arns = [task.arn for task in self._tasks_of(cluster.name) if all(check(task) for check in checks)]
+            seen = (task for task in self._tasks_of(cluster.name) if not self._is_unseen(task, now))
+            arns = [task.arn for task in seen if all(check(task) for check in checks)]
             return page("taskArns", arns, request, default=MAXIMUM_TASKS)
 
     def stop_task(self, request: Json) -> Json:
@@ -374,6 +388,12 @@ class EcsOperations:
             ),
         )
 
+    def running_one_off(self, cluster: str) -> dict[str, int]:
+        """How many one-off tasks have not stopped, by `startedBy`. Not an AWS call."""
+        with self._at():
+            tasks = self._one_off.get(cluster.rpartition("/")[2], [])
+            return dict(Counter(task.started_by for task in tasks if not task.is_stopped))
+
     def task_counts(self, cluster: str) -> tuple[int, int, int]:
         """Running tasks, pending tasks and active services of a cluster, as DescribeClusters counts them."""
         with self._at():
@@ -393,6 +413,10 @@ class EcsOperations:
     def _tasks_of(self, cluster: str) -> list[SimulatedTask]:
         of_services: Iterable[LiveService] = (each for key, each in self._services.items() if key[0] == cluster)
         return [task for each in of_services for task in each.rollout.tasks] + self._one_off.get(cluster, [])
+
+    def _is_unseen(self, task: SimulatedTask, now: float) -> bool:
+        """Whether ECS does not show a one-off task yet: "eventual consistency" (API reference, RunTask)."""
+        return task.group.startswith("family:") and now - task.created_at < self._world.unseen_task_seconds
 
     def _cluster(self, request: Json) -> Cluster:
         return self._backend._get_cluster(request.get("cluster", "default"))  # noqa: SLF001 (moto's own lookup)
@@ -431,6 +455,10 @@ class EcsOperations:
         if definition["networkMode"] == "awsvpc" and not network:
             raise InvalidParameterException(
                 "Network Configuration must be provided when networkMode 'awsvpc' is specified."
+            )
+        if definition["networkMode"] != "awsvpc" and network:
+            raise InvalidParameterException(
+                "Network Configuration is not valid for the given networkMode of this task definition."
             )
 
     @staticmethod

@@ -145,7 +145,7 @@ def examine(snapshot: Snapshot, runs: Sequence[Execution]) -> Examination:
             tuple(_history(snapshot, runs)),
         ),
         Point("every Deployed release was running", f"{deployed} ended as Deployed", tuple(_verified(snapshot, runs))),
-        Point("at most one migration for each release", started, tuple(_migrations(snapshot))),
+        Point("at most one migration for each release, and none still runs", started, tuple(_migrations(snapshot))),
     )
     return Examination(
         points=points,
@@ -239,6 +239,8 @@ def _migrations(snapshot: Snapshot) -> Iterable[str]:
     for release, count in snapshot.migrations.items():
         if count > 1:
             yield f"{count} migration tasks were started for {release}"
+    for release in snapshot.running_migrations:
+        yield f"the migration of {release} still runs"
 
 
 def _person_needed(runs: Sequence[Execution]) -> Iterable[str]:

@@ -288,6 +288,11 @@ class SimulatedEnvironment:
             images_path=self.identity.images_path,
             first_images=dict(self._first_images),
             ran_at_end=dict(self.endings.ran),
+            running_migrations=tuple(
+                who.removeprefix(MIGRATION_STARTED_BY)
+                for who in self.live.running_one_off(self.platform.cluster)
+                if who.startswith(MIGRATION_STARTED_BY)
+            ),
             migrations={
                 who.removeprefix(MIGRATION_STARTED_BY): count
                 for who, count in self.live.started.items()

@@ -33,6 +33,8 @@ class Snapshot:
         Execution to service to the image that it ran when the execution's ending was written.
     migrations
         Release to the number of migration tasks that were started for it.
+    running_migrations
+        The releases whose migration task has not stopped.
     """
 
     services: Mapping[str, Mapping[str, Any]]
@@ -48,3 +50,4 @@ class Snapshot:
     first_images: Mapping[str, str] = field(default_factory=dict)
     ran_at_end: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     migrations: Mapping[str, int] = field(default_factory=dict)
+    running_migrations: tuple[str, ...] = ()

@@ -65,6 +65,7 @@ QUOTAS: tuple[Quota, ...] = (
     Quota("ssm", ("PutParameter",), 3, 3, "AWS support: 3 a second by default, 10 with higher throughput"),
     Quota("ssm", ("DeleteParameter",), 3, 3, "not published: taken as PutParameter's"),
     Quota("ecr", ("DescribeImages",), 1000, 1000, _ECR),
+    Quota("ecr", ("DescribeImageScanFindings",), 20, 20, "not published: an assumption"),
     Quota("ecr", ("BatchGetImage",), 2000, 2000, _ECR),
     Quota("ecr", ("DescribeRepositories",), 20, 20, "not published: an assumption"),
     Quota("cloudwatch", ("DescribeAlarms",), 9, 9, "CloudWatch User Guide, CloudWatch service quotas"),

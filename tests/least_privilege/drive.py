@@ -98,6 +98,11 @@ def _drive(simulated: SimulatedEnvironment, *, approve: bool) -> None:
     deploy("v3")
     simulated.push("v4", per_service={"migration": ImageBehavior(hang=True)})
     deploy("v4")
+    deploy("v4", stop=StopAt("Wait for migration"))
+    for nth in (1, 2):
+        migration = "v3-backend-dev-run-migration"
+        simulated.aws.faults.add(FunctionFault(FunctionAction.RAISE, migration, nth=nth, error="Broken"))
+        deploy("v4")
     simulated.push("v5", ImageBehavior(crash_after_healthy_seconds=40, logs=("late",)))
     deploy("v5")
     simulated.push("v6")

@@ -71,6 +71,8 @@ def test_a_step_without_a_part_of_an_answer_ends_as_before_or_in_an_error_of_our
     flow = Flow(simulated, {"imageTag": "v1"}).run_to(state)
     if state == "Run migration":
         flow.step()
+        # ECS shows the task from then on.
+        flow.wait(simulated.ecs_world.unseen_task_seconds)
         flow.run_to(state)
     parts, undisturbed = places(flow)
     assert len(parts) > 5

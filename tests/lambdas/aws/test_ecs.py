@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from lambdas.aws.ecs import ContainerService
+from lambdas.aws.gateway import client_of
 from lambdas.release.errors import AwsError
 from simulator.ecs.ecr import push_image
 from simulator.ecs.images import ImageBehavior
@@ -13,6 +15,9 @@ from simulator.engine.machine import SimulatedAws
 from tests.lambdas.aws.conftest import Inside
 
 ECS = ContainerService()
+SEEN_SECONDS = 15
+"""After so long ECS shows a task that RunTask has started."""
+
 NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]}}
 BREAKER = {"deploymentCircuitBreaker": {"enable": False, "rollback": False}}
 
@@ -178,17 +183,45 @@ def test_a_task_is_started_once_per_token_and_found_by_who_started_it(aws: Simul
     assert ECS.find_task("c", "stepship/r-1") is None
     task, reason = run(arn)
     assert reason == ""
-    assert run(arn) == (task, "")
-    assert ECS.find_task("c", "stepship/r-1") == task
+    assert run(arn) == (task, ""), "ECS may not show it yet"
+    assert ECS.find_task("c", "stepship/r-1") is None
+    aws.clock.sleep(SEEN_SECONDS)
+    assert ECS.find_task("c", "stepship/r-1") == ECS.running_task("c", "stepship/r-1") == task
     assert ECS.find_task("c", "stepship/r-2") is None
     aws.clock.sleep(120)
-    assert ECS.find_task("c", "stepship/r-1") == task, "also when it has stopped"
+    assert run(arn) == (task, ""), "also when it has stopped"
+    assert ECS.running_task("c", "stepship/r-1") is None
+
+
+@pytest.mark.parametrize("stopped", [[], ["arn:aws:ecs:us-east-1:123456789012:task/c/1"]])
+def test_a_stopped_task_is_found_where_ecs_looks_for_it_by_who_started_it(
+    aws: SimulatedAws, stopped: list[str]
+) -> None:
+    def answer(params: Any, **_: Any) -> Any:
+        if "STOPPED" in str(params["body"]):
+            return AWSResponse("", 200, {}, None), {"taskArns": stopped}
+        return None
+
+    create(aws, 0)
+    events = client_of("ecs").meta.events
+    events.register_first("before-call.ecs.ListTasks", answer)
+    try:
+        assert ECS.find_task("c", "stepship/r-1") == next(iter(stopped), None)
+    finally:
+        events.unregister("before-call.ecs.ListTasks", answer)
+
+
+def test_a_task_that_is_gone_needs_no_stop(aws: SimulatedAws) -> None:
+    create(aws, 0)
+    ECS.stop_task("c", "arn:aws:ecs:us-east-1:123456789012:task/c/gone", "given up")
 
 
 def test_a_task_has_a_status_and_an_end(aws: SimulatedAws) -> None:
     create(aws, 0)
     task, _ = run(register(aws))
     assert task
+    assert ECS.task("c", task) is None, "ECS does not show it at once"
+    aws.clock.sleep(SEEN_SECONDS)
     found = ECS.task("c", task)
     assert found is not None
     assert found[0] != "STOPPED"
@@ -226,7 +259,7 @@ def test_a_task_that_finds_no_place_says_why(aws: SimulatedAws) -> None:
     create(aws, 0)
     image = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/app@{digest}"
     arn = aws.client("ecs").register_task_definition(
-        family="m", containerDefinitions=[{"name": "main", "image": image, "memory": 128}]
+        family="m", containerDefinitions=[{"name": "main", "image": image, "memory": 128}], networkMode="awsvpc"
     )["taskDefinition"]["taskDefinitionArn"]
     task, reason = run(arn)
     assert task is None
@@ -240,7 +273,7 @@ def test_stopped_tasks_are_those_of_one_task_definition_newest_first(aws: Simula
     (key,) = create(aws, 1)
     image = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/app@{digest}"
     arn = aws.client("ecs").register_task_definition(
-        family="f", containerDefinitions=[{"name": "main", "image": image, "memory": 128}]
+        family="f", containerDefinitions=[{"name": "main", "image": image, "memory": 128}], networkMode="awsvpc"
     )["taskDefinition"]["taskDefinitionArn"]
     assert ECS.stopped_tasks("c", key.service, arn) == ()
     ECS.update("c", key.service, arn, force=False)

@@ -7,7 +7,7 @@ import pytest
 from simulator.ecs.images import ImageBehavior
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import Flow, Json, StepError, footprint, writes
-from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, deployed
+from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, denied, deployed
 from tests.simulator.quick import every_five_seconds
 
 HERE = "Roll back"
@@ -160,3 +160,62 @@ def test_the_time_of_the_rollback_counts_from_its_first_step(simulated: Simulate
     flow.step()
     flow.run_to(HERE)
     assert flow.call()["startedAt"] == first
+
+
+def migrating(simulated: SimulatedEnvironment) -> Flow:
+    """Start a migration that never ends."""
+    simulated.push("v1", per_service={"migration": ImageBehavior(hang=True)})
+    return Flow(simulated, DEPLOY).run_to("Run migration")
+
+
+def test_a_migration_that_still_runs_is_stopped_and_waited_for(simulated: SimulatedEnvironment) -> None:
+    flow = migrating(simulated)
+    flow.step()
+    flow.run_to("Run migration")
+    flow.wait(60)
+    flow.catch(BUG)
+    flow.run_to(HERE)
+    result = flow.call(HERE)
+    assert result["stoppedMigration"] == flow.state["migration"]["task"]
+    assert result["message"] == "no service has moved; stopped the migration"
+    assert simulated.snapshot().running_migrations == ()
+
+
+def test_a_migration_of_which_nothing_was_said_is_found_by_who_started_it(simulated: SimulatedEnvironment) -> None:
+    flow = migrating(simulated)
+    flow.call()
+    flow.catch(BUG)
+    flow.run_to(HERE)
+    assert flow.call(HERE)["stoppedMigration"] is not None
+    assert simulated.snapshot().running_migrations == ()
+
+
+def test_a_migration_that_was_not_started_is_not_looked_for(simulated: SimulatedEnvironment) -> None:
+    flow = broken_at(simulated, "Register task definitions")
+    start = len(simulated.aws.calls)
+    assert flow.call(HERE)["stoppedMigration"] is None
+    assert {"ListTasks", "StopTask"}.isdisjoint(call.operation for call in simulated.aws.calls[start:])
+
+
+def test_a_migration_that_has_ended_is_not_stopped(simulated: SimulatedEnvironment) -> None:
+    flow = broken_at(simulated, "Deploy wave")
+    start = len(simulated.aws.calls)
+    assert flow.call(HERE)["stoppedMigration"] is None
+    assert {"ListTasks", "StopTask"}.isdisjoint(call.operation for call in simulated.aws.calls[start:])
+
+
+def test_what_can_be_put_back_is_put_back_though_the_migration_cannot_be_stopped(
+    simulated: SimulatedEnvironment,
+) -> None:
+    before = current(simulated)
+    flow = migrating(simulated)
+    flow.step()
+    flow.run_to("Run migration")
+    flow.wait(60)
+    flow.catch(BUG)
+    flow.run_to(HERE)
+    simulated.aws.faults.add(denied("StopTask"))
+    assert flow.fails(HERE).error_type == "AccessDenied"
+    assert current(simulated) == before
+    simulated.aws.faults.clear()
+    assert flow.call(HERE)["stoppedMigration"] is not None

@@ -3,8 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
-from lambdas.aws.gateway import ATTEMPTS
+from lambdas.aws.gateway import ATTEMPTS, client_of
 from simulator.ecs.images import ImageBehavior
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.api_call import CallAction
@@ -37,6 +38,7 @@ def test_the_task_runs_the_new_image_in_the_network_of_the_registry(simulated: S
     flow = at_migration(simulated)
     result = flow.call()
     assert result["status"] == "running"
+    flow.wait(simulated.ecs_world.unseen_task_seconds)
     started = task(simulated, result["task"])
     assert started["taskDefinitionArn"] == flow.state["registered"]["migration"]
     assert started["startedBy"] == f"stepship/{flow.state['plan']['releaseId']}"
@@ -109,6 +111,128 @@ def test_a_migration_that_hangs_is_stopped(simulated: SimulatedEnvironment) -> N
     stopped = task(simulated, result["task"])
     assert stopped["desiredStatus"] == "STOPPED"
     assert "took too long" in stopped["stoppedReason"]
+
+
+@as_committed
+def test_a_migration_that_is_stopped_is_waited_for(simulated: SimulatedEnvironment) -> None:
+    flow = at_migration(simulated, ImageBehavior(hang=True, logs=("waiting for a lock",)))
+    flow.step()
+    flow.wait(900)
+    said = [flow.state["migration"]]
+    while flow.at in (HERE, "Migration done?", "Wait for migration"):
+        flow.step()
+        said.append(flow.state["migration"])
+    reasons = list(dict.fromkeys((each["status"], each["reason"].partition(" 9")[0]) for each in said))
+    assert reasons == [("running", ""), ("running", "not done after"), ("failed", "not done after")]
+    ended = said[-1]
+    assert ended["reason"].endswith(" s; stopped")
+    assert [cause["cause"] for cause in ended["explanation"]["causes"]] == ["timeout"]
+    assert ended["explanation"]["logLines"] == ["waiting for a lock"]
+    assert len(simulated.aws.calls.of("ecs", "StopTask")) == 1
+
+
+def test_a_task_that_ecs_does_not_show_yet_runs(simulated: SimulatedEnvironment) -> None:
+    simulated.ecs_world.unseen_task_seconds = 290
+    flow = at_migration(simulated, ImageBehavior(run_seconds=300))
+    flow.step()
+    for _ in range(10):
+        flow.wait(28)
+        assert flow.call(HERE)["status"] == "running"
+    assert followed(flow)["status"] == "succeeded"
+
+
+def test_a_task_that_ecs_never_showed_has_failed_after_five_minutes(simulated: SimulatedEnvironment) -> None:
+    simulated.ecs_world.unseen_task_seconds = 3600
+    flow = at_migration(simulated)
+    flow.step()
+    flow.wait(299)
+    assert flow.call(HERE)["status"] == "running"
+    flow.wait(10)
+    result = flow.call(HERE)
+    assert (result["status"], result["reason"]) == ("failed", "ECS no longer knows the task")
+
+
+def register(simulated: SimulatedEnvironment, **changes: Any) -> None:
+    """Register the next revision of the migration, as an infrastructure deploy does."""
+    ecs = simulated.aws.client("ecs")
+    found = ecs.describe_task_definition(taskDefinition="v3-backend-dev-migration")["taskDefinition"]
+    kept = ("family", "containerDefinitions", "taskRoleArn", "executionRoleArn", "cpu", "memory", "networkMode")
+    ecs.register_task_definition(**{key: found[key] for key in kept} | changes)
+
+
+def change_service(simulated: SimulatedEnvironment, **changes: Any) -> None:
+    for name in ("api", "worker", "scheduler"):
+        simulated.aws.client("ecs").update_service(
+            cluster="v3-backend-dev", service=f"v3-backend-dev-{name}", **changes
+        )
+    simulated.aws.clock.sleep(600)
+
+
+@pytest.mark.parametrize("mode", ["bridge", "host"])
+def test_a_network_is_given_only_to_a_task_that_takes_one(simulated: SimulatedEnvironment, mode: str) -> None:
+    register(simulated, networkMode=mode, requiresCompatibilities=["EC2"])
+    flow = at_migration(simulated)
+    assert followed(flow)["status"] == "succeeded"
+    (call,) = simulated.aws.calls.of("ecs", "RunTask")
+    assert "networkConfiguration" not in call.params
+    assert call.params["launchType"] == "EC2"
+
+
+SPOT = {"capacityProvider": "FARGATE_SPOT", "weight": 4}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        ([SPOT], {"launchType": "FARGATE"}),
+        (
+            [SPOT, {"capacityProvider": "FARGATE", "base": 1, "weight": 0}],
+            {"capacityProviderStrategy": [{"capacityProvider": "FARGATE", "weight": 1}]},
+        ),
+    ],
+)
+def test_a_migration_never_runs_on_spot(simulated: SimulatedEnvironment, strategy: list[Json], expected: Json) -> None:
+    change_service(simulated, capacityProviderStrategy=strategy)
+    flow = at_migration(simulated)
+    assert followed(flow)["status"] == "succeeded"
+    (call,) = simulated.aws.calls.of("ecs", "RunTask")
+    assert {
+        key: call.params[key] for key in ("launchType", "capacityProviderStrategy") if key in call.params
+    } == expected
+
+
+def test_what_ecs_says_about_a_task_that_it_did_not_start_is_told_with_its_detail(
+    simulated: SimulatedEnvironment,
+) -> None:
+    flow = at_migration(simulated)
+
+    def answer(**_: Any) -> Any:
+        failures = [{"arn": "arn:aws:ecs:…", "reason": "RESOURCE:MEMORY", "detail": "2048 of 512 MiB are free"}]
+        return AWSResponse("", 200, {}, None), {"tasks": [], "failures": failures}
+
+    events = client_of("ecs").meta.events
+    events.register_first("before-call.ecs.RunTask", answer)
+    try:
+        result = flow.call(HERE)
+    finally:
+        events.unregister("before-call.ecs.RunTask", answer)
+    assert result["reason"] == "ECS could not start it: RESOURCE:MEMORY (2048 of 512 MiB are free)"
+
+
+def test_a_token_that_ecs_knows_with_another_request_names_the_task(simulated: SimulatedEnvironment) -> None:
+    flow = at_migration(simulated)
+
+    def answer(**_: Any) -> Any:
+        error = {"Code": "ConflictException", "Message": "The clientToken is already in use"}
+        parsed = {"Error": error, "resourceIds": ["arn:aws:ecs:us-east-1:1:task/c/1"], "ResponseMetadata": {}}
+        return AWSResponse("", 400, {}, None), parsed
+
+    events = client_of("ecs").meta.events
+    events.register_first("before-call.ecs.RunTask", answer)
+    try:
+        assert flow.call(HERE)["task"] == "arn:aws:ecs:us-east-1:1:task/c/1"
+    finally:
+        events.unregister("before-call.ecs.RunTask", answer)
 
 
 def test_a_lost_answer_of_stop_task_stops_it_all_the_same(simulated: SimulatedEnvironment) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -12,20 +13,24 @@ from hypothesis import strategies as st
 
 from lambdas.release.catalog import MIGRATION, Catalog
 from lambdas.release.codec import decode, encode
+from lambdas.release.history import release_id_of
 from lambdas.release.plan import (
     MAX_STATE_BYTES,
+    AbandonedTask,
     OnFailure,
     Plan,
     PlannedMigration,
     PlannedParameter,
     bytes_to_come,
     check_size,
+    migration_started_by,
 )
-from lambdas.release.planning import PlanInputs, RunningService, plan_deploy
+from lambdas.release.planning import PlanInputs, RunningService, launch_on_demand, plan_deploy
 from lambdas.release.policies import ApprovalPolicy
 from lambdas.release.preflight import Result
 from lambdas.release.request import Request
 from lambdas.release.rollout import ServiceFacts
+from lambdas.release.task_definition import TaskDefinition
 from tests.lambdas.release.examples import (
     MIGRATION_TASK,
     POLICIES,
@@ -226,6 +231,98 @@ def test_a_migration_is_planned(catalog: Catalog, fields: dict[str, Any], expect
     assert plan.migration == expected
     pins_migration = image_parameter(MIGRATION) in {p.name for p in plan.parameters}
     assert pins_migration is expected.needed
+
+
+def task(**document: Any) -> TaskDefinition:
+    return TaskDefinition({"networkMode": "awsvpc", **document})
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({}, NETWORK),
+        ({"networkMode": "bridge"}, {}),
+        ({"networkMode": "host"}, {}),
+        ({"networkMode": "none"}, {}),
+        ({"networkMode": None}, {}),
+    ],
+)
+def test_a_migration_gets_the_network_that_its_own_mode_takes(document: Any, expected: Any) -> None:
+    catalog = replace(REGISTRY, migration=MIGRATION_TASK)
+    plan = deploy(inputs(catalog=catalog, running=PLACED, migration=task(**document)))
+    assert plan.migration.network == expected
+
+
+def test_a_migration_is_started_like_a_service_of_its_own_cluster() -> None:
+    elsewhere = replace(MIGRATION_TASK, cluster="arn:aws:ecs:us-east-1:123456789012:cluster/jobs")
+    catalog = replace(
+        REGISTRY,
+        services=tuple(replace(s, cluster="jobs") if s.name == "worker" else s for s in REGISTRY.services),
+        migration=elsewhere,
+    )
+    here = {**PLACED, "worker": running("worker", 1, network=NETWORK, launch={"launchType": "EC2"})}
+    assert deploy(inputs(catalog=catalog, running=here)).migration.launch == {"launchType": "EC2"}
+
+
+def providers(*names: str, weight: int = 1) -> dict[str, Any]:
+    return {"capacityProviderStrategy": [{"capacityProvider": name, "weight": weight} for name in names]}
+
+
+ON_DEMAND = {"launchType": "FARGATE"}
+LAUNCHES: dict[str, tuple[dict[str, Any], TaskDefinition | None, dict[str, Any]]] = {
+    "as the service": (ON_DEMAND, None, ON_DEMAND),
+    "Spot alone": (providers("FARGATE_SPOT"), None, ON_DEMAND),
+    "Spot first": (providers("FARGATE_SPOT", "FARGATE", weight=0), None, providers("FARGATE")),
+    "its platform stays": (
+        {**providers("FARGATE_SPOT"), "platformVersion": "1.4.0"}, None, {**ON_DEMAND, "platformVersion": "1.4.0"}),
+    "by the provider": (providers("FARGATE"), task(requiresCompatibilities=["FARGATE"]), providers("FARGATE")),
+    "on instances": (providers("asg"), task(requiresCompatibilities=["EC2"]), providers("asg")),
+    "for either": (providers("asg"), task(requiresCompatibilities=["EC2", "FARGATE"]), providers("asg")),
+    "made for Fargate beside instances": ({"launchType": "EC2"}, task(requiresCompatibilities=["FARGATE"]), ON_DEMAND),
+    "made for Fargate beside a provider": (providers("asg"), task(requiresCompatibilities=["FARGATE"]), ON_DEMAND),
+    "made for Fargate where the cluster chooses": ({}, task(requiresCompatibilities=["FARGATE"]), ON_DEMAND),
+    "made for instances beside Fargate": (
+        {**ON_DEMAND, "platformVersion": "1.4.0"}, task(requiresCompatibilities=["EC2"]), {"launchType": "EC2"}),
+    "a strategy that is none": ({"capacityProviderStrategy": "x"}, None, {"capacityProviderStrategy": "x"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("launch", "definition", "expected"), LAUNCHES.values(), ids=LAUNCHES)
+def test_a_one_off_task_is_launched_where_it_can_run_and_never_on_spot(
+    launch: dict[str, Any], definition: TaskDefinition | None, expected: dict[str, Any]
+) -> None:
+    assert launch_on_demand(launch, definition) == expected
+
+
+ABANDONED = AbandonedTask("jobs", "arn:aws:ecs:us-east-1:123456789012:task/jobs/1")
+
+
+def test_a_migration_that_was_left_running_is_stopped_before_the_next_one_starts() -> None:
+    catalog = replace(REGISTRY, migration=MIGRATION_TASK)
+    plan = deploy(inputs(catalog=catalog, running=PLACED, abandoned=ABANDONED))
+    assert plan.migration == replace(NEEDED, abandoned=ABANDONED)
+    assert plan.migration.runs
+
+
+def test_a_deploy_of_what_runs_still_stops_a_migration_that_was_left_running() -> None:
+    at_rest = inputs(2)
+    assert deploy(at_rest).nothing_to_do
+    plan = deploy(replace(at_rest, abandoned=ABANDONED))
+    assert not plan.nothing_to_do
+    assert plan.migration == replace(NOT_NEEDED, needed=True, abandoned=ABANDONED)
+    assert not plan.migration.runs
+    assert image_parameter(MIGRATION) not in {p.name for p in plan.parameters}
+
+
+def test_a_plan_of_an_older_version_has_no_migration_to_stop() -> None:
+    written = encode(NEEDED)
+    del written["abandoned"]
+    assert decode(PlannedMigration, written) == NEEDED
+
+
+def test_who_started_a_migration_is_told_in_what_ecs_takes() -> None:
+    started_by = migration_started_by(release_id_of("arn:aws:states:us-east-1:123456789012:execution:m:ä+=@!.", 1.8e9))
+    assert re.fullmatch(r"[A-Za-z0-9/_-]{1,128}", started_by)
 
 
 versions = st.integers(1, 4)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lambdas.release.catalog import MIGRATION
 from lambdas.release.errors import ReleaseNotFound
 from lambdas.release.history import DeploymentRecord, Outcome, Release, Report, parse_timestamp
-from lambdas.release.plan import OnFailure, Plan, PlannedParameter
+from lambdas.release.plan import AbandonedTask, OnFailure, Plan, PlannedParameter
 from lambdas.release.planning import (
     PlanInputs,
     choose_release,
@@ -181,6 +181,17 @@ def test_a_recovery_goes_back_in_reverse_to_what_the_journal_saw() -> None:
     assert not plan.migration.needed
     assert not plan.approval.required
     assert not plan.nothing_to_do
+
+
+def test_a_recovery_stops_the_migration_that_was_left_running_even_if_all_else_is_back() -> None:
+    task = AbandonedTask("v3-backend-dev", "arn:aws:ecs:us-east-1:123456789012:task/v3-backend-dev/1")
+    back = inputs(1, journal=JOURNAL)
+    assert plan_recovery(RECOVERY, back, POLICIES).nothing_to_do
+    plan = plan_recovery(RECOVERY, replace(back, abandoned=task), POLICIES)
+    assert not plan.nothing_to_do
+    assert plan.migration.needed
+    assert not plan.migration.runs
+    assert plan.migration.abandoned == task
 
 
 def test_a_recovery_deletes_the_parameters_that_did_not_exist_before() -> None:

@@ -14,6 +14,7 @@ from lambdas.release.preflight import (
     check_alarms,
     check_complete,
     check_found,
+    check_migration_network,
     check_room,
     check_service,
     check_task_definition,
@@ -193,3 +194,20 @@ def test_one_check_that_is_not_good_refuses_and_all_of_them_are_named() -> None:
 def test_checks_that_passed_or_were_not_made_let_through() -> None:
     require([ok("api", "one"), skip("api", "two", "why")])
     require([])
+
+
+@pytest.mark.parametrize(
+    ("mode", "has_network", "results"),
+    [
+        ("awsvpc", False, [Result.FAIL]),
+        ("awsvpc", True, []),
+        ("bridge", False, []),
+        (None, False, []),
+    ],
+)
+def test_a_migration_that_needs_a_network_has_one(mode: str | None, has_network: bool, results: list[Result]) -> None:
+    definition = TaskDefinition({"networkMode": mode})
+    checks = check_migration_network("migration", definition, has_network=has_network)
+    assert [check.result for check in checks] == results
+    assert all("give subnets and securityGroups in its catalog parameter" in check.detail for check in checks)
+    assert check_migration_network("migration", None, has_network=False) == ()
