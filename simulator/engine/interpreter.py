@@ -28,6 +28,8 @@ seam (below ``moto.stepfunctions``)       why
 ``copy`` of five modules                  states copy their data many times, a quarter of the time of a deployment, and
                                           each look at a history copies it: a copy for such data, ten times as fast
 ``ErrorEqualsDecl._eval_body``            ``States.ALL`` matches States.Runtime in moto; on AWS it does not
+``Parameters._eval_body``                 moto measures a state's output alone; AWS what ``Parameters`` make, too
+``ComparisonVariable._eval_body``         a Choice on a missing path is false in moto; on AWS it is States.Runtime
 ``StateTaskLambda._from_error``           a path that is missing is not States.Runtime in moto; on AWS it is
 logger ``moto.stepfunctions``             every failed state is logged as an error of moto's
 ``random`` (its own generator)            jitter of Retry and of botocore: seeded, and restored afterwards
@@ -38,12 +40,13 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import json
 import logging
 import marshal
 import pickle
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from types import SimpleNamespace
@@ -55,13 +58,21 @@ from jsonpath_ng.parser import parse as plain_parse
 from moto.stepfunctions.parser import models as parser_models
 from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.error_name import error_equals_decl
+from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent, FailureEventException
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
+from moto.stepfunctions.parser.asl.component.common.flow.start_at import StartAt
+from moto.stepfunctions.parser.asl.component.common.parargs import Parameters
 from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.common.string import string_expression
 from moto.stepfunctions.parser.asl.component.program import program
 from moto.stepfunctions.parser.asl.component.state import state as state_module
+from moto.stepfunctions.parser.asl.component.state.choice.comparison.comparison_operator_type import (
+    ComparisonOperatorType,
+)
+from moto.stepfunctions.parser.asl.component.state.choice.comparison.comparison_variable import ComparisonVariable
+from moto.stepfunctions.parser.asl.component.state.choice.comparison.variable import NoSuchVariable
 from moto.stepfunctions.parser.asl.component.state.exec import execute_state
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task_lambda import StateTaskLambda
@@ -79,7 +90,7 @@ from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
 from simulator.clock import VirtualClock
 from simulator.engine.local_lambda import LambdaService, Publish
-from simulator.engine.runs import RUNNING, Run
+from simulator.engine.runs import REDRIVE_SECONDS, RUNNING, Consistency, NotRedrivableError, Run
 from simulator.engine.virtual_time import TaskEvent, VirtualEvent, VirtualThread, virtual_datetime
 from statemachine.events import EventKind
 
@@ -98,6 +109,8 @@ class Interpreter:
         Told of executions and states.
     seed
         Of the jitter.
+    consistency
+        What Step Functions promises nothing about.
 
     Attributes
     ----------
@@ -106,13 +119,16 @@ class Interpreter:
         nothing else, and parsing each would take 0.7 s.
     """
 
-    def __init__(self, clock: VirtualClock, functions: LambdaService, publish: Publish, *, seed: int) -> None:
+    def __init__(
+        self, clock: VirtualClock, functions: LambdaService, publish: Publish, *, seed: int, consistency: Consistency
+    ) -> None:
         self.runs: dict[str, Run] = {}
         self.renamed: dict[str, Mapping[str, str]] = {}
         self.clock = clock
         self._functions = functions
         self._publish = publish
         self._seed = seed
+        self._consistency = consistency
         self._executions: dict[str, Any] = {}
         self._tokens = 0
 
@@ -147,6 +163,8 @@ class Interpreter:
             (lambda_eval_utils, "boto_client_for", lambda **_: _DirectLambda(self, self._functions)),
             (error_equals_decl.ErrorEqualsDecl, "_eval_body", _error_equals),
             (StateTaskLambda, "_from_error", _lambda_error),
+            (Parameters, "_eval_body", _parameters),
+            (ComparisonVariable, "_eval_body", _comparison),
             (json_path, "parse", _parse_path),
             (result_path, "parse", _parse_result_path),
             *((module, "copy", SimpleNamespace(deepcopy=_copy)) for module in _COPYING),
@@ -181,9 +199,40 @@ class Interpreter:
             self.runs[run.arn] = run
         self._executions[run.arn] = execution
         run._stop = self.stop  # noqa: SLF001 (a Run knows nothing of the interpreter)
+        run._redrive = self.redrive  # noqa: SLF001 (the same)
         run.status, run.started_at = RUNNING, self.clock.now()
         self._publish(EventKind.EXECUTION_STARTED, execution=run.name, status=run.status, detail=run.status_change())
         return run
+
+    def redrive(self, run: Run) -> None:
+        """Run an execution that has ended badly again, from the state in which it ended; see :meth:`Run.redrive`."""
+        now = self.clock.now()
+        if now - (run.ended_at or now) > REDRIVE_SECONDS:
+            raise NotRedrivableError(f"{run.name} ended more than 14 days ago")
+        execution = self._executions[run.arn]
+        past = execution.exec_worker.env
+        run.earlier.append(run.as_it_ended())
+        run.redrive_count, run.redriven_at, run.status = run.redrive_count + 1, now, RUNNING
+        run.ended_at = run.output = run.error = run.cause = None
+        execution.exec_status, execution.stop_date = ExecutionStatus.RUNNING, None
+        execution.output = execution.error = execution.cause = None
+        execution.exec_worker = execution._get_start_execution_worker()  # noqa: SLF001 (what start() makes)
+        execution.exec_worker.resume(run, [] if past is None else past.event_manager.events)
+        self._publish(EventKind.EXECUTION_STARTED, execution=run.name, status=run.status, detail=run.status_change())
+
+    def equip(self, env: Any, run: Run) -> None:
+        """Complete the context object of an execution; a redriven one begins with the input of its state."""
+        data: Any = env.states.context_object.context_object_data["Execution"]
+        data["StartTime"] = data["StartTime"].isoformat()
+        data["RedriveCount"] = run.redrive_count
+        if run.redrive_count == 0:
+            return
+        now = virtual_datetime(self.clock).now(dt.UTC).isoformat()
+        data["RedriveTime"] = now
+        if self._consistency.redrive_renews_start:
+            data["StartTime"] = now
+        if run.resumes_at is not None:
+            env.states.reset(input_value=json.loads(run.resumes_at[1]))
 
     def history(self, run: Run) -> list[Any]:
         """Return the events of an execution."""
@@ -228,6 +277,7 @@ class Interpreter:
         """Take note of an event in an execution's history, and stop the execution if it was to be stopped there."""
         if "stateEnteredEventDetails" in details:
             run.enter(details["stateEnteredEventDetails"]["name"], self.clock.now())
+            run.resumes_at = run.state, details["stateEnteredEventDetails"]["input"]
             detail = {"input": details["stateEnteredEventDetails"]["input"]}
             self._publish(EventKind.STATE_ENTERED, execution=run.name, state=run.state, detail=detail)
         elif "stateExitedEventDetails" in details:
@@ -253,27 +303,50 @@ def _worker_class(interpreter: Interpreter) -> type[ExecutionWorker]:
     clock = interpreter.clock
 
     class VirtualExecutionWorker(ExecutionWorker):
+        past: Sequence[Any] | None = None
+        """The history so far of an execution that is redriven."""
+
         def start(self) -> None:
             communication: Any = self._execution_communication
             self.run = interpreter.started(communication.execution)
             clock.spawn(self._run_to_end, name=self.run.name, group=self.run)
+
+        def resume(self, run: Run, past: Sequence[Any]) -> None:
+            self.run, self.past = run, past
+            clock.spawn(self._run_to_end, name=run.name, group=run)
 
         def stop(self, stop_date: dt.datetime, error: str | None, cause: str | None) -> None:
             del stop_date  # the clock knows
             self.run.stop(error, cause)
 
         def _run_to_end(self) -> None:
-            self._execution_logic()  # type: ignore[no-untyped-call]  # moto does not annotate it
+            if self.past is None:
+                self._execution_logic()  # type: ignore[no-untyped-call]  # moto does not annotate it
+            else:
+                self._redrive()
             interpreter.ended(self.run)
 
+        def _redrive(self) -> None:
+            env: Any = self._get_evaluation_environment()
+            self.env = env
+            details = {"executionRedrivenEventDetails": {"redriveCount": self.run.redrive_count}}
+            env.event_manager.add_event(
+                env.event_history_context, HistoryEventType.ExecutionRedriven, details, update_source_event_id=False
+            )
+            self._get_evaluation_entrypoint().eval(env)
+            self._execution_communication.terminated()
+
         def _get_evaluation_entrypoint(self) -> Any:
-            return _parse(self._evaluation_details.state_machine_details.definition)
+            whole = _parse(self._evaluation_details.state_machine_details.definition)
+            if self.past is None or self.run.resumes_at is None:
+                return whole
+            start = StartAt(self.run.resumes_at[0])  # type: ignore[no-untyped-call]  # moto does not annotate it
+            return program.Program(whole.query_language, start, whole.states, whole.timeout_seconds)
 
         def _get_evaluation_environment(self) -> Any:
             env = super()._get_evaluation_environment()
-            env.event_manager = _ObservedHistory(interpreter, self.run)
-            data: Any = env.states.context_object.context_object_data["Execution"]
-            data["StartTime"] = data["StartTime"].isoformat()
+            env.event_manager = _ObservedHistory(interpreter, self.run, self.past or ())
+            interpreter.equip(env, self.run)
             return env
 
     return VirtualExecutionWorker
@@ -284,6 +357,9 @@ def _parse(definition: str) -> Any:
     """Parse once: the parsed program keeps nothing of an execution, and parsing takes longer than running."""
     return AmazonStateLanguageParser.parse(definition)[0]
 
+
+MAX_PAYLOAD_BYTES = 262_144
+"""Of each input and output: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 
 _COPYING = (states_module, string_expression, result_path, execute_state, event_manager)
 _parse_path = lru_cache(maxsize=512)(parse)
@@ -301,10 +377,18 @@ def _copy(value: Any) -> Any:
 class _ObservedHistory(EventManager):
     """The history of one execution; tells the interpreter, and lets a stopped execution go no further."""
 
-    def __init__(self, interpreter: Interpreter, run: Run) -> None:
+    def __init__(self, interpreter: Interpreter, run: Run, past: Sequence[Any] = ()) -> None:
         super().__init__()
         self._interpreter = interpreter
         self._run = run
+        self._history_event_list.extend(past)
+        for _ in past:
+            self._event_id_gen.get()
+
+    @property
+    def events(self) -> Sequence[Any]:
+        """The events so far."""
+        return tuple(self._history_event_list)
 
     def add_event(
         self,
@@ -371,6 +455,38 @@ def _error_equals(decl: Any, env: Any) -> None:
         env.stack.append(False)
         return
     _moto_error_equals(decl, env)
+
+
+_moto_parameters: Callable[[Any, Any], None] = Parameters._eval_body  # noqa: SLF001 (a seam)
+
+
+def _parameters(parameters: Any, env: Any) -> None:
+    """Measure what ``Parameters`` make as AWS does: the quota is that of a task's input, not of the state's alone.
+
+    See https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+    """
+    _moto_parameters(parameters, env)
+    size = len(json.dumps(env.stack[-1], separators=(",", ":")).encode())
+    if size > MAX_PAYLOAD_BYTES:
+        said = "returned a result with a size exceeding the maximum number of bytes service limit."
+        cause = f"The state/task '{env.next_state_name}' {said}"
+        _fail(env, StatesErrorNameType.StatesStatesDataLimitExceeded, cause)
+
+
+def _comparison(comparison: Any, env: Any) -> None:
+    """Judge a path that is not there as AWS does: States.Runtime, but for IsPresent."""
+    comparison.variable.eval(env)
+    compares = comparison.comparison_function
+    if isinstance(env.stack[-1], NoSuchVariable) and compares.operator_type != ComparisonOperatorType.IsPresent:
+        path = comparison.variable.string_sampler.literal_value
+        message = f"Invalid path '{path}': The choice state's condition path references an invalid value."
+        _fail(env, StatesErrorNameType.StatesRuntime, message)
+    compares.eval(env)
+
+
+def _fail(env: Any, name: StatesErrorNameType, cause: str) -> None:
+    details: Any = {"taskFailedEventDetails": {"error": name.to_name(), "cause": cause}}
+    raise FailureEventException(FailureEvent(env, StatesErrorName(typ=name), HistoryEventType.TaskFailed, details))
 
 
 _moto_lambda_error: Callable[[Any, Any, Exception], Any] = StateTaskLambda._from_error  # noqa: SLF001 (a seam)

@@ -44,7 +44,7 @@ from simulator.clock import START, HorizonError, VirtualClock, WaitList
 from simulator.engine import remembered, stepfunctions
 from simulator.engine.interpreter import Interpreter
 from simulator.engine.local_lambda import ACCOUNT, REGION, Function, Handler, LambdaService, LocalLambda
-from simulator.engine.runs import NOT_STARTED, Run, StopAt
+from simulator.engine.runs import NOT_STARTED, Consistency, Run, StopAt
 from simulator.faults.api_call import ApiCall
 from simulator.faults.calls import CallLog, CallRecorder
 from simulator.faults.faults import Faults
@@ -89,6 +89,8 @@ class SimulatedAws:
         Of everything random: jitter and generated ids.
     quotas
         Of the AWS APIs, such as :data:`simulator.faults.quotas.QUOTAS`; without, no call is refused.
+    consistency
+        How far DescribeExecution lags behind, and what else Step Functions promises nothing about.
     """
 
     _active: ClassVar[SimulatedAws | None] = None
@@ -105,6 +107,7 @@ class SimulatedAws:
         ecs_backend: type | None = None,
         seed: int = 0,
         quotas: Sequence[Quota] = (),
+        consistency: Consistency | None = None,
     ) -> None:
         self.clock = VirtualClock(start, pace=pace, pace_limit_seconds=pace_limit_seconds)
         self.faults = Faults()
@@ -119,7 +122,10 @@ class SimulatedAws:
         self._scheduled = 0
         self._idle = WaitList()
         self._lambda = LambdaService(self.functions, self.clock, self.faults, self._publish)
-        self._interpreter = Interpreter(self.clock, self._lambda, self._publish, seed=seed)
+        self.consistency = consistency or Consistency()
+        self._interpreter = Interpreter(
+            self.clock, self._lambda, self._publish, seed=seed, consistency=self.consistency
+        )
         self._recorder = CallRecorder(
             self.clock,
             self.faults,
@@ -141,7 +147,7 @@ class SimulatedAws:
             stack.enter_context(patch.object(lambda_simple_backends, "backend", LocalLambda))
             if self._ecs_backend is not None:
                 stack.enter_context(patch.object(ecs_backends, "backend", self._ecs_backend))
-            stack.enter_context(stepfunctions.installed())
+            stack.enter_context(stepfunctions.installed(self._interpreter, self.consistency))
             stack.enter_context(remembered.installed())
             config: Any = {"stepfunctions": {"execute_state_machine": True}, "lambda": {"use_docker": False}}
             stack.enter_context(mock_aws(config=config))

@@ -4,11 +4,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 NOT_STARTED = "NOT_STARTED"
 RUNNING = "RUNNING"
+REDRIVABLE = ("FAILED", "ABORTED", "TIMED_OUT")
+REDRIVE_SECONDS = 14 * 24 * 3600.0
+"""How long after its end an execution can be redriven (Developer Guide, "Redriving state machine executions")."""
+
+
+@dataclass
+class Consistency:
+    """What Step Functions promises nothing about. Virtual seconds; DescribeExecution "is eventually consistent".
+
+    Attributes
+    ----------
+    unknown_seconds
+        So long after its start DescribeExecution does not know an execution.
+    stale_seconds
+        So long after its end it shows an execution as RUNNING, and so long after a redrive as ended.
+    redrive_renews_start
+        Whether ``$$.Execution.StartTime`` of a redriven execution is the moment of its redrive.
+    """
+
+    unknown_seconds: float = 1.0
+    stale_seconds: float = 0.0
+    redrive_renews_start: bool = False
+
+
+class NotRedrivableError(RuntimeError):
+    """RedriveExecution would answer ExecutionNotRedrivable."""
 
 
 @dataclass
@@ -60,6 +86,12 @@ class Run:
         Of one that failed or was stopped.
     states
         Where it has been, in order.
+    redrive_count, redriven_at
+        How often it was redriven, and when for the last time (virtual, unix seconds).
+    earlier
+        What it was like at each of its ends before the last redrive, the first end first.
+    resumes_at
+        The state that it entered last, and that state's input as JSON: a redrive begins there.
     """
 
     name: str
@@ -73,8 +105,13 @@ class Run:
     error: str | None = None
     cause: str | None = None
     states: list[StateVisit] = field(default_factory=list)
+    redrive_count: int = 0
+    redriven_at: float | None = None
+    earlier: list[Run] = field(default_factory=list, repr=False)
+    resumes_at: tuple[str, str] | None = field(default=None, repr=False)
     _stops: list[StopAt] = field(default_factory=list)
     _stop: Callable[[Run, str | None, str | None, bool], None] | None = field(default=None, repr=False)
+    _redrive: Callable[[Run], None] | None = field(default=None, repr=False)
 
     __hash__ = object.__hash__
 
@@ -109,6 +146,25 @@ class Run:
         if self._stop is None or self.ended:
             return
         self._stop(self, error, cause, lambda_finishes)
+
+    def redrive(self) -> None:
+        """Run it again as RedriveExecution does: the same name, input and definition, from the state in which it ended.
+
+        That state runs again with the input that it had. Retries and the execution's timeout begin anew. One that was
+        stopped between two states repeats the first of them.
+
+        Raises
+        ------
+        NotRedrivableError
+            It has not ended, has succeeded, or ended more than 14 days ago.
+        """
+        if self._redrive is None or self.status not in REDRIVABLE:
+            raise NotRedrivableError(f"{self.name} is {self.status}")
+        self._redrive(self)
+
+    def as_it_ended(self) -> Run:
+        """Return a copy that a redrive does not change."""
+        return replace(self, states=[replace(visit) for visit in self.states], earlier=list(self.earlier))
 
     def stop_at(self, stop: StopAt) -> None:
         """Stop it when it gets there. Visits are counted from the beginning of the execution."""
@@ -154,10 +210,10 @@ class Run:
             "outputDetails": None if output is None else {"included": True},
             "error": self.error,
             "cause": self.cause,
-            "redriveCount": 0,
-            "redriveDate": None,
-            "redriveStatus": "NOT_REDRIVABLE",
-            "redriveStatusReason": "the simulator cannot redrive",
+            "redriveCount": self.redrive_count,
+            "redriveDate": _milliseconds(self.redriven_at),
+            "redriveStatus": "REDRIVABLE" if self.status in REDRIVABLE else "NOT_REDRIVABLE",
+            "redriveStatusReason": None if self.status in REDRIVABLE else f"Execution is {self.status}",
         }
 
 

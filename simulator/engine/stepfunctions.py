@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -9,9 +10,12 @@ from unittest.mock import patch
 
 from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult, EmptyResult
-from moto.stepfunctions.exceptions import InvalidToken, ValidationException
+from moto.stepfunctions.exceptions import ExecutionDoesNotExist, InvalidToken, ValidationException
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
 from moto.stepfunctions.responses import StepFunctionResponse
+
+from simulator.engine.interpreter import Interpreter
+from simulator.engine.runs import REDRIVABLE, Consistency, Run
 
 MAX_INPUT_BYTES = 262_144
 """Of StartExecution's ``input``: https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html"""
@@ -75,8 +79,27 @@ class SimulatedStepFunctions(StepFunctionsParserBackend):
         raise InvalidToken("'Invalid token'")
 
 
+def _as_seen(answer: dict[str, Any], run: Run, now: float, stale_seconds: float) -> None:
+    """Put what is known of redrives into a description, or take out what cannot be seen yet."""
+    count, redriven_at = run.redrive_count, run.redriven_at
+    if run.redriven_at is not None and now - run.redriven_at < stale_seconds:
+        before = run.earlier[-1]
+        ended = {"status": before.status, "error": before.error, "cause": before.cause}
+        answer.update({key: value for key, value in ended.items() if value is not None})
+        answer["stopDate"] = dt.datetime.fromtimestamp(before.ended_at or now, dt.UTC)
+        count, redriven_at = before.redrive_count, before.redriven_at
+    elif run.ended_at is not None and now - run.ended_at < stale_seconds:
+        answer["status"] = "RUNNING"
+        for key in ("stopDate", "error", "cause", "output", "outputDetails"):
+            answer.pop(key, None)
+    answer["redriveCount"] = count
+    if redriven_at is not None:
+        answer["redriveDate"] = dt.datetime.fromtimestamp(redriven_at, dt.UTC)
+    answer["redriveStatus"] = "REDRIVABLE" if answer["status"] in REDRIVABLE else "NOT_REDRIVABLE"
+
+
 @contextmanager
-def installed() -> Iterator[None]:
+def installed(interpreter: Interpreter, promised: Consistency) -> Iterator[None]:
     """Hold the seams of the API for the ``with`` block."""
     describe: Callable[[Any], Any] = StepFunctionResponse.describe_execution
     validate: Callable[[str], None] = StepFunctionsParserBackend._validate_definition  # noqa: SLF001 (the seam)
@@ -103,9 +126,15 @@ def installed() -> Iterator[None]:
 
     def describe_execution(response: Any) -> Any:
         execution = response.stepfunction_backend.describe_execution(parameter(response, "executionArn"))
+        run, now = interpreter.runs[execution.exec_arn], interpreter.clock.now()
+        # Who drives the simulator sees everything at once, as a person does who looks a little later.
+        consistency = promised if interpreter.current_run() else Consistency(unknown_seconds=0)
+        if run.redrive_count == 0 and now - (run.started_at or now) < consistency.unknown_seconds:
+            raise ExecutionDoesNotExist(f"Execution Does Not Exist: '{run.arn}'")
         description = describe(response)
         if execution.stop_date is not None:
             description.result["stopDate"] = execution.stop_date
+        _as_seen(description.result, run, now, consistency.stale_seconds)
         return description
 
     seams: list[tuple[object, str, object]] = [

@@ -51,6 +51,28 @@ EVENT_SECONDS = 2.0
 """How long EventBridge takes to start its target; AWS says "typically under a second" and promises nothing."""
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """How EventBridge delivers that an execution has ended: ``aws.states`` events are best effort.
+
+    Attributes
+    ----------
+    times
+        How often it starts the recovery: 0 when the event is lost.
+    after_seconds
+        How long it takes.
+    says_error
+        Whether the event has the members ``error`` and ``cause``.
+    """
+
+    times: int = 1
+    after_seconds: float = EVENT_SECONDS
+    says_error: bool = True
+
+
+NOT_DELIVERED = Delivery(times=0)
+
+
 @dataclass
 class LogSink:
     """Where the handlers' log lines go."""
@@ -86,7 +108,7 @@ class SimulatedEnvironment:
     seed
         Of everything random.
     recovery
-        Whether the EventBridge rule for stopped executions is there.
+        Whether the EventBridge rule for stopped executions is there; or how it is delivered.
     circuit_breaker
         Whether the services have ECS's own deployment circuit breaker.
     quotas
@@ -107,7 +129,7 @@ class SimulatedEnvironment:
         pace: float = 0.0,
         pace_limit_seconds: float = 2.0,
         seed: int = 0,
-        recovery: bool = True,
+        recovery: bool | Delivery = True,
         circuit_breaker: bool = True,
         quotas: Sequence[Quota] = (),
         beside: SimulatedEnvironment | None = None,
@@ -126,7 +148,7 @@ class SimulatedEnvironment:
         self.platform = Platform(
             self.aws.client, self.settings, services, migration, circuit_breaker, creates_repository=beside is None
         )
-        self.recovers = recovery
+        self.delivery = recovery if isinstance(recovery, Delivery) else Delivery() if recovery else NOT_DELIVERED
         self.machine_arn = ""
         self.recoveries: list[Run] = []
         self.tags: dict[str, str] = {}
@@ -353,15 +375,18 @@ class SimulatedEnvironment:
 
     def _play_event_bridge(self, event: Event) -> None:
         """Start the recovery as the rule for stopped executions does."""
-        if event.kind != EventKind.EXECUTION_ENDED or not self.recovers or self._pattern is None:
+        if event.kind != EventKind.EXECUTION_ENDED or self._pattern is None:
             return
-        detail = dict(event.detail)
+        left_out = () if self.delivery.says_error else ("error", "cause")
+        detail = {key: value for key, value in event.detail.items() if key not in left_out}
         message = {"source": "aws.states", "detail-type": "Step Functions Execution Status Change", "detail": detail}
-        if self._pattern.matches_event(message):  # type: ignore[arg-type]  # the other members do not matter
-            arn, status = str(detail["executionArn"]), str(detail["status"])
-            request = json.loads(json.dumps(STOPPED_EXECUTION_INPUT).replace("<arn>", arn).replace("<status>", status))
+        if not self._pattern.matches_event(message):  # type: ignore[arg-type]  # the other members do not matter
+            return
+        arn, status = str(detail["executionArn"]), str(detail["status"])
+        request = json.loads(json.dumps(STOPPED_EXECUTION_INPUT).replace("<arn>", arn).replace("<status>", status))
+        for again in range(self.delivery.times):
             name = f"recovery-{len(self.recoveries) + 1}"
-            at = self.aws.clock.now() + EVENT_SECONDS
+            at = self.aws.clock.now() + self.delivery.after_seconds + again
             self.recoveries.append(self.aws.start(request, name, at=at, machine=self.machine_arn))
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
 from lambdas.release.task_definition import READ_ONLY
-from simulator.engine.runs import Run
+from simulator.engine.runs import NotRedrivableError, Run
 from simulator.environment.invariant import examine
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.scenario.reader import FOLDER, PREVIOUS, Answer, Scenario, ScenarioError, Step, read_scenario
@@ -148,6 +149,8 @@ class Play:
             self.clock.sleep(at - self.clock.now())
             if step.kind == "infrastructure":
                 self._deploy_infrastructure(step)
+            elif step.kind == "redrive":
+                self._redrive(step)
             else:
                 self._start(step)
         self.simulated.settle()
@@ -168,14 +171,36 @@ class Play:
         return sorted(times, key=lambda item: item[0])
 
     def _start(self, step: Step) -> None:
-        for fault in step.faults:
-            self.simulated.aws.faults.add(fault)
-        if step.answer is not None:
-            self.answers[step.name] = step.answer
+        self._prepare(step, step.name)
         try:
             run = self.simulated.start(self._request(step), step.name, stop=step.stop)
         except ClientError as error:
             raise ScenarioError(f"{self.scenario.file}: {step.name}: {error}; give another input") from error
+        self._follow(step, run)
+
+    def _redrive(self, step: Step) -> None:
+        """Redrive the execution of an earlier step; what that step expects is compared with its end before."""
+        arn = self.runs[step.what].arn
+        run = next(each for each in self.simulated.runs if each.arn == arn)
+        self._prepare(step, run.name)
+        self.runs = {name: each.as_it_ended() if each is run else each for name, each in self.runs.items()}
+        if step.stop is not None:
+            run.stop_at(replace(step.stop, nth=step.stop.nth + run.path.count(step.stop.state)))
+        try:
+            run.redrive()
+        except NotRedrivableError as error:
+            raise ScenarioError(
+                f"{self.scenario.file}: {step.name}: {error}; redrive one that has ended badly"
+            ) from error
+        self._follow(step, run)
+
+    def _prepare(self, step: Step, execution: str) -> None:
+        for fault in step.faults:
+            self.simulated.aws.faults.add(fault)
+        if step.answer is not None:
+            self.answers[execution] = step.answer
+
+    def _follow(self, step: Step, run: Run) -> None:
         self.runs[step.name] = run
         if step.stop_after is not None:
             self.clock.call_at(self.clock.now() + step.stop_after, run.stop, name=f"stop of {step.name}")

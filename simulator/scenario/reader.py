@@ -26,6 +26,7 @@ from lambdas.release.catalog import MIGRATION
 from simulator.ecs.images import ImageBehavior, ScanResult
 from simulator.engine.runs import StopAt
 from simulator.environment.platform import DEFAULT_SERVICES, SimulatedService
+from simulator.environment.simulated_environment import EVENT_SECONDS, NOT_DELIVERED, Delivery
 from simulator.faults.api_call import CallAction
 from simulator.faults.faults import CallFault, FunctionAction, FunctionFault
 from statemachine.steps import STEPS
@@ -35,7 +36,7 @@ FOLDER = HERE.parent / "scenarios"
 SCHEMA_FILE = HERE / "scenario_schema.json"
 DEFINITION_FILE = HERE.parents[1] / "statemachine" / "deployment.asl.json"
 
-KINDS = ("deploy", "rollback", "start", "infrastructure")
+KINDS = ("deploy", "rollback", "start", "redrive", "infrastructure")
 TIMES = ("at", "after", "overlap")
 PREVIOUS = "previous"
 
@@ -76,9 +77,9 @@ class Step:
     name
         Of the execution; unique.
     kind
-        ``deploy``, ``rollback``, ``start`` or ``infrastructure``.
+        ``deploy``, ``rollback``, ``start``, ``redrive`` or ``infrastructure``.
     what
-        The tag; the step to return to, or ``previous``; the raw input; what changes.
+        The tag; the step to return to, or ``previous``; the raw input; the step to redrive; what changes.
     request
         More fields of the execution input.
     at, after, overlap
@@ -119,7 +120,7 @@ class Scenario:
     settings: config.EnvironmentConfig
     services: tuple[SimulatedService, ...]
     migration: bool
-    recovery: bool
+    recovery: Delivery
     circuit_breaker: bool
     seed: int
     images: tuple[PushedImage, ...]
@@ -181,7 +182,7 @@ class _Reader:
             settings=self._settings(document.get("config", {})),
             services=services,
             migration=document.get("migration", True),
-            recovery=document.get("recovery", True),
+            recovery=_delivery(document.get("recovery", True)),
             circuit_breaker=document.get("circuit_breaker", True),
             seed=document.get("seed", 0),
             images=images,
@@ -305,6 +306,8 @@ class _Reader:
         if kind == "rollback" and what != PREVIOUS and what not in executions:
             there = f"write {PREVIOUS}, or one of {_list(executions)}" if executions else f"write {PREVIOUS}"
             self._fail(f"{key}.rollback", f"is {what}, which no earlier step is named", there)
+        if kind == "redrive":
+            self._check_redrive(key, entry, executions)
         if kind != "infrastructure":
             return
         if what["service"] not in known - {MIGRATION}:
@@ -323,6 +326,13 @@ class _Reader:
         for name in ("request", "stop", "approve", "reject", "faults", "expect"):
             if name in entry:
                 self._fail(f"{key}.{name}", "belongs to an execution", "leave it out of an infrastructure step")
+
+    def _check_redrive(self, key: str, entry: Mapping[str, Any], executions: set[str]) -> None:
+        if entry["redrive"] not in executions:
+            there = f"write one of {_list(executions)}" if executions else "put the step that is redriven before it"
+            self._fail(f"{key}.redrive", f"is {entry['redrive']}, which no earlier step is named", there)
+        if "request" in entry:
+            self._fail(f"{key}.request", "belongs to a new execution", "leave it out: a redrive has the same input")
 
     def _stop(self, key: str, entry: Mapping[str, Any] | None) -> tuple[StopAt | None, float | None]:
         if entry is None:
@@ -381,6 +391,12 @@ def _answer(entry: Mapping[str, Any]) -> Answer | None:
         said = entry["reject"]
         return Answer(approves=False, after=said.get("after", 0.0), reason=said.get("reason", "rejected"))
     return None
+
+
+def _delivery(entry: Any) -> Delivery:
+    if isinstance(entry, Mapping):
+        return Delivery(entry.get("times", 1), entry.get("after", EVENT_SECONDS), not entry.get("without_error", False))
+    return {"True": Delivery(), "doubled": Delivery(times=2)}.get(str(entry), NOT_DELIVERED)
 
 
 @cache

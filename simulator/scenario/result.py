@@ -71,6 +71,7 @@ def deployment_document(run: Run, calls: CallLog) -> dict[str, Any]:
         "states": run.path,
         "durations": durations,
         "apiCalls": dict(sorted(made.items())),
+        **({"redriveCount": run.redrive_count} if run.redrive_count else {}),
     }
 
 
