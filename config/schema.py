@@ -33,6 +33,7 @@ from lambdas.release.policies import (
     Identity,
     ImagePolicy,
     LockPolicy,
+    MachinePolicy,
     MigrationPolicy,
     Policy,
     RolloutPolicy,
@@ -46,6 +47,7 @@ POLICIES: tuple[type[Policy], ...] = (
     MigrationPolicy,
     ApprovalPolicy,
     FreezePolicy,
+    MachinePolicy,
 )
 """The sections that travel to the functions as environment variables."""
 
@@ -83,7 +85,7 @@ class EcrPush:
 
 
 @dataclass(frozen=True)
-class Machine:
+class Machine(MachinePolicy):
     """``[machine]``: the state machine itself.
 
     Attributes
@@ -94,7 +96,6 @@ class Machine:
         How long the log groups of the functions and of the machine keep their events.
     """
 
-    timeout_seconds: int
     log_retention_days: int
 
 

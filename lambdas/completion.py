@@ -15,8 +15,17 @@ from lambdas.dependencies import Dependencies
 from lambdas.handler import Invocation
 from lambdas.release.approval import read_approval
 from lambdas.release.codec import encode
-from lambdas.release.errors import StepshipError
-from lambdas.release.history import DeploymentRecord, Outcome, Release, Report, durations, release_id_of, timestamp
+from lambdas.release.errors import AlreadyRecorded, LeaseLost, StepshipError
+from lambdas.release.history import (
+    REDRIVEN,
+    DeploymentRecord,
+    Outcome,
+    Release,
+    Report,
+    durations,
+    release_id_of,
+    timestamp,
+)
 from lambdas.release.request import shorten
 
 MAX_STOPPED = 20
@@ -56,8 +65,13 @@ def report_outcome(
     ------
     LeaseLost
         Somebody else holds the lock; nothing was written.
+    AlreadyRecorded
+        It was stopped, somebody else recorded that, and it was redriven; nothing was written or published.
     """
     now = dependencies.clock.now()
+    if not holds_lock and was_redriven(call, dependencies):
+        # Who still has the token was not recovered, and nobody else has recorded it.
+        refuse_recorded(call, dependencies)
     record = _record(call, report, now)
     final = FinalReport(
         record=record,
@@ -68,7 +82,73 @@ def report_outcome(
     )
     if not dependencies.releases.report(final):
         recorded = dependencies.releases.record(record.execution, record.started_at)
+        if recorded and recorded.outcome == Outcome.STOPPED:
+            raise AlreadyRecorded(f"{recorded.report.message}: {REDRIVEN}")
         report = recorded.report if recorded else report
+    _publish(call, dependencies, logger, report, now)
+    return report
+
+
+def was_redriven(call: Invocation, dependencies: Dependencies) -> bool:
+    """Whether this execution has ended before: then it may be on record already."""
+    facts = dependencies.executions.describe(call.execution)
+    return facts is not None and facts.was_redriven(call.entered_at)
+
+
+def refuse_recorded(call: Invocation, dependencies: Dependencies) -> None:
+    """Refuse an execution that was redriven after somebody else recorded what became of it.
+
+    Raises
+    ------
+    AlreadyRecorded
+        Says who recorded it.
+    """
+    releases, started_at = dependencies.releases, timestamp(call.started_at)
+    recorded = releases.find_record(call.execution, started_at, dependencies.clock.now())
+    if recorded and recorded.outcome == Outcome.STOPPED:
+        raise AlreadyRecorded(f"{recorded.report.message}: {REDRIVEN}")
+
+
+def report_without_lock(call: Invocation, dependencies: Dependencies, logger: Logger, report: Report) -> Report:
+    """Report an execution that has lost the lock: the record is its own to write.
+
+    Not when it was redriven while another execution does its work: that one rolls back, and says how it went.
+    """
+    try:
+        if was_redriven(call, dependencies):
+            refuse_recorded(call, dependencies)
+            if dependencies.releases.read_lock().is_taken_from(call.execution):
+                return refuse_redrive(call, dependencies, logger, LeaseLost("another execution has the lock"))
+        return report_outcome(call, dependencies, logger, report, holds_lock=False)
+    except AlreadyRecorded as error:
+        return refuse_redrive(call, dependencies, logger, error)
+
+
+def refuse_redrive(
+    call: Invocation, dependencies: Dependencies, logger: Logger, error: AlreadyRecorded | LeaseLost
+) -> Report:
+    """End an execution whose work somebody else has taken over: it moves nothing, frees nothing, and pages nobody.
+
+    It was stopped or timed out, a recovery has rolled it back or is at it, and then it was redriven. What became of it
+    is on record; where the recovery has not come to that yet, it is put on record here.
+    """
+    now = dependencies.clock.now()
+    release = call.state.release_id
+    if isinstance(error, LeaseLost):
+        message = f"it was stopped, and another execution rolls it back: {REDRIVEN}"
+        stopped = Report(Outcome.STOPPED, call.step, AlreadyRecorded.__name__, message, None, release)
+        dependencies.releases.report(FinalReport(record=_record(call, stopped, now)))
+    else:
+        message = str(error)
+    report = Report(Outcome.REJECTED, call.step, AlreadyRecorded.__name__, message, None, release)
+    logger.warning("redrive refused", reason=message)
+    _publish(call, dependencies, logger, report, now)
+    return report
+
+
+def _publish(call: Invocation, dependencies: Dependencies, logger: Logger, report: Report, now: float) -> None:
+    """Tell how the execution ends: an event, and a metric."""
+    record = _record(call, report, now)
     identity = dependencies.identity
     announce(
         dependencies,
@@ -86,7 +166,6 @@ def report_outcome(
         },
     )
     _count(dependencies, report, now - call.started_at, logger)
-    return report
 
 
 def announce(dependencies: Dependencies, logger: Logger, detail_type: str, detail: Mapping[str, Any]) -> None:

@@ -201,6 +201,8 @@ def deployment_flow(
         .when(_is("$.report.outcome", Outcome.ROLLED_BACK), fail(Outcome.ROLLED_BACK))
         # `Complete` had taken effect and only its answer was lost.
         .when(_is("$.report.outcome", Outcome.DEPLOYED), deployed)
+        # It was stopped, another execution has taken its work over, and it was redriven.
+        .when(_is("$.report.outcome", Outcome.REJECTED), rejected)
         .otherwise(rollback_failed)
     )
     record_outcome.next(

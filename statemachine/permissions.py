@@ -49,9 +49,10 @@ class Resources:
     def end_execution(self) -> list[Grant]:
         """Allow the one transaction that writes the record, moves the live release and frees the lock, and the event.
 
-        The record of a stopped execution is written for it: what it was is read from Step Functions.
+        The record of a stopped execution is written for it: what it was is read from Step Functions. Whether one that
+        was redriven is on record is looked up in the history.
         """
-        return [self.table("GetItem", "PutItem", "UpdateItem"), self.read_executions(), self.put_events()]
+        return [self.table("GetItem", "PutItem", "UpdateItem", "Query"), self.read_executions(), self.put_events()]
 
     # Parameters: the registry, the current tag, the current images.
 
@@ -218,6 +219,11 @@ class Resources:
             wildcard_reason="Executions of this one state machine; their names are not known here.",
         )
 
+    def start_executions(self) -> Grant:
+        """Allow starting this one state machine; its ARN is made from its name, for the machine needs the function."""
+        name = steps.machine_name(self._settings.identity)
+        return Grant(("states:StartExecution",), (self._arn("states", "stateMachine", name, colon=True),))
+
     def answer_questions(self) -> Grant:
         """Allow ending a question for approval; who knows its token is told by the table."""
         return Grant(("states:SendTaskFailure",), ("*",), wildcard_reason=NO_RESOURCE)
@@ -263,9 +269,11 @@ PERMISSIONS: Mapping[Step, Callable[[Resources], list[Grant]]] = {
         resources.read_task_definitions(),
     ],
     steps.ACQUIRE_LOCK: lambda resources: [
-        # The whole item is swapped, so that a race is lost cleanly.
-        resources.table("GetItem", "PutItem"),
+        # The whole item is swapped, so that a race is lost cleanly. The history is for one that was redriven.
+        resources.table("GetItem", "PutItem", "Query"),
         resources.read_executions(),
+        # The recovery from a dead holder, when no event has started it.
+        resources.start_executions(),
         # A rollback ends an open question about a deploy.
         resources.answer_questions(),
     ],

@@ -15,6 +15,7 @@ from lambdas.release.policies import (
     Identity,
     ImagePolicy,
     LockPolicy,
+    MachinePolicy,
     MigrationPolicy,
     Policy,
     RolloutPolicy,
@@ -78,7 +79,7 @@ class Step:
 
 
 VERIFY_IMAGE = Step("Verify image", "verify_image", "", 60, (ImagePolicy,))
-ACQUIRE_LOCK = Step("Acquire lock", "acquire_lock", "lock", 30, (LockPolicy,))
+ACQUIRE_LOCK = Step("Acquire lock", "acquire_lock", "lock", 30, (LockPolicy, MachinePolicy))
 PLAN = Step(
     "Plan", "plan", "plan", 120, (RolloutPolicy, CircuitBreakerPolicy, MigrationPolicy, ApprovalPolicy, FreezePolicy)
 )

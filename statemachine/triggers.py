@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lambdas.release.request import ECR_PUSH, STOPPED_EXECUTION
+
 OWN_FAILURES = ("Rejected", "RolledBack", "RollbackFailed")
 """The Fail states: each has put the world in order before it ended, or on-call is notified."""
 
@@ -81,7 +83,7 @@ STOPPED_EXECUTION_PATHS = {"arn": "$.detail.executionArn", "status": "$.detail.s
 STOPPED_EXECUTION_INPUT = {
     "action": "rollback",
     "takeover": "<arn>",
-    "requestedBy": "eventbridge:stopped-execution",
+    "requestedBy": STOPPED_EXECUTION,
     "reason": "the execution ended as <status>",
 }
 """What the rule starts the machine with: roll back whatever that execution had moved."""
@@ -100,9 +102,14 @@ def pushed_image_pattern(repositories: list[str], tag_patterns: list[str]) -> di
             "action-type": ["PUSH"],
             "result": ["SUCCESS"],
             "repository-name": repositories,
-            "image-tag": [{"wildcard": pattern} for pattern in tag_patterns],
+            "image-tag": [_tag(pattern) for pattern in tag_patterns],
         },
     }
+
+
+def _tag(pattern: str) -> dict[str, Any]:
+    # The children of an index are pushed too, each with a tag that is empty: `*` must not match them.
+    return {"wildcard": pattern} if pattern.strip("*") else {"anything-but": [""]}
 
 
 PUSHED_IMAGE_PATHS = {"tag": "$.detail.image-tag", "digest": "$.detail.image-digest"}
@@ -111,6 +118,6 @@ PUSHED_IMAGE_INPUT = {
     "action": "deploy",
     "imageTag": "<tag>",
     "imageDigest": "<digest>",
-    "requestedBy": "eventbridge:ecr-push",
+    "requestedBy": ECR_PUSH,
     "reason": "image pushed",
 }

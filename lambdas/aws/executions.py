@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,6 +15,10 @@ class _NoExecution(StepshipError):
     """There is no such execution (any more); stays inside this module."""
 
 
+class _NameTaken(StepshipError):
+    """An execution of this name has ended, or has another input; stays inside this module."""
+
+
 class _NotOpen(StepshipError):
     """The question was answered, or its time is over; stays inside this module."""
 
@@ -22,7 +27,7 @@ class _NotOpen(StepshipError):
 class ExecutionFacts:
     """An execution as DescribeExecution shows it; times in unix seconds, ``ended_at`` None while it runs.
 
-    ``error`` and ``cause`` are those of one that failed.
+    ``error`` and ``cause`` are those of one that failed, ``redrives`` says how often it was redriven.
     """
 
     status: str
@@ -31,6 +36,14 @@ class ExecutionFacts:
     request: dict[str, Any]
     error: str = ""
     cause: str = ""
+    redrives: int = 0
+
+    def was_redriven(self, entered_at: float) -> bool:
+        """Whether it had ended before it entered a state (unix seconds); a redrive itself cannot be seen at once.
+
+        A function that Lambda runs once more, late, is of a state that was entered before the end.
+        """
+        return self.redrives > 0 or (self.ended_at is not None and self.ended_at < entered_at)
 
 
 class Executions(Gateway):
@@ -57,6 +70,7 @@ class Executions(Gateway):
             request=request if isinstance(request, dict) else {},
             error=answer.get("error") or "",
             cause=answer.get("cause") or "",
+            redrives=answer.get("redriveCount") or 0,
         )
 
     def refuse(self, task_token: str, who: str, reason: str) -> bool:
@@ -72,6 +86,27 @@ class Executions(Gateway):
         return True
 
     def is_running(self, arn: str) -> bool:
-        """Whether the execution may still take a step; PENDING_REDRIVE may not by itself."""
+        """Whether Step Functions shows an execution as running; one that began a moment ago it may not know yet."""
         facts = self.describe(arn)
         return facts is not None and facts.status == "RUNNING"
+
+    def start(self, machine: str, name: str, request: Mapping[str, Any]) -> bool:
+        """Start an execution of a machine (its ARN); one of this name and input that runs already is as good.
+
+        Returns
+        -------
+        bool
+            False when an execution of this name has ended.
+        """
+        text = json.dumps(request, sort_keys=True)
+        try:
+            known = {"ExecutionAlreadyExists": _NameTaken}
+            self.call("start_execution", known=known, stateMachineArn=machine, name=name, input=text)
+        except _NameTaken:
+            return False
+        return True
+
+
+def machine_of(execution: str) -> str:
+    """Return the ARN of the state machine of an execution (its ARN)."""
+    return execution.rpartition(":")[0].replace(":execution:", ":stateMachine:")

@@ -11,6 +11,7 @@ from lambdas.completion import report_outcome
 from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation
 from lambdas.release.catalog import MIGRATION
+from lambdas.release.errors import AlreadyRecorded, LeaseLost
 from lambdas.release.history import Outcome, Release, Report, next_release, timestamp
 from lambdas.release.plan import Plan
 from lambdas.release.results import CompletedService, DeployedReport, needed
@@ -22,13 +23,17 @@ def complete(call: Invocation, dependencies: Dependencies, logger: Logger) -> De
     Raises
     ------
     LeaseLost
+        Somebody else holds the lock, or has recorded what became of this execution.
     """
     plan = call.plan
     running = needed(call.state.registered).task_definitions
     message = f"{plan.release_id} is live" if plan.release_id else "the release before is live again"
     report = Report(outcome=Outcome.DEPLOYED, message=message, release=plan.release_id)
     release = _live_release(call, plan, running, dependencies)
-    report = report_outcome(call, dependencies, logger, report, release=release)
+    try:
+        report = report_outcome(call, dependencies, logger, report, release=release)
+    except AlreadyRecorded as error:
+        raise LeaseLost(str(error)) from error
     services = {s.name: CompletedService(_short(s.previous), _short(running[s.name]), s.image) for s in plan.in_order()}
     return DeployedReport(**vars(report), services=services)
 

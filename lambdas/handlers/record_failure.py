@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aws_lambda_powertools import Logger
 
-from lambdas.completion import report_outcome
+from lambdas.completion import refuse_redrive, report_outcome, report_without_lock
 from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation
-from lambdas.release.errors import LeaseLost
+from lambdas.release.errors import AlreadyRecorded, LeaseLost
 from lambdas.release.failure import caught_failure, describe_failure, what_was_done, with_done
 from lambdas.release.history import Outcome, Report
 from lambdas.release.verdicts import RollbackStatus
@@ -20,7 +20,7 @@ def record_failure(call: Invocation, dependencies: Dependencies, logger: Logger)
     -------
     Report
         Its ``outcome`` is RolledBack, RollbackFailed, or Deployed when ``Complete`` had taken
-        effect after all.
+        effect after all; Rejected when another execution has taken the work over.
     """
     state = call.state
     is_back = state.restored and state.restored.status == RollbackStatus.STEADY and not state.rollback_error
@@ -46,12 +46,15 @@ def record_failure(call: Invocation, dependencies: Dependencies, logger: Logger)
 def _report(
     call: Invocation, dependencies: Dependencies, logger: Logger, report: Report, *, holds_lock: bool
 ) -> Report:
+    is_mixed = report.outcome == Outcome.ROLLBACK_FAILED
     try:
-        is_mixed = report.outcome == Outcome.ROLLBACK_FAILED
-        return report_outcome(call, dependencies, logger, report, holds_lock=holds_lock, keep_journal=is_mixed)
+        if holds_lock:
+            return report_outcome(call, dependencies, logger, report, keep_journal=is_mixed)
+        return report_without_lock(call, dependencies, logger, report)
     except LeaseLost:
-        # Somebody else has the lock by now; the record is ours to write all the same.
-        return report_outcome(call, dependencies, logger, report, holds_lock=False)
+        return report_without_lock(call, dependencies, logger, report)
+    except AlreadyRecorded as error:
+        return refuse_redrive(call, dependencies, logger, error)
 
 
 handler = Handler(record_failure)

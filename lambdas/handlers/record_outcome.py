@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aws_lambda_powertools import Logger
 
-from lambdas.completion import report_outcome
+from lambdas.completion import refuse_redrive, report_outcome, report_without_lock
 from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation
-from lambdas.release.errors import InvalidInput, LeaseLost, RecoveryRefused
+from lambdas.release.errors import AlreadyRecorded, InvalidInput, LeaseLost, NeedlessPush, RecoveryRefused
 from lambdas.release.failure import caught_failure, refused_approval
 from lambdas.release.history import Outcome, Report
 from lambdas.release.results import ExecutionState, OutcomeReport, needed
@@ -24,7 +24,9 @@ def record_outcome(call: Invocation, dependencies: Dependencies, logger: Logger)
     try:
         report = report_outcome(call, dependencies, logger, report, holds_lock=held, keep_journal=keep_journal)
     except LeaseLost:
-        report = report_outcome(call, dependencies, logger, report, holds_lock=False)
+        report = report_without_lock(call, dependencies, logger, report)
+    except AlreadyRecorded as error:
+        report = refuse_redrive(call, dependencies, logger, error)
     return OutcomeReport(**vars(report), plan=call.state.plan if report.outcome == Outcome.PLANNED else None)
 
 
@@ -36,6 +38,9 @@ def _is_recovery(call: Invocation) -> bool:
 def _report(state: ExecutionState, *, is_recovery: bool) -> Report:
     release = state.release_id
     if state.error:
+        if state.error.error_type == NeedlessPush.__name__:
+            failure = caught_failure(state.error)
+            return Report(Outcome.NOTHING_TO_DO, failure.step, None, failure.message)
         failure = refused_approval(state.error, state) or caught_failure(state.error, state.ended_steps)
         # A recovery that cannot even begin leaves services on two releases: action is needed.
         asked_wrongly = failure.error_type in (InvalidInput.__name__, RecoveryRefused.__name__)

@@ -8,12 +8,14 @@ from lambdas.aws.ecs import ContainerService
 from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation
 from lambdas.release.catalog import MIGRATION, Catalog, parse_catalog
-from lambdas.release.errors import InvalidInput
+from lambdas.release.errors import NeedlessPush
 from lambdas.release.image import (
     FoundImage,
     check_architecture,
     check_scan,
-    choose_image,
+    choose_images,
+    needless_push,
+    pushed_image,
     release_image,
 )
 from lambdas.release.policies import ImagePolicy
@@ -30,42 +32,38 @@ def verify_image(call: Invocation, dependencies: Dependencies, logger: Logger) -
     ------
     InvalidInput, NoServices, InvalidRegistration, RepositoryNotFound, ImageNotFound, NotAnImage, ImageArchived,
     DigestMismatch, ScanInProgress, ScanMissing, ScanFailed, ScanUnsupported, ScanExpired, ScanFindings,
-    WrongArchitecture, AccessDenied
+    WrongArchitecture, NeedlessPush, AccessDenied
     """
     request = validate(call.input, dependencies.identity.environment)
     if not request.is_deploy:
         return VerifiedRequest(request)
     registered = dependencies.parameters.below(dependencies.identity.services_path)
     catalog = parse_catalog(registered).select(request.services)
-    images = find_images(request, catalog, dependencies)
+    found = find_images(request, catalog, dependencies)
+    if request.is_push:
+        needless = needless_push(found, tag=request.image_tag, digest=request.image_digest)
+        if needless is not None:
+            raise NeedlessPush(needless)
+    images = choose_images(found, tag=request.image_tag, digest=request.image_digest)
     for image in images:
         scans = dependencies.images.scans(image)
         check_scan(image, scans, dependencies.policy(ImagePolicy), dependencies.clock.now())
         if image.platforms:
             check_architecture(image, _platforms(catalog, image.repository, dependencies.ecs))
-    verified = VerifiedRequest(request, release_image(images, request.image_tag))
+    release = pushed_image if request.is_push else release_image
+    verified = VerifiedRequest(request, release(images, request.image_tag))
     logger.info("image verified", image=verified.message)
     return verified
 
 
-def find_images(request: Request, catalog: Catalog, dependencies: Dependencies) -> tuple[FoundImage, ...]:
-    """Find the image in every repository that the services, and the migration, name."""
+def find_images(request: Request, catalog: Catalog, dependencies: Dependencies) -> dict[str, FoundImage | None]:
+    """Find the image in every repository that the services, and the migration, name; by its tag where it has one."""
     repositories = catalog.repositories
-    if request.image_digest is not None and len(repositories) > 1:
-        raise InvalidInput(
-            f"imageDigest: the services use several repositories ({', '.join(repositories)}), a digest is in one; "
-            "give imageTag instead"
-        )
+    tag, digest = request.image_tag, request.image_digest
+    if tag is None and len(repositories) > 1:
+        return dict.fromkeys(repositories)
     uris = dependencies.images.repository_uris(repositories)
-    return tuple(
-        choose_image(
-            repository,
-            dependencies.images.find(repository, uris[repository], tag=request.image_tag, digest=request.image_digest),
-            tag=request.image_tag,
-            digest=request.image_digest,
-        )
-        for repository in repositories
-    )
+    return {name: dependencies.images.find(name, uris[name], tag=tag, digest=digest) for name in repositories}
 
 
 def _platforms(catalog: Catalog, repository: str, ecs: ContainerService) -> dict[str, Platform]:

@@ -24,10 +24,12 @@ nothing there. So only the leaves below are raised, and the state machine names 
     │   ├── ScanExpired                a scan is required, and ECR no longer keeps this one's findings up to date
     │   ├── ImageArchived              the image is archived: nothing can pull it
     │   ├── NotAnImage                 a chart, a signature, an attestation: nothing that a container runs
+    │   ├── NeedlessPush               the image that was pushed makes no release yet, or no more
     │   ├── WrongArchitecture          the image has no manifest for the platform that the tasks ask for
     │   ├── LockTimeout                another deployment held the lock for too long
     │   ├── RecoveryRefused            the execution to recover from still runs
     │   ├── UnfinishedRollback         an earlier deployment was not rolled back
+    │   ├── AlreadyRecorded            this execution was stopped, recovered and redriven
     │   ├── PreflightFailed            at least one check of the plan is FAIL
     │   ├── Frozen                     no deploy begins now; the message says until when
     │   ├── DeploysPaused              somebody has paused all deploys to the environment
@@ -127,6 +129,10 @@ class WrongArchitecture(Refused):
     """The image index has no manifest for the CPU architecture and the operating system of a task definition."""
 
 
+class NeedlessPush(Refused):
+    """The push of an image deploys nothing: a repository still lacks the tag, or it was pushed again since."""
+
+
 class LockTimeout(Refused):
     """The lock stayed busy for longer than ``[lock] wait_timeout_seconds``."""
 
@@ -137,6 +143,10 @@ class RecoveryRefused(Refused):
 
 class UnfinishedRollback(Refused):
     """An earlier deployment left the services on different releases, and nobody has rolled them back yet."""
+
+
+class AlreadyRecorded(Refused):
+    """What became of this execution is on record, by somebody else: it was stopped, recovered, and redriven."""
 
 
 class PreflightFailed(Refused):

@@ -24,6 +24,10 @@ class Outcome(StrEnum):
     STOPPED = "Stopped"
 
 
+REDRIVEN = "redriven, it deploys nothing; start a new deployment"
+"""What an execution is told that was stopped, recovered from, and then redriven."""
+
+
 @dataclass(frozen=True)
 class Release:
     """A verified release.

@@ -10,6 +10,7 @@ from lambdas.release.errors import (
     DigestMismatch,
     ImageArchived,
     ImageNotFound,
+    InvalidInput,
     NotAnImage,
     ScanExpired,
     ScanFailed,
@@ -23,6 +24,7 @@ from lambdas.release.errors import (
 from lambdas.release.policies import ImagePolicy
 from lambdas.release.request import shorten
 from lambdas.release.task_definition import Platform
+from lambdas.release.wording import and_list
 
 ARCHIVED = ("ARCHIVED", "ACTIVATING")
 """ECR's ``imageStatus`` of an image that cannot be pulled; one that is restored is ACTIVATING for a while."""
@@ -156,6 +158,24 @@ class ReleaseImage:
 
     tag: str
     pinned: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class PushedImage(ReleaseImage):
+    """The image of a deployment that its push has started.
+
+    Attributes
+    ----------
+    pushed_at
+        When the last of them was pushed (unix seconds); 0 when ECR does not say.
+    """
+
+    pushed_at: float = 0.0
+
+    @property
+    def digests(self) -> str:
+        """What was pushed, as one text."""
+        return ",".join(sorted(pinned.rpartition("@")[2] for pinned in self.pinned.values()))
 
 
 def short_image(image: str) -> str:
@@ -316,8 +336,60 @@ def _fits(wanted: Platform, built: str) -> bool:
     return not wanted.cpu or CPU_NAMES.get(wanted.cpu, wanted.cpu.lower()) == cpu
 
 
+def choose_images(
+    found: Mapping[str, FoundImage | None], *, tag: str | None, digest: str | None
+) -> tuple[FoundImage, ...]:
+    """Return the image of each repository if it is what the request says.
+
+    A tag is one build in all repositories that the services use, a digest is in one of them: with several repositories
+    ``imageDigest`` is the one of ``imageTag`` in whichever was pushed.
+
+    Raises
+    ------
+    InvalidInput
+        A digest alone, and several repositories.
+    ImageNotFound, DigestMismatch
+    """
+    if len(found) == 1 or digest is None:
+        return tuple(choose_image(name, image, tag=tag, digest=digest) for name, image in found.items())
+    if tag is None:
+        raise InvalidInput(
+            f"imageDigest: the services use several repositories ({', '.join(found)}), a digest is in one; "
+            "give imageTag too"
+        )
+    chosen = tuple(choose_image(name, image, tag=tag, digest=None) for name, image in found.items())
+    if digest not in {image.digest for image in chosen}:
+        seen = ", ".join(f"{image.repository}:{tag} is {image.digest}" for image in chosen)
+        raise DigestMismatch(
+            f"imageDigest: {seen}, the input says {digest}; "
+            "the tag was moved or the input mixes two builds: give imageTag alone"
+        )
+    return chosen
+
+
+def needless_push(found: Mapping[str, FoundImage | None], *, tag: str | None, digest: str | None) -> str | None:
+    """Say why the push of an image starts no deployment; None when it does.
+
+    A release is a tag that all repositories have. The push that makes it whole deploys it; its event may also be late.
+    """
+    there = {name: image for name, image in found.items() if image is not None}
+    missing = [name for name in found if name not in there]
+    if there and missing:
+        return f"{and_list(missing)} has no image {tag} yet: the push of it there will start the deployment"
+    if there and digest is not None and digest not in {image.digest for image in there.values()}:
+        return f"{tag} was pushed again meanwhile: that push has an event of its own"
+    return None
+
+
 def release_image(images: Iterable[FoundImage], tag: str | None) -> ReleaseImage:
     """Put together what the plan needs of the verified images."""
     found = tuple(images)
     name = tag or next((t for image in found for t in image.tags), found[0].digest)
     return ReleaseImage(name, {image.repository: image.pinned for image in found})
+
+
+def pushed_image(images: Iterable[FoundImage], tag: str | None) -> PushedImage:
+    """Put together the same for a deployment that a push has started: the last push makes the release."""
+    found = tuple(images)
+    released = release_image(found, tag)
+    return PushedImage(released.tag, released.pinned, max(image.pushed_at for image in found))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from lambdas.release.errors import LockTimeout, RecoveryRefused, UnfinishedRollback
+from lambdas.release.image import PushedImage
+from lambdas.release.recovery import RECOVERY_GRACE_SECONDS
 from lambdas.release.request import Request
 from lambdas.release.verdicts import LockStatus
 
@@ -33,6 +35,12 @@ MAX_DEAD_HOLDERS = 20
 """Executions in a row whose missing records one execution writes: a transaction has room for 100 items."""
 
 
+STALE_SECONDS = 30
+"""For so long after its start a recovery takes a holder that is shown as running for one whose end is not seen yet."""
+
+LOOK_AGAIN_SECONDS = 2
+
+
 @dataclass(frozen=True)
 class Claim:
     """An execution that wants the lock or has it; or a deploy of infrastructure, which is none.
@@ -45,11 +53,16 @@ class Claim:
         Decides who goes first.
     started_at
         Unix seconds at which the execution started: its age decides who is newer.
+    pushed_at, pushed
+        For a deploy that the push of an image has started: when it was pushed (unix seconds), which then decides who is
+        newer, and the digests. Events come late, twice and in the wrong order.
     """
 
     execution: str
     kind: str
     started_at: float
+    pushed_at: float | None = None
+    pushed: str | None = None
 
     @property
     def name(self) -> str:
@@ -62,8 +75,28 @@ class Claim:
         return self.kind != Kind.INFRASTRUCTURE
 
     def is_newer_than(self, other: Claim) -> bool:
-        """Order by start; two executions of one moment are ordered by name, so that all agree."""
-        return (self.started_at, self.execution) > (other.started_at, other.execution)
+        """Order by the request: the push or the start. Those of one moment are ordered by start and name.
+
+        So all agree. Two executions for one push are one request: the one that started first makes the other needless.
+
+        Examples
+        --------
+        v2 is pushed at 9:00 and v3 at 9:01, and the event of v2 comes at 9:02, after that of v3: the execution of v2
+        started later and is older.
+        """
+        if self.is_same_push_as(other):
+            return (self.started_at, self.execution) < (other.started_at, other.execution)
+        return self._order > other._order
+
+    def is_same_push_as(self, other: Claim) -> bool:
+        """Whether both were started by the push of one image, of which an event came twice."""
+        mine, its = (self.pushed_at, self.pushed), (other.pushed_at, other.pushed)
+        return self.pushed_at is not None and mine == its and self.execution != other.execution
+
+    @property
+    def _order(self) -> tuple[float, float, str]:
+        asked_at = self.started_at if self.pushed_at is None else self.pushed_at
+        return asked_at, self.started_at, self.execution
 
 
 @dataclass(frozen=True)
@@ -109,6 +142,11 @@ class Lock:
         """The executions of the claims: those that Step Functions can be asked about."""
         return tuple(claim.execution for claim in self.claims if claim.is_execution)
 
+    def is_taken_from(self, execution: str) -> bool:
+        """Whether somebody else has taken the lock from an execution (its ARN); then its rollback is theirs."""
+        others = self.holder is not None and self.holder.execution != execution
+        return others or execution in self.dead_holders
+
     @property
     def owner(self) -> Claim | None:
         """The execution that has the lock, or has died with it: the journal is its. Infrastructure has none."""
@@ -132,6 +170,8 @@ class LockDecision:
         The holder before was stopped after its first write: its journal says how to roll back.
     dead_holders
         The executions that had the lock before and are dead: their records may be missing.
+    recover
+        The dead holder whose recovery did not come by itself: start one.
     """
 
     status: LockStatus
@@ -140,14 +180,17 @@ class LockDecision:
     lock: Lock | None = None
     inherited: bool = False
     dead_holders: tuple[str, ...] = ()
+    recover: Claim | None = None
 
 
-def claim_of(request: Request, execution: str, started_at: float) -> Claim:
-    """Return the claim that an execution makes."""
+def claim_of(request: Request, execution: str, started_at: float, pushed: PushedImage | None = None) -> Claim:
+    """Return the claim that an execution makes; the image, when its push has started it."""
     if request.takeover:
         return Claim(execution, Kind.RECOVERY, started_at)
     if request.dry_run:
         return Claim(execution, Kind.PLAN, started_at)
+    if pushed is not None:
+        return Claim(execution, Kind.DEPLOY, started_at, pushed.pushed_at, pushed.digests)
     return Claim(execution, Kind.DEPLOY if request.is_deploy else Kind.ROLLBACK, started_at)
 
 
@@ -158,12 +201,18 @@ class LockTry:
     Attributes
     ----------
     running
-        For every execution of the lock, and for this one: whether it still runs.
+        For every execution of the lock, and for this one: whether it may still take a step (``recovery.may_run``).
     lease_seconds
         How long this try's function may still run.
     may_take_over_journal
         Whether this deploy may go forward from a deployment that was not rolled back: it was forced, and it
         deploys every service.
+    takeover_ended
+        How the execution to recover from ended by itself, such as Rejected; None when it did not.
+    told_of_end
+        Whether something has told that the execution to recover from has ended: then it is waited for until that shows.
+    redriven
+        Whether this execution may have been redriven: it is shown as ended for a moment, then.
     """
 
     claim: Claim
@@ -174,6 +223,9 @@ class LockTry:
     wait_timeout_seconds: int
     poll_seconds: int
     may_take_over_journal: bool = False
+    takeover_ended: str | None = None
+    told_of_end: bool = False
+    redriven: bool = False
 
 
 def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
@@ -182,7 +234,7 @@ def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
     Raises
     ------
     RecoveryRefused
-        The execution to recover from still runs.
+        The execution to recover from still runs; when its end cannot be seen yet, the recovery waits a moment first.
     LockTimeout
         This execution has waited for longer than the environment allows.
     UnfinishedRollback
@@ -191,25 +243,59 @@ def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
     me = attempt.claim
     holder = lock.holder
     if not attempt.running.get(me.execution, True):
+        if attempt.redriven:
+            return LockDecision(LockStatus.BUSY, "the redrive of this execution cannot be seen yet", LOOK_AGAIN_SECONDS)
         return LockDecision(LockStatus.NOT_NEEDED, "this execution has ended")
     if holder and holder.execution == me.execution:
         return _hold(lock, attempt, "already held")
-    if attempt.takeover is not None:
-        owner = lock.owner
-        if (owner is None and lock.journal is None) or (owner and owner.execution != attempt.takeover):
-            return LockDecision(LockStatus.NOT_NEEDED, "the stopped execution does not hold the lock")
-        if owner and attempt.running.get(owner.execution, False):
-            raise RecoveryRefused(f"takeover: {attempt.takeover} is still running; stop it first")
+    needless = _needless(lock, attempt)
+    if needless is not None:
+        return LockDecision(LockStatus.NOT_NEEDED, needless)
+    if attempt.takeover is not None and lock.owner and attempt.running.get(lock.owner.execution, False):
+        if attempt.told_of_end and attempt.now - me.started_at < STALE_SECONDS:
+            return LockDecision(LockStatus.BUSY, f"the end of {lock.owner.name} cannot be seen yet", LOOK_AGAIN_SECONDS)
+        raise RecoveryRefused(f"takeover: {attempt.takeover} is still running; stop it first")
     alive = {c.execution for c in lock.claims if c.execution == me.execution or attempt.running.get(c.execution)}
     newer = _newer_claim(lock, me, alive)
     if newer is not None:
-        return LockDecision(LockStatus.SUPERSEDED, f"a newer {newer.kind} took its place: {newer.name}")
+        return LockDecision(LockStatus.SUPERSEDED, _superseded(me, newer))
     obstacle, wait = _obstacle(lock, attempt, alive)
     if obstacle is None:
         return _hold(lock, attempt, "acquired")
     if attempt.now - me.started_at > attempt.wait_timeout_seconds:
         raise LockTimeout(f"[lock] wait_timeout_seconds = {attempt.wait_timeout_seconds}: {obstacle}")
-    return LockDecision(LockStatus.BUSY, obstacle, wait, _enqueue(lock, me))
+    recover = _unrecovered(lock, attempt, alive)
+    return LockDecision(LockStatus.BUSY, obstacle, wait, _enqueue(lock, me), recover=recover)
+
+
+def _needless(lock: Lock, attempt: LockTry) -> str | None:
+    """Say why a recovery has nothing to do; None when it has, and for everybody else."""
+    if attempt.takeover is None:
+        return None
+    owner = lock.owner
+    if (owner is None and lock.journal is None) or (owner and owner.execution != attempt.takeover):
+        return "the stopped execution does not hold the lock"
+    if owner is None and attempt.takeover_ended is not None:
+        # The journal is of an earlier deployment, which somebody is told of already.
+        return f"the execution had come to its own end: {attempt.takeover_ended}"
+    return None
+
+
+def _superseded(me: Claim, newer: Claim) -> str:
+    if me.is_same_push_as(newer):
+        return f"{newer.name} deploys the same push"
+    if me.pushed_at is not None and newer.pushed_at is not None:
+        return f"a newer image was pushed meanwhile: {newer.name} deploys it"
+    return f"a newer {newer.kind} took its place: {newer.name}"
+
+
+def _unrecovered(lock: Lock, attempt: LockTry, alive: set[str]) -> Claim | None:
+    """Return the dead holder that this execution waits for in vain: its recovery has not come by itself."""
+    owner = lock.owner
+    is_mine_to_wait = attempt.claim.kind in (Kind.DEPLOY, Kind.PLAN) and lock.journal is not None
+    if owner is None or owner.execution in alive or not is_mine_to_wait:
+        return None
+    return owner if attempt.now - lock.lease_expires_at >= RECOVERY_GRACE_SECONDS else None
 
 
 def _newer_claim(lock: Lock, me: Claim, alive: set[str]) -> Claim | None:
@@ -242,7 +328,7 @@ def _obstacle(lock: Lock, attempt: LockTry, alive: set[str]) -> tuple[str | None
     if lock.journal is not None and me.kind in (Kind.DEPLOY, Kind.PLAN, Kind.INFRASTRUCTURE):
         if holder:
             return (
-                "a stopped deployment has to be rolled back first; if no recovery starts by itself, run a rollback",
+                "a stopped deployment has to be rolled back first; its recovery starts by itself, or run a rollback",
                 poll,
             )
         if me.kind == Kind.DEPLOY and not attempt.may_take_over_journal:

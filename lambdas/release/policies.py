@@ -81,6 +81,14 @@ class LockPolicy(Policy):
     poll_seconds: int
 
 
+@dataclass(frozen=True)
+class MachinePolicy(Policy):
+    """``[machine]``: how long an execution may run at all."""
+
+    section: ClassVar[str] = "machine"
+    timeout_seconds: int
+
+
 HOLD_SECONDS = 30
 """For so long a step that waits for ECS looks again within one invocation, before it goes back to the state machine.
 

@@ -12,6 +12,14 @@ MAX_SHOWN = 80
 """Characters of a wrong value that a message repeats: enough to recognise it, too few to flood the state."""
 
 
+ECR_PUSH = "eventbridge:ecr-push"
+"""Who asks for the deployment of an image when its push has started it (``statemachine/triggers.py``)."""
+
+
+STOPPED_EXECUTION = "eventbridge:stopped-execution"
+"""Who asks for a recovery when an event has told that an execution ended (``statemachine/triggers.py``)."""
+
+
 class Action(StrEnum):
     """What an execution does."""
 
@@ -41,6 +49,11 @@ class Request:
     def is_deploy(self) -> bool:
         """Whether new code goes out."""
         return self.action == Action.DEPLOY
+
+    @property
+    def is_push(self) -> bool:
+        """Whether the push of an image asks for it, and no person: then push times decide which image is newer."""
+        return self.is_deploy and self.requested_by == ECR_PUSH
 
 
 def check_request(request: Request, environment: str) -> None:

@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 from lambdas.release.codec import decode, encode
 from lambdas.release.explanation import Explanation
 from lambdas.release.history import Report, timestamp
-from lambdas.release.image import ReleaseImage, short_image
+from lambdas.release.image import PushedImage, ReleaseImage, short_image
 from lambdas.release.plan import Plan
 from lambdas.release.request import Request, shorten
 from lambdas.release.rollout import Verdict
@@ -395,6 +395,11 @@ class ExecutionState:
     def image(self) -> ReleaseImage | None:
         """The verified image of a deploy."""
         return self._result(ReleaseImage, "image")
+
+    @property
+    def pushed_image(self) -> PushedImage | None:
+        """The verified image of a deploy that its push has started, when ECR says when that was."""
+        return self._result(PushedImage, "image") if _moment(self._member("image", "pushedAt")) else None
 
     @cached_property
     def lock(self) -> LockResult | None:

@@ -39,6 +39,10 @@ class Execution(Protocol):
     output: Any
 
     @property
+    def earlier(self) -> Sequence[Execution]:
+        """What it was like at each of its ends before it was redriven."""
+
+    @property
     def ended(self) -> bool:
         """Whether it has a final status."""
 
@@ -218,10 +222,21 @@ def _history(snapshot: Snapshot, runs: Sequence[Execution]) -> Iterable[str]:
         found, truth = records.pop(run.name, []), outcome_of(run)
         if len(found) != 1:
             yield f"{run.name} ended as {truth} ({run.status}), and the history has {len(found)} records of it"
-        elif found[0] != truth and not (truth == Outcome.STOPPED and LAST_STEPS & set(run.path)):
+        elif not _is_true(found[0], truth, run):
             yield f"{run.name} ended as {truth} ({run.status}), and its record says {found[0]}"
     for name in records:
         yield f"the history has a record of {name}, which is no execution"
+
+
+def _is_true(recorded: str, truth: str, run: Execution) -> bool:
+    """Whether a record says how an execution ended.
+
+    One that was redriven has ended more than once, and its first end that was recorded stays on record: the redrive may
+    be refused or stopped then, and nothing else.
+    """
+    if recorded == truth or (truth == Outcome.STOPPED and LAST_STEPS & set(run.path)):
+        return True
+    return truth in (Outcome.REJECTED, Outcome.STOPPED) and recorded in {outcome_of(each) for each in run.earlier}
 
 
 def _verified(snapshot: Snapshot, runs: Sequence[Execution]) -> Iterable[str]:

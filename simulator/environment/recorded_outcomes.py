@@ -55,6 +55,7 @@ class Endings:
             self._written[call.execution] = dict(self._images())
 
     def on_event(self, event: Event) -> None:
-        """Keep what ran at its ending; now, for one that never had the lock."""
+        """Keep what ran at its ending; now, for one that never had the lock. A redrive that writes none keeps it."""
         if event.kind == EventKind.EXECUTION_ENDED and event.detail["stateMachineArn"] == self._machine:
-            self.ran[event.execution] = self._written.pop(event.execution, {}) or dict(self._images())
+            before = self.ran.get(event.execution) if event.detail["redriveCount"] else None
+            self.ran[event.execution] = self._written.pop(event.execution, None) or before or dict(self._images())

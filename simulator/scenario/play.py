@@ -119,6 +119,7 @@ class Play:
         self.began_at = self.clock.now()
         self.runs: dict[str, Run] = {}
         self.answers: dict[str, Answer] = {}
+        self.mismatches: list[str] = []
 
     def begin(self) -> None:
         """Push the images."""
@@ -189,9 +190,8 @@ class Play:
         try:
             run.redrive()
         except NotRedrivableError as error:
-            raise ScenarioError(
-                f"{self.scenario.file}: {step.name}: {error}; redrive one that has ended badly"
-            ) from error
+            self.mismatches.append(f"{step.name}: {error}; redrive one that has ended badly")
+            return
         self._follow(step, run)
 
     def _prepare(self, step: Step, execution: str) -> None:
@@ -303,10 +303,13 @@ class Play:
         simulated, runs = self.simulated.snapshot(), tuple(self.simulated.aws.runs)
         examination = examine(simulated, runs)
         mismatches = [
-            mismatch
-            for step in self.scenario.steps
-            if step.name in self.runs
-            for mismatch in deployment_mismatches(step.expect, self.runs[step.name])
+            *self.mismatches,
+            *(
+                mismatch
+                for step in self.scenario.steps
+                if step.name in self.runs
+                for mismatch in deployment_mismatches(step.expect, self.runs[step.name])
+            ),
         ]
         mismatches += [f"a fault never hit: {fault}" for fault in self.simulated.aws.faults.pending]
         tags = {name: self.simulated.tag_of(service["image"]) for name, service in simulated.services.items()}

@@ -54,7 +54,7 @@ class Invariants:
     def __init__(self, simulated: SimulatedEnvironment) -> None:
         self._world = simulated
         self._wrong: list[str] = []
-        self._writers: set[str] = set()
+        self._wrote_at: dict[str, float] = {}
         self._verified: set[str] = {*DIGEST.findall(json.dumps(simulated.snapshot().services))}
         self._verified.update(DIGEST.findall(json.dumps(simulated.parameters())))
         self._definitions: dict[str, set[str]] = {}
@@ -74,10 +74,11 @@ class Invariants:
     def _of(self, run: Run) -> Iterator[str]:
         truth = outcome_of(run)
         if run.ended and run.started_at is not None and run.ended_at is not None:
-            lasted = run.ended_at - run.started_at
+            lasted = run.ended_at - (run.redriven_at or run.started_at)
             if lasted > self._timeout_seconds + TIMEOUT_TOLERANCE_SECONDS:
                 yield f"{run.name} lasted {lasted:.0f} s; the machine's timeout is {self._timeout_seconds} s"
-        if truth in UNMOVED and run.arn in self._writers:
+        # What a redriven one wrote before, somebody else has rolled back.
+        if truth in UNMOVED and self._wrote_at.get(run.arn, -1.0) >= (run.redriven_at or 0.0):
             yield f"{run.name} ended as {truth}, and has written"
         if truth == Outcome.ROLLED_BACK:
             before, after = self._before.get(run.name, {}), self._world.endings.ran.get(run.name, {})
@@ -97,7 +98,7 @@ class Invariants:
         if (call.service, call.operation) not in WRITES:
             return
         arn = self._arn_of(call.execution)
-        self._writers.add(arn)
+        self._wrote_at[arn] = self._world.aws.clock.now()
         holder = lock_holder(self._world.identity.table)
         if holder != arn:
             what = f"{call.execution}: {call.service}:{call.operation} in {call.state}"

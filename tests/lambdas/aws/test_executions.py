@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lambdas.aws.executions import Executions
+from lambdas.aws.executions import Executions, machine_of
 from simulator.engine.machine import SimulatedAws
 
 WAITS = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}}
@@ -51,3 +51,36 @@ def test_an_input_that_is_no_object_is_read_as_an_empty_one(aws: SimulatedAws, r
 def test_an_execution_that_nobody_knows_does_not_run(aws: SimulatedAws, arn: str) -> None:
     assert Executions().describe(arn) is None
     assert not Executions().is_running(arn)
+
+
+def test_an_execution_is_started_once_by_its_name(aws: SimulatedAws) -> None:
+    machine = aws.deploy_machine("m", WAITS)
+    executions = Executions()
+    assert executions.start(machine, "again", {"a": 1})
+    assert executions.start(machine, "again", {"a": 1})
+    assert [run.name for run in aws.runs] == ["again"]
+    aws.run_until_idle()
+    assert not executions.start(machine, "again", {"a": 1})
+    assert executions.start(machine, "again-2", {"a": 1})
+    aws.run_until_idle()
+
+
+def test_the_machine_of_an_execution_is_known_by_its_arn() -> None:
+    assert machine_of(f"{PREFIX}:execution:app-dev-deploy:one") == f"{PREFIX}:stateMachine:app-dev-deploy"
+
+
+def test_a_redriven_execution_knows_it_before_the_redrive_can_be_seen(aws: SimulatedAws) -> None:
+    arn = started(aws, {})
+    run, client = aws.runs[0], aws.client("stepfunctions")
+    aws.clock.sleep(5)
+    client.stop_execution(executionArn=arn)
+    facts = Executions().describe(arn)
+    assert facts is not None
+    now = aws.clock.now()
+    # A late function of a state from before the end, and a state that was entered after it.
+    assert (facts.was_redriven(now - 1), facts.was_redriven(now + 1)) == (False, True)
+    run.redrive()
+    facts = Executions().describe(arn)
+    assert facts is not None
+    assert (facts.status, facts.redrives, facts.was_redriven(now)) == ("RUNNING", 1, True)
+    aws.run_until_idle()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -192,15 +193,17 @@ def test_a_second_recovery_of_the_same_execution_is_not_needed(simulated: Simula
     assert at_lock(simulated, request, "recovery-2").call()["status"] == "notNeeded"
 
 
-def test_an_execution_that_step_functions_no_longer_knows_counts_as_stopped(simulated: SimulatedEnvironment) -> None:
+@pytest.mark.parametrize(("seconds", "status"), [(200, "busy"), (7201, "held")], ids=["young", "forgotten"])
+def test_an_execution_that_step_functions_does_not_know_is_alive_for_as_long_as_one_can_run(
+    simulated: SimulatedEnvironment, seconds: int, status: str
+) -> None:
     one = at_lock(simulated, DEPLOY, "one").run_to("Plan")
     client, key = simulated.aws.client("dynamodb"), {"pk": {"S": "lock"}, "sk": {"S": "lock"}}
     item = dict(table_items(simulated)["lock/lock"])
     gone = {name: {"S": value["S"].replace(one.arn, f"{one.arn}-gone")} for name, value in item.items() if "S" in value}
     client.put_item(TableName=simulated.identity.table, Item={**item, **gone, **key})
-    two = at_lock(simulated, DEPLOY, "two")
-    two.wait(200)
-    assert two.call()["status"] == "held"
+    simulated.aws.clock.sleep(seconds)
+    assert at_lock(simulated, DEPLOY, "two").call()["status"] == status
 
 
 def test_who_loses_the_race_for_the_item_looks_again(simulated: SimulatedEnvironment) -> None:
@@ -254,3 +257,66 @@ def test_infrastructure_is_waited_for_until_its_lease_ends_and_step_functions_is
     one.wait(31)
     held = one.call()
     assert (held["status"], held["token"], held["deadHolders"]) == ("held", 2, [])
+
+
+# --- a dead holder of whose end no event has told
+
+STOPPED_IN_THE_MIDDLE = "Register task definitions"
+
+
+def dead_holder(simulated: SimulatedEnvironment) -> Flow:
+    one = at_lock(simulated, DEPLOY, "one").run_to(STOPPED_IN_THE_MIDDLE)
+    one.stop()
+    return one
+
+
+def recoveries(simulated: SimulatedEnvironment) -> list[Any]:
+    return [run for run in simulated.aws.runs if "-recovery-" in run.name]
+
+
+def after_the_grace(simulated: SimulatedEnvironment) -> None:
+    lock = lock_of(simulated)
+    simulated.aws.clock.sleep(lock.lease_expires_at - simulated.aws.clock.now() + 60)
+
+
+def test_whoever_waits_starts_the_recovery_that_no_event_has_started(simulated: SimulatedEnvironment) -> None:
+    one = dead_holder(simulated)
+    two = at_lock(simulated, DEPLOY, "two")
+    after_the_grace(simulated)
+    result = two.call()
+    assert (result["status"], result["reason"]) == ("busy", "one was stopped; one-recovery-1 rolls it back first")
+    (run,) = recoveries(simulated)
+    request = json.loads(run.input_json)
+    assert (request["action"], request["takeover"]) == ("rollback", one.arn)
+    two.call()
+    assert len(recoveries(simulated)) == 1, "StartExecution is idempotent by name and input"
+
+
+def test_the_event_has_a_minute_to_come(simulated: SimulatedEnvironment) -> None:
+    dead_holder(simulated)
+    two = at_lock(simulated, DEPLOY, "two")
+    lock = lock_of(simulated)
+    simulated.aws.clock.sleep(lock.lease_expires_at - simulated.aws.clock.now() + 59)
+    assert two.call()["status"] == "busy"
+    assert recoveries(simulated) == []
+
+
+@pytest.mark.parametrize("request_", [ROLLBACK, {**ROLLBACK, "takeover": "one"}], ids=["rollback", "recovery"])
+def test_who_rolls_back_starts_no_recovery(simulated: SimulatedEnvironment, request_: dict[str, Any]) -> None:
+    one = dead_holder(simulated)
+    request = {key: one.arn if key == "takeover" else value for key, value in request_.items()}
+    two = at_lock(simulated, request, "two")
+    after_the_grace(simulated)
+    assert two.call()["status"] == "held"
+    assert recoveries(simulated) == []
+
+
+def test_recoveries_that_end_without_rolling_back_are_not_started_for_ever(simulated: SimulatedEnvironment) -> None:
+    dead_holder(simulated)
+    two = at_lock(simulated, DEPLOY, "two")
+    after_the_grace(simulated)
+    for number in range(1, 4):
+        assert f"one-recovery-{number} " in two.call()["reason"]
+        recoveries(simulated)[-1].stop()
+    assert two.call()["reason"].endswith("3 recoveries have ended without rolling it back: run a rollback")
+    assert len(recoveries(simulated)) == 3
