@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -15,7 +16,7 @@ from lambdas.dependencies import Dependencies
 from lambdas.handler import Invocation
 from lambdas.release.approval import read_approval
 from lambdas.release.codec import encode
-from lambdas.release.errors import AlreadyRecorded, LeaseLost, StepshipError
+from lambdas.release.errors import AlreadyRecorded, StepshipError
 from lambdas.release.history import (
     REDRIVEN,
     DeploymentRecord,
@@ -69,9 +70,10 @@ def report_outcome(
         It was stopped, somebody else recorded that, and it was redriven; nothing was written or published.
     """
     now = dependencies.clock.now()
-    if not holds_lock and was_redriven(call, dependencies):
-        # Who still has the token was not recovered, and nobody else has recorded it.
-        refuse_recorded(call, dependencies)
+    # Who still has the token was not recovered, and nobody else has recorded it.
+    before = None if holds_lock else life_before(call, dependencies)
+    if before:
+        refuse_recorded(call, dependencies, before)
     record = _record(call, report, now)
     final = FinalReport(
         record=record,
@@ -89,13 +91,16 @@ def report_outcome(
     return report
 
 
-def was_redriven(call: Invocation, dependencies: Dependencies) -> bool:
-    """Whether this execution has ended before: then it may be on record already."""
+def life_before(call: Invocation, dependencies: Dependencies) -> ExecutionFacts | None:
+    """Describe this execution if it was redriven, so that it may be on record already; None for all others.
+
+    When it started is read here: ``$$.Execution.StartTime`` of a redriven execution is not documented.
+    """
     facts = dependencies.executions.describe(call.execution)
-    return facts is not None and facts.was_redriven(call.entered_at)
+    return facts if facts is not None and facts.was_redriven(call.entered_at) else None
 
 
-def refuse_recorded(call: Invocation, dependencies: Dependencies) -> None:
+def refuse_recorded(call: Invocation, dependencies: Dependencies, before: ExecutionFacts) -> None:
     """Refuse an execution that was redriven after somebody else recorded what became of it.
 
     Raises
@@ -103,8 +108,7 @@ def refuse_recorded(call: Invocation, dependencies: Dependencies) -> None:
     AlreadyRecorded
         Says who recorded it.
     """
-    releases, started_at = dependencies.releases, timestamp(call.started_at)
-    recorded = releases.find_record(call.execution, started_at, dependencies.clock.now())
+    recorded = dependencies.releases.record(call.execution, timestamp(before.started_at))
     if recorded and recorded.outcome == Outcome.STOPPED:
         raise AlreadyRecorded(f"{recorded.report.message}: {REDRIVEN}")
 
@@ -115,34 +119,35 @@ def report_without_lock(call: Invocation, dependencies: Dependencies, logger: Lo
     Not when it was redriven while another execution does its work: that one rolls back, and says how it went.
     """
     try:
-        if was_redriven(call, dependencies):
-            refuse_recorded(call, dependencies)
+        before = life_before(call, dependencies)
+        if before:
+            refuse_recorded(call, dependencies, before)
             if dependencies.releases.read_lock().is_taken_from(call.execution):
-                return refuse_redrive(call, dependencies, logger, LeaseLost("another execution has the lock"))
+                return _refuse_taken(call, dependencies, logger, before)
         return report_outcome(call, dependencies, logger, report, holds_lock=False)
     except AlreadyRecorded as error:
-        return refuse_redrive(call, dependencies, logger, error)
+        return refuse_redrive(call, dependencies, logger, str(error))
 
 
-def refuse_redrive(
-    call: Invocation, dependencies: Dependencies, logger: Logger, error: AlreadyRecorded | LeaseLost
-) -> Report:
+def _refuse_taken(call: Invocation, dependencies: Dependencies, logger: Logger, before: ExecutionFacts) -> Report:
+    """Put on record that it was stopped: the execution that has taken its work over has not come to that yet."""
+    now = dependencies.clock.now()
+    message = f"it was stopped, and another execution rolls it back: {REDRIVEN}"
+    stopped = Report(Outcome.STOPPED, call.step, AlreadyRecorded.__name__, message, None, call.state.release_id)
+    record = replace(_record(call, stopped, now), started_at=timestamp(before.started_at))
+    dependencies.releases.report(FinalReport(record=record))
+    return refuse_redrive(call, dependencies, logger, message)
+
+
+def refuse_redrive(call: Invocation, dependencies: Dependencies, logger: Logger, message: str) -> Report:
     """End an execution whose work somebody else has taken over: it moves nothing, frees nothing, and pages nobody.
 
     It was stopped or timed out, a recovery has rolled it back or is at it, and then it was redriven. What became of it
-    is on record; where the recovery has not come to that yet, it is put on record here.
+    is on record already.
     """
-    now = dependencies.clock.now()
-    release = call.state.release_id
-    if isinstance(error, LeaseLost):
-        message = f"it was stopped, and another execution rolls it back: {REDRIVEN}"
-        stopped = Report(Outcome.STOPPED, call.step, AlreadyRecorded.__name__, message, None, release)
-        dependencies.releases.report(FinalReport(record=_record(call, stopped, now)))
-    else:
-        message = str(error)
-    report = Report(Outcome.REJECTED, call.step, AlreadyRecorded.__name__, message, None, release)
+    report = Report(Outcome.REJECTED, call.step, AlreadyRecorded.__name__, message, None, call.state.release_id)
     logger.warning("redrive refused", reason=message)
-    _publish(call, dependencies, logger, report, now)
+    _publish(call, dependencies, logger, report, dependencies.clock.now())
     return report
 
 

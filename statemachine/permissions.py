@@ -49,10 +49,9 @@ class Resources:
     def end_execution(self) -> list[Grant]:
         """Allow the one transaction that writes the record, moves the live release and frees the lock, and the event.
 
-        The record of a stopped execution is written for it: what it was is read from Step Functions. Whether one that
-        was redriven is on record is looked up in the history.
+        The record of a stopped execution is written for it: what it was is read from Step Functions.
         """
-        return [self.table("GetItem", "PutItem", "UpdateItem", "Query"), self.read_executions(), self.put_events()]
+        return [self.table("GetItem", "PutItem", "UpdateItem"), self.read_executions(), self.put_events()]
 
     # Parameters: the registry, the current tag, the current images.
 
@@ -269,8 +268,8 @@ PERMISSIONS: Mapping[Step, Callable[[Resources], list[Grant]]] = {
         resources.read_task_definitions(),
     ],
     steps.ACQUIRE_LOCK: lambda resources: [
-        # The whole item is swapped, so that a race is lost cleanly. The history is for one that was redriven.
-        resources.table("GetItem", "PutItem", "Query"),
+        # The whole item is swapped, so that a race is lost cleanly.
+        resources.table("GetItem", "PutItem"),
         resources.read_executions(),
         # The recovery from a dead holder, when no event has started it.
         resources.start_executions(),

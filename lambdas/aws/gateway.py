@@ -202,15 +202,15 @@ class Gateway:
             # botocore's own errors for an endpoint, made of the region, that is none; some are plain ValueErrors.
             raise AwsError(f"{call}: {error}") from error
 
-    def pages(self, operation: str, token: str, *, asked_as: str | None = None, **request: Any) -> Iterator[Answer]:
-        """Make a paged call; ``token`` is the token's name in the answer, and in the request if not ``asked_as``."""
+    def pages(self, operation: str, token: str, **request: Any) -> Iterator[Answer]:
+        """Make a paged call; ``token`` is the name of the token in request and answer."""
         following: dict[str, Any] = {}
         while True:
             page = self.call(operation, **request, **following)
             yield page
             if not page.get(token):
                 return
-            following = {asked_as or token: page[token]}
+            following = {token: page[token]}
 
 
 def translate(call: str, response: Mapping[str, Any], known: KnownErrors) -> StepshipError:

@@ -22,15 +22,13 @@ from lambdas.aws.gateway import Answer, Gateway
 from lambdas.release.codec import decode, encode
 from lambdas.release.errors import AwsError, LeaseLost, StepshipError, Throttled
 from lambdas.release.gates import PausedDeploys
-from lambdas.release.history import DeploymentRecord, Release, timestamp
+from lambdas.release.history import DeploymentRecord, Release
 from lambdas.release.lock import Claim, Lock
 from lambdas.release.plan import Plan
 
 LOCK_KEY = {"pk": {"S": "lock"}, "sk": {"S": "lock"}}
 LIVE_KEY = {"pk": {"S": "live"}, "sk": {"S": "live"}}
 PAUSED_KEY = {"pk": {"S": "paused"}, "sk": {"S": "paused"}}
-REDRIVE_SECONDS = 16 * 24 * 3600.0
-"""How long ago an execution that is redriven may have started: 14 days after its end, and two for what it ran."""
 T = TypeVar("T")
 CLOCK_SKEW_SECONDS = 1.0
 """How far the clocks of two hosts of Step Functions may be apart."""
@@ -236,36 +234,6 @@ class ReleasesTable(Gateway):
     def record(self, execution: str, started_at: str) -> DeploymentRecord | None:
         """Return the record of an execution."""
         return self._read(DeploymentRecord, _history_key(execution, started_at))
-
-    def find_record(self, execution: str, started_at: str, now: float) -> DeploymentRecord | None:
-        """Return the record of an execution that may have been redriven: it is not documented when that has started.
-
-        Parameters
-        ----------
-        now
-            Unix seconds; the history is searched for as long as an execution can be redriven.
-        """
-        found = self.record(execution, started_at)
-        if found is not None:
-            return found
-        pages = self.pages(
-            "query",
-            "LastEvaluatedKey",
-            asked_as="ExclusiveStartKey",
-            TableName=self.table,
-            KeyConditionExpression="pk = :pk AND sk >= :since",
-            FilterExpression="contains(#document, :execution)",
-            ExpressionAttributeNames={"#document": "document"},
-            ExpressionAttributeValues={
-                ":pk": {"S": "history"},
-                ":since": {"S": timestamp(now - REDRIVE_SECONDS)},
-                ":execution": {"S": json.dumps(execution)},
-            },
-        )
-        records = (
-            self._decoded(DeploymentRecord, self._item(item), "document") for page in pages for item in page["Items"]
-        )
-        return next((record for record in records if record.execution == execution), None)
 
     def history(self, limit: int) -> tuple[DeploymentRecord, ...]:
         """Return the newest records first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from aws_lambda_powertools import Logger
@@ -40,9 +41,11 @@ def acquire_lock(call: Invocation, dependencies: Dependencies, logger: Logger) -
     """
     for _ in range(TRIES):
         lock = dependencies.releases.read_lock()
-        attempt = _attempt(lock, call, dependencies)
-        if attempt.redriven:
-            refuse_recorded(call, dependencies)
+        facts = _facts(lock, call, dependencies)
+        me = facts[call.execution]
+        if me is not None and me.was_redriven(call.entered_at):
+            refuse_recorded(call, dependencies, me)
+        attempt = _attempt(lock, call, dependencies, facts)
         decision = decide_lock(lock, attempt)
         if decision.lock is None or dependencies.releases.swap_lock(lock, decision.lock):
             logger.info("lock", status=decision.status, reason=decision.reason)
@@ -55,14 +58,20 @@ def acquire_lock(call: Invocation, dependencies: Dependencies, logger: Logger) -
     raise Throttled(f"the lock item changed {TRIES} times while it was read")
 
 
-def _attempt(lock: Lock, call: Invocation, dependencies: Dependencies) -> LockTry:
-    """Ask Step Functions about everybody that the lock names, and about this execution."""
+def _facts(lock: Lock, call: Invocation, dependencies: Dependencies) -> dict[str, ExecutionFacts | None]:
+    """Ask Step Functions about everybody that the lock names, about whom to recover from, and about this execution."""
+    takeover = call.request.takeover
+    asked = {call.execution, *lock.executions, *([takeover] if takeover else [])}
+    return {execution: dependencies.executions.describe(execution) for execution in sorted(asked)}
+
+
+def _attempt(
+    lock: Lock, call: Invocation, dependencies: Dependencies, facts: Mapping[str, ExecutionFacts | None]
+) -> LockTry:
     policy, longest = dependencies.policy(LockPolicy), dependencies.policy(MachinePolicy).timeout_seconds
     claim = claim_of(call.request, call.execution, call.started_at, call.state.pushed_image)
     now, takeover = dependencies.clock.now(), call.request.takeover
     started = {each.execution: each.started_at for each in (*lock.claims, claim) if each.is_execution}
-    asked = sorted({*started, *([takeover] if takeover else [])})
-    facts = {execution: dependencies.executions.describe(execution) for execution in asked}
     # Lambda may run a function once more, after its execution has ended.
     me, stopped = facts[call.execution], facts.get(takeover or "")
     return LockTry(

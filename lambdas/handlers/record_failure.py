@@ -54,7 +54,7 @@ def _report(
     except LeaseLost:
         return report_without_lock(call, dependencies, logger, report)
     except AlreadyRecorded as error:
-        return refuse_redrive(call, dependencies, logger, error)
+        return refuse_redrive(call, dependencies, logger, str(error))
 
 
 handler = Handler(record_failure)

@@ -26,7 +26,7 @@ def record_outcome(call: Invocation, dependencies: Dependencies, logger: Logger)
     except LeaseLost:
         report = report_without_lock(call, dependencies, logger, report)
     except AlreadyRecorded as error:
-        report = refuse_redrive(call, dependencies, logger, error)
+        report = refuse_redrive(call, dependencies, logger, str(error))
     return OutcomeReport(**vars(report), plan=call.state.plan if report.outcome == Outcome.PLANNED else None)
 
 

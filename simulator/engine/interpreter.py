@@ -340,7 +340,7 @@ def _worker_class(interpreter: Interpreter) -> type[ExecutionWorker]:
             whole = _parse(self._evaluation_details.state_machine_details.definition)
             if self.past is None or self.run.resumes_at is None:
                 return whole
-            start = StartAt(self.run.resumes_at[0])  # type: ignore[no-untyped-call]  # moto does not annotate it
+            start = StartAt(self.run.resumes_at[0])
             return program.Program(whole.query_language, start, whole.states, whole.timeout_seconds)
 
         def _get_evaluation_environment(self) -> Any:

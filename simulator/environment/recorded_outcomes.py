@@ -58,4 +58,4 @@ class Endings:
         """Keep what ran at its ending; now, for one that never had the lock. A redrive that writes none keeps it."""
         if event.kind == EventKind.EXECUTION_ENDED and event.detail["stateMachineArn"] == self._machine:
             before = self.ran.get(event.execution) if event.detail["redriveCount"] else None
-            self.ran[event.execution] = self._written.pop(event.execution, None) or before or dict(self._images())
+            self.ran[event.execution] = self._written.pop(event.execution, {}) or before or dict(self._images())

@@ -235,6 +235,15 @@ class SimulatedEnvironment:
         self.settle()
         return run
 
+    @property
+    def recovers(self) -> bool:
+        """Whether EventBridge starts a recovery for a stopped execution."""
+        return self.delivery.times > 0
+
+    @recovers.setter
+    def recovers(self, recovers: bool) -> None:
+        self.delivery = Delivery() if recovers else NOT_DELIVERED
+
     def settle(self) -> None:
         """Let everything run to its end."""
         self.aws.run_until_idle()

@@ -308,8 +308,11 @@ class _Reader:
             self._fail(f"{key}.rollback", f"is {what}, which no earlier step is named", there)
         if kind == "redrive":
             self._check_redrive(key, entry, executions)
-        if kind != "infrastructure":
-            return
+        if kind == "infrastructure":
+            self._check_infrastructure(key, entry, known, tags)
+
+    def _check_infrastructure(self, key: str, entry: Mapping[str, Any], known: set[str], tags: set[str]) -> None:
+        what = entry["infrastructure"]
         if what["service"] not in known - {MIGRATION}:
             fix = f"the services are {_list(known - {MIGRATION})}"
             self._fail(f"{key}.infrastructure.service", f"is {what['service']}, which is no service", fix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,7 @@ class Ended:
     ended_at: float | None
     output: Any
     path: list[str]
+    earlier: Sequence[Ended] = ()
 
     @property
     def ended(self) -> bool:

@@ -115,6 +115,22 @@ class Roads:
         """An execution is stopped while its services roll out, and the rule starts a recovery."""
         return self._stop_in("Check rollout", None)
 
+    def recover_without_an_event(self) -> Json:
+        """An execution is stopped, no event tells of it, and the next that waits for the lock starts the recovery."""
+        events = self.cloud.client("events")
+        (rule,) = (
+            each["Name"] for each in events.list_rules()["Rules"] if "was stopped" in each.get("Description", "")
+        )
+        events.disable_rule(Name=rule)
+        try:
+            execution = self.cloud.start(imageTag=self._push(None))
+            self._answer_until(execution, lambda: "Check rollout" in self.cloud.path(execution))
+            self.cloud.client("stepfunctions").stop_execution(executionArn=execution)
+            self.let_the_lease_end()
+            return self.finish(self.cloud.start(imageTag=self._push(None)))
+        finally:
+            events.enable_rule(Name=rule)
+
     def recover_from_migration(self) -> Json:
         """An execution is stopped before it has moved a service, and the rule starts a recovery."""
         return self._stop_in("Run migration", {"migrate": {"exit_code": 0, "seconds": LONG_SECONDS}})

@@ -73,6 +73,7 @@ TAKEN = (
     Taken("acquire_lock", "dynamodb:PutItem", Roads.dry_run),
     Taken("acquire_lock", "states:DescribeExecution", Roads.outrank),
     Taken("acquire_lock", "states:SendTaskFailure", Roads.outrank),
+    Taken("acquire_lock", "states:StartExecution", Roads.recover_without_an_event),
     Taken("plan", "ssm:GetParametersByPath", Roads.dry_run),
     Taken("plan", "ssm:GetParameters", Roads.dry_run),
     Taken("plan", "secretsmanager:DescribeSecret", Roads.dry_run, Shows.TOLD, sample=True),
@@ -191,6 +192,7 @@ ENDS: dict[Callable[[Roads], Json], str] = {
     Roads.outrank: "Deployed",
     Roads.look_after_an_ended_one: "NothingToDo",
     Roads.recover: "Deployed",
+    Roads.recover_without_an_event: "Deployed",
     # The other statement that is taken away is what it fails for.
     Roads.recover_from_migration: "RollbackFailed",
 }

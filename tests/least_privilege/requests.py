@@ -235,6 +235,7 @@ _CALLS: dict[str, Callable[[Params, Account], Found]] = {
     "cloudwatch.DescribeAlarms": _without_resource("cloudwatch:DescribeAlarms"),
     "events.PutEvents": _put_events,
     "stepfunctions.DescribeExecution": lambda params, _: [("states:DescribeExecution", params["executionArn"])],
+    "stepfunctions.StartExecution": lambda params, _: [("states:StartExecution", params["stateMachineArn"])],
     "stepfunctions.SendTaskFailure": _without_resource("states:SendTaskFailure"),
 }
 """Every call that a handler makes, by boto3's service and the API's operation, to what IAM is asked."""

@@ -152,6 +152,10 @@ CASES: dict[str, tuple[dict[str, Any], list[IamRequest]]] = {
         {"executionArn": EXECUTION},
         [IamRequest("states:DescribeExecution", EXECUTION)],
     ),
+    "stepfunctions.StartExecution": (
+        {"stateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:m", "name": "n", "input": "{}"},
+        [IamRequest("states:StartExecution", "arn:aws:states:us-east-1:123456789012:stateMachine:m")],
+    ),
     "stepfunctions.SendTaskFailure": ({"taskToken": "t"}, [IamRequest("states:SendTaskFailure")]),
 }
 
