@@ -15,13 +15,23 @@ from lambdas.release.policies import (
     Identity,
     ImagePolicy,
     LockPolicy,
+    MachinePolicy,
     MigrationPolicy,
     Policy,
     RolloutPolicy,
 )
 from lambdas.settings import dump_identity, dump_policy, read_identity, read_policy, variable
 
-POLICIES = (ImagePolicy, LockPolicy, RolloutPolicy, CircuitBreakerPolicy, MigrationPolicy, ApprovalPolicy, FreezePolicy)
+POLICIES = (
+    ImagePolicy,
+    LockPolicy,
+    RolloutPolicy,
+    CircuitBreakerPolicy,
+    MigrationPolicy,
+    ApprovalPolicy,
+    FreezePolicy,
+    MachinePolicy,
+)
 IDENTITY = Identity("v3-backend", "dev", "v3-backend-dev-releases")
 
 
