@@ -105,7 +105,13 @@ def _step(draw: st.DrawFn, tags: st.SearchStrategy[str]) -> dict[str, Any]:
     if kind == "infrastructure":
         step["infrastructure"] = {
             "service": draw(st.sampled_from(SERVICES)),
-            **draw(st.one_of(_changes("memory", 1024, 2048), _changes("desired", 1, 3, 5))),
+            **draw(
+                st.one_of(
+                    _changes("memory", 1024, 2048),
+                    _changes("desired", 1, 3, 5),
+                    _changes("deregister", "running", "all"),
+                )
+            ),
         }
         return step
     if kind == "deploy":
@@ -124,7 +130,7 @@ def _step(draw: st.DrawFn, tags: st.SearchStrategy[str]) -> dict[str, Any]:
     return step
 
 
-def _changes(key: str, *values: int) -> st.SearchStrategy[Mapping[str, int]]:
+def _changes(key: str, *values: int | str) -> st.SearchStrategy[Mapping[str, int | str]]:
     return st.sampled_from(values).map(lambda value: {key: value})
 
 

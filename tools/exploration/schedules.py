@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from lambdas.aws.gateway import ATTEMPTS
-from tools.exploration.cases import BROKEN_SERVICE, Ending
+from tools.exploration.cases import BROKEN_SERVICE, SERVICES, Ending
 
 DEPLOYMENT = "second"
 """The execution that a schedule of :func:`singles` and :func:`pairs` breaks."""
@@ -165,6 +165,18 @@ def _scaled(service: str, there: int, back: int) -> tuple[Mapping[str, Any], ...
 SURROUNDINGS: tuple[Surrounding, ...] = (
     Surrounding("while the first wave is scaled out and in", beside=_scaled("api", 5, 2)),
     Surrounding("while the last wave is scaled out and in", beside=_scaled(BROKEN_SERVICE, 4, 1)),
+    Surrounding(
+        "after a clean-up job",
+        before=tuple({"infrastructure": {"service": name, "deregister": "all"}} for name in SERVICES),
+    ),
+    Surrounding(
+        "after Terraform has replaced a revision",
+        before=({"infrastructure": {"service": "api", "memory": 1024, "deregister": "replaced"}},),
+    ),
+    Surrounding(
+        "while a clean-up job deregisters what runs",
+        beside=({"overlap": 25, "infrastructure": {"service": BROKEN_SERVICE, "deregister": "running"}},),
+    ),
 )
 
 
