@@ -112,7 +112,10 @@ def _replay(file: Path) -> int:
         print(f"{file}: is not one that the exploration kept; use stepship simulate --scenario {file}", file=sys.stderr)
         return 2
     schedule = Schedule(
-        str(document["description"]), bool(document.get("migration", True)), tuple(document["steps"][1:])
+        str(document["description"]),
+        bool(document.get("migration", True)),
+        tuple(document["steps"][1:]),
+        recovery=document.get("recovery", True),
     )
     with Checkpoint(migrates=schedule.migrates) as checkpoint:
         verdict = checkpoint.attempt(schedule)

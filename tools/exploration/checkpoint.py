@@ -113,7 +113,8 @@ class Checkpoint:
         steps = [*self._document["steps"], *schedule.steps]
         used = {step.get("deploy") for step in steps}
         images = {tag: image for tag, image in self._document["images"].items() if tag in used}
-        return {**self._document, "description": schedule.title, "images": images, "steps": steps}
+        document = {**self._document, "description": schedule.title, "images": images, "steps": steps}
+        return document if schedule.recovery is True else {**document, "recovery": schedule.recovery}
 
     def attempt(self, schedule: Schedule) -> Verdict:
         """Run a schedule in a copy of the world, to its end."""
@@ -137,7 +138,9 @@ class Checkpoint:
 
     def _run(self, schedule: Schedule) -> Verdict:
         simulated = self._world
-        scenario = read_scenario({**self._document, "steps": [*self._document["steps"], *schedule.steps]})
+        steps = [*self._document["steps"], *schedule.steps]
+        scenario = read_scenario({**self._document, "steps": steps, "recovery": schedule.recovery})
+        simulated.delivery = scenario.recovery
         events, runs = len(simulated.aws.events), len(simulated.aws.runs)
         wrong: list[str] = []
         try:

@@ -23,6 +23,8 @@ STOPS_SECONDS = (0, 1, 5, 20, 60, 120, 300)
 SERVICES = tuple(cases.SERVICES)
 STATES = tuple(step.state for step in STEPS)
 UNKNOWN_TAG = "never-pushed"
+RECOVERIES: tuple[Any, ...] = (True, True, "doubled", {"after": 120}, {"without_error": True})
+"""How the event comes that an execution was stopped. One that is lost waits for the next deploy, which is not drawn."""
 
 
 def explore_at_random(
@@ -84,20 +86,27 @@ def _schedules(title: str, *, migrates: bool) -> st.SearchStrategy[Schedule]:
     # Half of the images are good: otherwise hardly a deployment would get to its end.
     good = st.just(cases.tag("healthy", "ok" if migrates else cases.NO_MIGRATION))
     steps = st.lists(_step(st.one_of(good, tags)), min_size=1, max_size=len(NAMES))
-    return steps.map(lambda drawn: _schedule(title, drawn, migrates=migrates))
+    return st.builds(
+        lambda drawn, recovery: _schedule(title, drawn, recovery, migrates=migrates), steps, st.sampled_from(RECOVERIES)
+    )
 
 
-def _schedule(title: str, drawn: list[dict[str, Any]], *, migrates: bool) -> Schedule:
+def _schedule(title: str, drawn: list[dict[str, Any]], recovery: object, *, migrates: bool) -> Schedule:
     steps: list[Mapping[str, Any]] = []
+    executions = ["first"]
     for name, step in zip(NAMES, drawn, strict=False):
         first = not steps
         steps.append({"name": name, **{key: value for key, value in step.items() if not (first and key == "overlap")}})
-    return Schedule(title, migrates, tuple(steps))
+        if "redrive" in step:
+            steps[-1] = {**steps[-1], "redrive": executions[-1 - step["redrive"] % len(executions)]}
+        elif "infrastructure" not in step:
+            executions.append(name)
+    return Schedule(title, migrates, tuple(steps), recovery=recovery)
 
 
 @st.composite
 def _step(draw: st.DrawFn, tags: st.SearchStrategy[str]) -> dict[str, Any]:
-    kind = draw(st.sampled_from(("deploy", "deploy", "deploy", "rollback", "infrastructure")))
+    kind = draw(st.sampled_from(("deploy", "deploy", "deploy", "rollback", "infrastructure", "redrive")))
     step: dict[str, Any] = {}
     overlap = draw(st.sampled_from((None, *OVERLAPS_SECONDS)))
     if overlap is not None:
@@ -113,6 +122,9 @@ def _step(draw: st.DrawFn, tags: st.SearchStrategy[str]) -> dict[str, Any]:
                 )
             ),
         }
+        return step
+    if kind == "redrive":
+        step["redrive"] = draw(st.integers(0, 2))
         return step
     if kind == "deploy":
         step["deploy"] = draw(tags)

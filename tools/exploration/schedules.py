@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from lambdas.aws.gateway import ATTEMPTS
-from tools.exploration.cases import BROKEN_SERVICE, SERVICES, Ending
+from tools.exploration.cases import BROKEN_SERVICE, FIRST, SERVICES, Ending
 
 DEPLOYMENT = "second"
 """The execution that a schedule of :func:`singles` and :func:`pairs` breaks."""
@@ -120,6 +120,8 @@ class Schedule:
         Where and of what it has to end besides, when nothing disturbs it.
     forgiving
         Whether a rollback may fail: only when something fails in it that no retry outlives.
+    recovery
+        What EventBridge makes of the event of an execution that was stopped, as in a scenario file.
     """
 
     title: str
@@ -128,6 +130,7 @@ class Schedule:
     outcome: str | None = None
     ending: Ending | None = None
     forgiving: bool = True
+    recovery: Any = True
 
     @property
     def deployment(self) -> Mapping[str, Any]:
@@ -146,12 +149,15 @@ class Surrounding:
     before
         Steps of a scenario that are over when the deployment begins.
     beside
-        Steps that begin while it runs, each so many seconds after the one before.
+        Steps that begin while it runs, each so many seconds after the one before, or after it.
+    recovery
+        What EventBridge makes of the event of an execution that was stopped, as in a scenario file.
     """
 
     title: str = ""
     before: tuple[Mapping[str, Any], ...] = ()
     beside: tuple[Mapping[str, Any], ...] = ()
+    recovery: Any = True
 
 
 def _scaled(service: str, there: int, back: int) -> tuple[Mapping[str, Any], ...]:
@@ -177,13 +183,24 @@ SURROUNDINGS: tuple[Surrounding, ...] = (
         "while a clean-up job deregisters what runs",
         beside=({"overlap": 25, "infrastructure": {"service": BROKEN_SERVICE, "deregister": "running"}},),
     ),
+    Surrounding("with events that come twice", recovery="doubled"),
+    Surrounding("with events that come late and say no error", recovery={"after": 200, "without_error": True}),
+    # Whoever comes next starts the recovery then.
+    Surrounding(
+        "with events that get lost and a release after it",
+        beside=({"name": "next", "after": 5, "deploy": FIRST},),
+        recovery="dropped",
+    ),
+    Surrounding("redriven at the end", beside=({"name": "redriven", "after": 5, "redrive": DEPLOYMENT},)),
+    Surrounding("redriven meanwhile", beside=({"name": "redriven", "overlap": 75, "redrive": DEPLOYMENT},)),
 )
 
 
 def around(schedule: Schedule, surrounding: Surrounding) -> Schedule:
     """Return the schedule with what goes on around it."""
     title = f"{schedule.title}, {surrounding.title}" if surrounding.title else schedule.title
-    return replace(schedule, title=title, steps=(*surrounding.before, *schedule.steps, *surrounding.beside))
+    steps = (*surrounding.before, *schedule.steps, *surrounding.beside)
+    return replace(schedule, title=title, steps=steps, recovery=surrounding.recovery)
 
 
 @dataclass(frozen=True)
