@@ -145,6 +145,19 @@ class Resources:
             wildcard_reason="Its resource, a container instance, does not exist in Fargate; the cluster is given.",
         )
 
+    def read_service_deployments(self) -> list[Grant]:
+        """Allow reading how ECS itself counts a rollout that is in trouble."""
+        reason = "The catalog names the services at run time; the clusters are this environment's."
+        of_services = self._in_clusters("service")
+        return [
+            Grant(("ecs:ListServiceDeployments",), of_services, wildcard_reason=reason),
+            Grant(
+                ("ecs:DescribeServiceDeployments",),
+                (*of_services, *self._in_clusters("service-deployment")),
+                wildcard_reason=reason,
+            ),
+        ]
+
     def read_tasks(self) -> list[Grant]:
         """Allow finding and reading the tasks of the config's clusters."""
         return [
@@ -321,6 +334,7 @@ PERMISSIONS: Mapping[Step, Callable[[Resources], list[Grant]]] = {
     ],
     steps.CHECK_ROLLOUT: lambda resources: [
         resources.services("DescribeServices"),
+        *resources.read_service_deployments(),
         *resources.read_tasks(),
         resources.read_task_definitions(),
         resources.read_logs(),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Protocol
 
 from lambdas.aws.gateway import Answer, Gateway, batches
 from lambdas.release.errors import AwsError, StepshipError, Throttled
-from lambdas.release.explanation import StoppedContainer, StoppedTask
 from lambdas.release.request import shorten
-from lambdas.release.rollout import Deployment, DeploymentSettings, Event, ServiceFacts
+from lambdas.release.rollout import Deployment, DeploymentSettings, Event, ServiceDeployment, ServiceFacts
+from lambdas.release.stopped_task import StoppedContainer, StoppedTask
 from lambdas.release.task_definition import READ_ONLY, TaskDefinition
 
 SERVICES_LIMIT = 10
@@ -19,8 +19,8 @@ SERVICES_LIMIT = 10
 MAX_REASON = 500
 """Characters of what ECS says about tasks that it did not start."""
 
-TASKS_LIMIT = 20
-"""Stopped tasks that are looked at: enough to see what they have in common."""
+TASKS_PER_CALL = 100
+"""Tasks per DescribeTasks, and per page of ListTasks (ECS API Reference)."""
 
 
 class _NoTaskDefinition(StepshipError):
@@ -248,14 +248,38 @@ class ContainerService(Gateway):
             return
 
     def stopped_tasks(self, cluster: str, service: str, task_definition: str) -> tuple[StoppedTask, ...]:
-        """Return the service's stopped tasks of one task definition, newest first. ECS keeps them for an hour."""
-        answer = self.call("list_tasks", cluster=cluster, serviceName=service, desiredStatus="STOPPED")
-        arns: Sequence[str] = answer["taskArns"][: 5 * TASKS_LIMIT]
+        """Return the service's stopped tasks of one task definition, newest first. ECS keeps them for an hour.
+
+        All pages are read: ListTasks promises no order, so the newest may be on the last.
+        """
+        wanted = {"cluster": cluster, "serviceName": service, "desiredStatus": "STOPPED"}
+        arns = [str(arn) for page in self.pages("list_tasks", "nextToken", **wanted) for arn in page["taskArns"]]
+        found = [
+            _stopped(task)
+            for batch in batches(arns, TASKS_PER_CALL)
+            for task in self.call("describe_tasks", cluster=cluster, tasks=batch)["tasks"]
+            if task.get("taskDefinitionArn") == task_definition
+        ]
+        return tuple(sorted(found, key=lambda task: -task.stopped_at))
+
+    def service_deployment(self, cluster: str, service: str, deployment: str) -> ServiceDeployment | None:
+        """Return what ECS says about a deployment of its own; None when it does not list it (yet).
+
+        The id of an entry of ``deployments`` and the last segment of the ARN of the service revision that it goes to
+        have the same number: ``ecs-svc/123`` and ``service-revision/<cluster>/<service>/123``. The list may lag behind,
+        so the newest entry in it may be the one before.
+        """
+        number = deployment.rsplit("/", 1)[-1]
+        listed = self.call("list_service_deployments", cluster=cluster, service=service)["serviceDeployments"]
+        arns = [
+            str(one["serviceDeploymentArn"])
+            for one in listed
+            if str(one.get("targetServiceRevisionArn", "")).rsplit("/", 1)[-1] == number
+        ]
         if not arns:
-            return ()
-        tasks = self.call("describe_tasks", cluster=cluster, tasks=list(arns))["tasks"]
-        ours = (_stopped(task) for task in tasks if task.get("taskDefinitionArn") == task_definition)
-        return tuple(sorted(ours, key=lambda task: -task.stopped_at)[:TASKS_LIMIT])
+            return None
+        found = self.call("describe_service_deployments", serviceDeploymentArns=arns[:1])["serviceDeployments"]
+        return _service_deployment(found[0]) if found else None
 
 
 def _refusal(text: str) -> StepshipError:
@@ -373,8 +397,19 @@ def _deployment(described: Mapping[str, Any]) -> Deployment:
     )
 
 
+def _service_deployment(described: Mapping[str, Any]) -> ServiceDeployment:
+    breaker = described.get("deploymentCircuitBreaker") or {}
+    return ServiceDeployment(
+        status=str(described.get("status", "")),
+        reason=str(described.get("statusReason") or ""),
+        failed_tasks=breaker.get("failureCount"),
+        threshold=None if breaker.get("status") == "DISABLED" else breaker.get("threshold"),
+    )
+
+
 def _stopped(task: Mapping[str, Any]) -> StoppedTask:
-    stopped_at = task.get("stoppedAt")
+    # One that is about to stop is listed with its stop code, and may be minutes from STOPPED.
+    stopped_at, started_at = task.get("stoppedAt") or task.get("stoppingAt"), task.get("startedAt")
     return StoppedTask(
         task=str(task.get("taskArn", "")).rsplit("/", 1)[-1],
         task_definition=task.get("taskDefinitionArn", ""),
@@ -384,4 +419,6 @@ def _stopped(task: Mapping[str, Any]) -> StoppedTask:
             StoppedContainer(c.get("name", ""), c.get("exitCode"), c.get("reason") or "")
             for c in task.get("containers", ())
         ),
+        stop_code=task.get("stopCode") or "",
+        started_at=started_at.timestamp() if started_at else 0.0,
     )

@@ -11,13 +11,18 @@ from typing import TypeVar
 from lambdas.aws.ecs import ContainerService
 from lambdas.aws.logs import ContainerLogs
 from lambdas.release.errors import StepshipError
-from lambdas.release.explanation import MAX_LOG_LINES, Evidence, StoppedTask
+from lambdas.release.explanation import MAX_LOG_LINES, Evidence, failed_containers
 from lambdas.release.plan import PlannedService
 from lambdas.release.redaction import without_values
 from lambdas.release.rollout import ServiceFacts, Verdict
+from lambdas.release.stopped_task import StoppedTask, is_scaled_in, with_essential
+from lambdas.release.task_definition import TaskDefinition
 from lambdas.release.verdicts import Status
 
-T = TypeVar("T", StoppedTask, str)
+T = TypeVar("T")
+
+QUOTED_TASKS = 2
+"""Of so many tasks the lines are asked for: the first that wrote any is quoted."""
 
 
 def service_evidence(
@@ -37,11 +42,13 @@ def service_evidence(
     task_definition
         The ARN that failed.
     since
-        Unix seconds; older events belong to another deployment.
+        Unix seconds; older events and tasks belong to another deployment.
     """
     missing: list[str] = []
-    stopped = _try(missing, lambda: ecs.stopped_tasks(planned.cluster, planned.service, task_definition))
-    lines = _try(missing, lambda: _last_lines(ecs, logs, planned.container, task_definition, stopped))
+    none: tuple[StoppedTask, ...] = ()
+    found = _try(missing, none, lambda: ecs.stopped_tasks(planned.cluster, planned.service, task_definition))
+    stopped = tuple(task for task in found if _is_since(task, since) and not is_scaled_in(task))
+    stopped, lines = _read(missing, ecs, logs, planned.container, stopped)
     events = tuple(event.message for event in facts.events if event.at >= since) if facts else ()
     return Evidence(
         subject=planned.name,
@@ -63,38 +70,56 @@ def task_evidence(
     stopped: StoppedTask | None,
     reason: str,
 ) -> Evidence:
-    """Gather the evidence about a one-off task."""
+    """Gather the evidence about a one-off task.
+
+    Parameters
+    ----------
+    stopped
+        None when there is no task: ``reason`` is then what RunTask said.
+    """
     missing: list[str] = []
     if stopped is None:
-        return Evidence(subject, reason, container)
-    lines = _try(missing, lambda: _last_lines(ecs, logs, container, stopped.task_definition, (stopped,)))
-    return Evidence(subject, reason, container, (stopped,), (), lines, tuple(missing))
+        return Evidence(subject, reason, container, failures=(reason,))
+    tasks, lines = _read(missing, ecs, logs, container, (stopped,))
+    return Evidence(subject, reason, container, tasks, (), lines, tuple(missing))
+
+
+def _is_since(task: StoppedTask, since: float) -> bool:
+    return not task.stopped_at or task.stopped_at >= since
+
+
+def _read(
+    missing: list[str], ecs: ContainerService, logs: ContainerLogs, deployed: str, stopped: tuple[StoppedTask, ...]
+) -> tuple[tuple[StoppedTask, ...], tuple[str, ...]]:
+    """Return the tasks with what their task definition says of the containers, and the lines of what failed first."""
+    if not stopped:
+        return stopped, ()
+    definition = _try(missing, None, lambda: ecs.task_definition(stopped[0].task_definition))
+    if definition is None:
+        return stopped, ()
+    essential = {str(c.get("name")): bool(c["essential"]) for c in definition.containers if "essential" in c}
+    known = tuple(with_essential(task, essential) for task in stopped)
+    no_lines: tuple[str, ...] = ()
+    return known, _try(missing, no_lines, lambda: _last_lines(logs, definition, deployed, known))
 
 
 def _last_lines(
-    ecs: ContainerService,
-    logs: ContainerLogs,
-    container: str,
-    task_definition: str,
-    stopped: tuple[StoppedTask, ...],
+    logs: ContainerLogs, definition: TaskDefinition, deployed: str, stopped: tuple[StoppedTask, ...]
 ) -> tuple[str, ...]:
-    """Read the last lines of the newest stopped task that wrote any."""
-    if not stopped:
-        return ()
-    definition = ecs.task_definition(task_definition)
-    target = definition.log_target(container) if definition else None
-    if definition is None or target is None or target.prefix is None:
-        return ()
-    for task in stopped[:2]:
-        lines = logs.last_lines(target.group, f"{target.prefix}/{container}/{task.task}", MAX_LOG_LINES)
+    """Read the last lines of the container that the first cause was read from; of the next one when it wrote none."""
+    for task, container in list(failed_containers(stopped, deployed))[:QUOTED_TASKS]:
+        target = definition.log_target(container)
+        if target is None or target.prefix is None:
+            continue
+        lines = logs.last_lines(target.group, f"{target.prefix}/{container}/{task}", MAX_LOG_LINES)
         if lines:
             return without_values(lines, definition.environment(container))
     return ()
 
 
-def _try(missing: list[str], read: Callable[[], tuple[T, ...]]) -> tuple[T, ...]:
+def _try(missing: list[str], otherwise: T, read: Callable[[], T]) -> T:
     try:
         return read()
     except StepshipError as error:
         missing.append(str(error))
-        return ()
+        return otherwise

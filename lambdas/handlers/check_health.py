@@ -9,62 +9,63 @@ from lambdas.aws.evidence import service_evidence
 from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation
 from lambdas.release.errors import AccessDenied
-from lambdas.release.explanation import explain
+from lambdas.release.explanation import MAX_CAUSES, explain
 from lambdas.release.plan import PlannedService
-from lambdas.release.results import HealthResult, needed
-from lambdas.release.rollout import ServiceFacts, Watch, firing, judge_health, tasks_died, tasks_replaced
-from lambdas.release.verdicts import HealthStatus, Status
+from lambdas.release.results import HealthResult, RolloutResult, needed
+from lambdas.release.rollout import ServiceFacts, Watch, firing, judge_bake, judge_health, needs_a_look_at_deaths
+from lambdas.release.stopped_task import Deaths, deaths
+from lambdas.release.verdicts import HealthStatus
 
 
 def check_health(call: Invocation, dependencies: Dependencies, logger: Logger) -> HealthResult:
     """Look once at every service and every alarm."""
     plan = call.plan
-    since, now = needed(call.state.rollout).at, dependencies.clock.now()
+    rollout = needed(call.state.rollout)
+    since, now = rollout.at, dependencies.clock.now()
     targets = needed(call.state.registered).task_definitions
     facts = dependencies.ecs.services(plan.in_order())
     watches = {
-        s.name: Watch(targets[s.name], since, s.desired, plan.rollout.failed_tasks_limit) for s in plan.in_order()
-    }
-    verdicts = {
-        s.name: judge_health(
-            facts.get(s.name), watches[s.name], _died(s, facts.get(s.name), watches[s.name], dependencies.ecs)
-        )
+        s.name: Watch(targets[s.name], since, _verified(rollout, s), plan.rollout.failed_tasks_limit)
         for s in plan.in_order()
     }
+    died = {s.name: _died(s, facts.get(s.name), watches[s.name], dependencies.ecs) for s in plan.in_order()}
+    verdicts = {name: judge_health(facts.get(name), watch, died[name]) for name, watch in watches.items()}
+    told = {name: found.message for name, found in died.items() if found and found.own}
     alarms = firing(dependencies.alarms.states(plan.rollout.alarms), plan.rollout.alarms)
-    bad = [name for name, verdict in verdicts.items() if verdict.status in (Status.FAILED, Status.SUPERSEDED)]
-    waiting = [name for name, verdict in verdicts.items() if verdict.status == Status.IN_PROGRESS]
     ends_at = since + plan.rollout.bake_seconds
-    if now >= ends_at + plan.rollout.timeout_seconds:
-        # A task that died in the bake and never came back is as bad as one that dies again and again.
-        bad += waiting
-    if bad or alarms:
-        evidence = [
-            service_evidence(
-                dependencies.ecs,
-                dependencies.logs,
-                plan.services[name],
-                targets[name],
-                facts.get(name),
-                verdicts[name],
-                since=since,
-            )
-            for name in bad[:5]
-        ]
-        logger.info("bake failed", services=bad, alarms=alarms)
-        return HealthResult(HealthStatus.UNHEALTHY, verdicts, alarms, explain(evidence, alarms))
-    return HealthResult(HealthStatus.HEALTHY if now >= ends_at and not waiting else HealthStatus.BAKING, verdicts)
+    bake = judge_bake(verdicts, alarms, now=now, ends_at=ends_at, timeout_seconds=plan.rollout.timeout_seconds)
+    # What died without ending the bake is explained once, at its end.
+    subjects = tuple(told) if bake.status == HealthStatus.HEALTHY else bake.bad
+    evidence = [
+        service_evidence(
+            dependencies.ecs,
+            dependencies.logs,
+            plan.services[name],
+            targets[name],
+            facts.get(name),
+            verdicts[name],
+            since=since,
+        )
+        for name in subjects[:MAX_CAUSES]
+    ]
+    logger.info("bake", status=bake.status, bad=bake.bad, alarms=alarms, died=told)
+    return HealthResult(bake.status, verdicts, alarms, explain(evidence, alarms) if evidence or alarms else None, told)
 
 
-def _died(service: PlannedService, facts: ServiceFacts | None, watch: Watch, ecs: ContainerService) -> int | None:
-    """Look at the stopped tasks before a service is called unhealthy: the events do not tell dying from scaling."""
-    if facts is None or tasks_replaced(facts, watch) < watch.failed_tasks_limit:
-        return None
+def _verified(rollout: RolloutResult, service: PlannedService) -> int:
+    """Return how many tasks a service had when it was verified; of an earlier wave, when it was planned."""
+    seen = rollout.services.get(service.name)
+    return seen.desired if seen else service.desired
+
+
+def _died(service: PlannedService, facts: ServiceFacts | None, watch: Watch, ecs: ContainerService) -> Deaths | None:
+    """Look at the stopped tasks when something may have died; None when nobody may look."""
+    if not needs_a_look_at_deaths(facts, watch):
+        return Deaths()
     try:
-        stopped = ecs.stopped_tasks(service.cluster, service.service, watch.target)
+        return deaths(ecs.stopped_tasks(service.cluster, service.service, watch.target), watch.since)
     except AccessDenied:
         return None
-    return tasks_died(stopped, watch.since)
 
 
 handler = Handler(check_health)

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from aws_lambda_powertools import Logger
 
 from lambdas.aws.evidence import service_evidence
 from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation
 from lambdas.polling import poll_until
+from lambdas.release.errors import AccessDenied, StepshipError
 from lambdas.release.explanation import Explanation, explain
+from lambdas.release.plan import PlannedService
 from lambdas.release.results import RolloutResult, needed
-from lambdas.release.rollout import Goal, ServiceFacts, Verdict, firing, judge_rollout, judge_wave
+from lambdas.release.rollout import (
+    Goal,
+    ServiceDeployment,
+    ServiceFacts,
+    Verdict,
+    firing,
+    judge_rollout,
+    judge_wave,
+    needs_stopped_tasks,
+)
+from lambdas.release.stopped_task import StoppedTask
 from lambdas.release.verdicts import Status
 
 
@@ -20,10 +34,12 @@ def check_rollout(call: Invocation, dependencies: Dependencies, logger: Logger) 
     planned = [plan.services[name] for name in wave.services]
     alarms = firing(dependencies.alarms.states(plan.rollout.alarms), plan.rollout.alarms)
 
+    watcher = _Watcher(call, dependencies)
+
     def look() -> tuple[dict[str, ServiceFacts], dict[str, Verdict]]:
         facts = dependencies.ecs.services(planned)
         now = dependencies.clock.now()
-        return facts, {s.name: judge_rollout(facts.get(s.name), _goal(call, s.name), now) for s in planned}
+        return facts, {service.name: watcher.judge(service, facts.get(service.name), now) for service in planned}
 
     facts, verdicts = poll_until(
         look,
@@ -43,6 +59,50 @@ def check_rollout(call: Invocation, dependencies: Dependencies, logger: Logger) 
         alarms=alarms,
         explanation=_explain(call, dependencies, verdicts, facts, alarms) if status == Status.FAILED else None,
     )
+
+
+class _Watcher:
+    """Judges the services of one wave, and asks ECS for more only about what is in trouble."""
+
+    def __init__(self, call: Invocation, dependencies: Dependencies) -> None:
+        self._call, self._ecs = call, dependencies.ecs
+        self._stopped: dict[tuple[str, int, int], tuple[StoppedTask, ...] | None] = {}
+
+    def judge(self, service: PlannedService, facts: ServiceFacts | None, now: float) -> Verdict:
+        """Judge a service; of one that failed, say how ECS itself counts."""
+        goal = _goal(self._call, service.name)
+        stopped = self._stopped_tasks(service, facts, goal)
+        verdict = judge_rollout(facts, goal, now, stopped)
+        if verdict.status not in (Status.FAILED, Status.SUPERSEDED) or facts is None or facts.status != "ACTIVE":
+            return verdict
+        theirs = self._service_deployment(service)
+        verdict = judge_rollout(facts, goal, now, stopped, theirs)
+        said = theirs.message if theirs and verdict.status == Status.FAILED else ""
+        return replace(verdict, reason=f"{verdict.reason.rstrip('.')}; {said}") if said else verdict
+
+    def _stopped_tasks(
+        self, service: PlannedService, facts: ServiceFacts | None, goal: Goal
+    ) -> tuple[StoppedTask, ...] | None:
+        """Read the stopped tasks when enough of them are gone, and again when another one is."""
+        if facts is None or not needs_stopped_tasks(facts, goal):
+            return None
+        failed = facts.primary.failed_tasks if facts.primary else 0
+        seen = service.name, facts.tasks_started_since(goal.started_at), failed
+        if seen not in self._stopped:
+            try:
+                self._stopped[seen] = self._ecs.stopped_tasks(service.cluster, service.service, goal.target)
+            except AccessDenied:
+                self._stopped[seen] = None
+        return self._stopped[seen]
+
+    def _service_deployment(self, service: PlannedService) -> ServiceDeployment | None:
+        """Ask ECS about its own deployment; an answer is worth having, and nothing fails without it."""
+        moved = needed(self._call.state.wave).services[service.name]
+        deployment = moved.deployment or moved.replaced
+        try:
+            return self._ecs.service_deployment(service.cluster, service.service, deployment) if deployment else None
+        except StepshipError:
+            return None
 
 
 def _goal(call: Invocation, name: str) -> Goal:

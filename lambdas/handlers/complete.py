@@ -14,7 +14,8 @@ from lambdas.release.catalog import MIGRATION
 from lambdas.release.errors import AlreadyRecorded, LeaseLost
 from lambdas.release.history import Outcome, Release, Report, next_release, timestamp
 from lambdas.release.plan import Plan
-from lambdas.release.results import CompletedService, DeployedReport, needed
+from lambdas.release.request import shorten
+from lambdas.release.results import MAX_MESSAGE, CompletedService, DeployedReport, needed
 
 
 def complete(call: Invocation, dependencies: Dependencies, logger: Logger) -> DeployedReport:
@@ -28,6 +29,9 @@ def complete(call: Invocation, dependencies: Dependencies, logger: Logger) -> De
     plan = call.plan
     running = needed(call.state.registered).task_definitions
     message = f"{plan.release_id} is live" if plan.release_id else "the release before is live again"
+    if call.state.health and call.state.health.deaths:
+        # It is healthy all the same; whoever deployed it should hear of it.
+        message = shorten(f"{message}; {'; '.join(call.state.health.deaths)}", MAX_MESSAGE)
     report = Report(outcome=Outcome.DEPLOYED, message=message, release=plan.release_id)
     release = _live_release(call, plan, running, dependencies)
     try:

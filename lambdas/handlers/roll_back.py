@@ -10,7 +10,7 @@ from lambdas.migration import stop_unfinished
 from lambdas.release.errors import NothingToReturnTo
 from lambdas.release.plan import OnFailure
 from lambdas.release.results import RollbackResult
-from lambdas.release.rollback import next_wave_back, to_restore
+from lambdas.release.rollback import next_wave_back, to_restore, was_put_back_by_ecs
 from lambdas.revisions import Revisions, deploy_active, returning
 
 
@@ -40,8 +40,10 @@ def roll_back(call: Invocation, dependencies: Dependencies, logger: Logger) -> R
     plan, others = returning(plan, call.state, facts, revisions.find)
     updated, overwritten = (list(before.services), dict(before.overwritten)) if before else ([], {})
     twins = dict(before.twins) if before else {}
+    by_ecs = {s.name for s in plan.in_order() if was_put_back_by_ecs(s, facts.get(s.name))}
+    returned = [s.name for s in plan.in_order() if s.name in by_ecs and not to_restore((s,), facts)]
     for service in to_restore(next_wave_back(plan, facts), facts):
-        if service.name in others:
+        if service.name in others and service.name not in by_ecs:
             overwritten[service.name] = facts[service.name].task_definition.rsplit("/", 1)[-1]
         given = deploy_active(service, revisions)
         if given != service.previous:
@@ -50,7 +52,8 @@ def roll_back(call: Invocation, dependencies: Dependencies, logger: Logger) -> R
         logger.info("service rolled back", service=service.name, task_definition=given)
     # Last: what can be put back is put back even if the migration cannot be stopped. No service has moved by then.
     stopped = before.stopped_migration if before else stop_unfinished(call, dependencies)
-    return RollbackResult(started_at, tuple(dict.fromkeys(updated)), overwritten, twins, stopped)
+    by_itself = tuple(dict.fromkeys([*(before.returned if before else ()), *returned]))
+    return RollbackResult(started_at, tuple(dict.fromkeys(updated)), overwritten, twins, stopped, by_itself)
 
 
 handler = Handler(roll_back)

@@ -1,19 +1,37 @@
 """Why a deployment failed: causes ranked by likelihood, each with the evidence for it.
 
-The rules read what ECS and the containers said themselves. The wording of ECS is documented in the ECS
-Developer Guide, "Stopped task error messages" and "Service event messages".
+How a task ended is read in ``stopped_task.py``, what a sentence of ECS means in ``reasons.py``.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from lambdas.release.codec import encode
+from lambdas.release.reasons import INTERRUPTED, STOPPED_BY_USER, cause_of, cause_of_event
 from lambdas.release.request import shorten
+from lambdas.release.stopped_task import StoppedContainer, StoppedTask, ending_of, is_scaled_in
+
+__all__ = [
+    "CAUSES",
+    "MAX_CAUSES",
+    "MAX_CHARACTERS",
+    "MAX_LINE",
+    "MAX_LOG_LINES",
+    "Cause",
+    "Evidence",
+    "Explanation",
+    "FailedContainer",
+    "Kind",
+    "StoppedContainer",
+    "StoppedTask",
+    "explain",
+    "failed_containers",
+]
 
 MAX_CAUSES = 5
 MAX_LOG_LINES = 10
@@ -27,30 +45,6 @@ LINE_LIMITS = (MAX_LINE, 100, 24)
 Worked example: 5 causes with 6 lines each, 10 of the log, 5 missing and a summary of two are 47 lines;
 47 x 300 plain characters fit, and so do 47 x 24 of the worst kind: 13,536 beside 1,500 of keys and hints.
 """
-
-
-KILLED = 137
-"""128 + SIGKILL: what a container exits with when the kernel or ECS kills it."""
-
-
-@dataclass(frozen=True)
-class StoppedContainer:
-    """A container of a stopped task."""
-
-    name: str
-    exit_code: int | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class StoppedTask:
-    """A task that ECS stopped, with what it said about it; ``stopped_at`` in unix seconds."""
-
-    task: str
-    task_definition: str
-    stopped_reason: str = ""
-    stopped_at: float = 0.0
-    containers: tuple[StoppedContainer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +69,8 @@ class Evidence:
         Why some evidence could not be read; empty when all of it could.
     superseded
         Somebody else deployed the service: the tasks say nothing about that.
+    failures
+        The reasons of RunTask's ``failures[]``, when it started no task.
     """
 
     subject: str
@@ -85,6 +81,7 @@ class Evidence:
     log_lines: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     superseded: bool = False
+    failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,9 +91,7 @@ class Cause:
     Attributes
     ----------
     cause
-        ``image-pull``, ``secret``, ``out-of-memory``, ``capacity``, ``exit-code``, ``health-check``,
-        ``log-driver``, ``alarm``, ``superseded``, ``timeout`` or
-        ``unknown``.
+        One of ``CAUSES``.
     subject
         The service, or ``migration``.
     seen
@@ -139,93 +134,62 @@ class Explanation:
     done: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """How a cause is recognised; ``weight`` ranks causes that are seen together.
+class Kind(NamedTuple):
+    """What is known of a cause; ``weight`` ranks causes that are seen together.
 
-    A specific cause outweighs what follows from it: a container that ran out of memory also exits with
-    137 and then also fails its health check.
+    A specific cause outweighs what follows from it: a container that ran out of memory fails its health check too.
     """
 
-    cause: str
     weight: int
     hint: str
-    matches: Callable[[StoppedTask], str | None]
 
 
-def _reason(pattern: str) -> Callable[[StoppedTask], str | None]:
-    compiled = re.compile(pattern, re.IGNORECASE)
-
-    def match(task: StoppedTask) -> str | None:
-        said = [task.stopped_reason, *(c.reason for c in task.containers)]
-        return next((text for text in said if compiled.search(text)), None)
-
-    return match
-
-
-def _was_ended_by_ecs(task: StoppedTask) -> bool:
-    """Whether the exit codes only say how ECS ended the task: 143 is SIGTERM, 137 SIGKILL after it."""
-    return task.stopped_reason.startswith(("Scaling activity", "Task failed"))
-
-
-def _out_of_memory(task: StoppedTask) -> str | None:
-    said = _reason(r"OutOfMemory|out of memory")(task)
-    if said:
-        return said
-    killed = next((c for c in task.containers if c.exit_code == KILLED), None)
-    if killed and not _was_ended_by_ecs(task):
-        return f"container {killed.name} exited with {KILLED} (killed)"
-    return None
-
-
-def _exit_code(task: StoppedTask) -> str | None:
-    exited = next((c for c in task.containers if c.exit_code not in (None, 0)), None)
-    if exited is None or _was_ended_by_ecs(task):
-        return None
-    return f"container {exited.name} exited with {exited.exit_code}"
-
-
-RULES: tuple[_Rule, ...] = (
-    _Rule(
-        "image-pull",
-        90,
-        "Is the image in the repository, and may the execution role pull it over this network?",
-        _reason(r"CannotPull|pull image|image manifest|retrieve ecr registry auth"),
+CAUSES: dict[str, Kind] = {
+    "superseded": Kind(100, "Find out who called UpdateService (CloudTrail knows), and let one road deploy code."),
+    "alarm": Kind(95, "The alarm fired while the new code ran: see its metric."),
+    "image-pull": Kind(
+        90, "Is the image in the repository, and may the execution role pull it over this network, on this CPU?"
     ),
-    _Rule(
-        "secret",
-        85,
-        "Does every secret of the task definition exist, and may the execution role read it?",
-        _reason(r"unable to (pull|retrieve) secrets|secretsmanager|fetching secret|ssm parameters?"),
+    "secret": Kind(85, "Does every secret of the task definition exist, and may the execution role read it?"),
+    "environment-file": Kind(
+        84, "Are the environmentFiles of the task definition in S3, and may the execution role read them?"
     ),
-    _Rule(
-        "log-driver",
-        80,
-        "Does the log group of the task definition exist, and may the execution role write to it?",
-        _reason(r"logger|log driver|logging driver|log group"),
+    "volume": Kind(
+        83, "Does the file system let this task in: security group of its mount targets, access point, role, subnets?"
     ),
-    _Rule("out-of-memory", 75, "Raise the task's memory, or find what the new code holds on to.", _out_of_memory),
-    _Rule("exit-code", 60, "The program ended by itself: its last lines say why.", _exit_code),
-    _Rule(
-        "capacity",
-        55,
-        "No place for the task: look at Fargate capacity, the subnets' free addresses, and CPU and memory limits.",
-        _reason(r"capacity is unavailable|RESOURCE:|no container instance|insufficient"),
+    "log-driver": Kind(
+        80, "Does the log group of the task definition exist, and may the execution role write to it over this network?"
     ),
-    _Rule(
-        "health-check",
-        50,
-        "The program runs and does not answer its health check: path, port, start-up time, grace period?",
-        _reason(r"health check|unhealthy"),
+    "permission": Kind(
+        78, "Does the role trust ecs-tasks.amazonaws.com, and may it do what the sentence says? Its ARN is in there."
     ),
-)
+    "out-of-memory": Kind(75, "Raise the task's memory, or find what the new code holds on to."),
+    "start": Kind(70, "The container could not be created or started: command, entry point, ports, mounts, user?"),
+    "exit-code": Kind(60, "The program ended by itself: its last lines say why."),
+    "deployment-configuration": Kind(
+        58, "minimumHealthyPercent and maximumPercent leave no room for one more or one less task: change one of them."
+    ),
+    "network": Kind(56, "The task gets no network interface: look at its subnets, security groups and quotas."),
+    "capacity": Kind(
+        55, "No place for the task: look at Fargate capacity, the subnets' free addresses, and CPU and memory limits."
+    ),
+    "load-balancer": Kind(52, "Does the target group exist, belong to a listener, and have room for more targets?"),
+    "health-check": Kind(
+        50, "The program runs and does not answer its health check: path, port, start-up time, grace period?"
+    ),
+    "throttled": Kind(45, "AWS slows down what ECS asks for in this account: wait, or deploy less at a time."),
+    INTERRUPTED: Kind(
+        42, "Spot, the host or maintenance took the task, not the release: deploy again, or with less Spot capacity."
+    ),
+    STOPPED_BY_USER: Kind(42, "A person or a script called StopTask: CloudTrail says who."),
+    "timeout": Kind(
+        40, "Is it stuck, or does it need more than timeout_seconds in [rollout] or [migration] of the config?"
+    ),
+    "unknown": Kind(10, "See the service's events."),
+}
+"""Every cause there is: its weight, and what to look at first."""
 
 TIMED_OUT = re.compile(r"^not (steady|done) after ")
-
-EVENT_CAUSES = (
-    ("capacity", re.compile(r"unable to place a task|capacity is unavailable", re.IGNORECASE)),
-    ("health-check", re.compile(r"is unhealthy|failed .*health check", re.IGNORECASE)),
-)
 
 
 def explain(evidence: Sequence[Evidence], alarms: Sequence[str] = ()) -> Explanation:
@@ -243,7 +207,7 @@ def explain(evidence: Sequence[Evidence], alarms: Sequence[str] = ()) -> Explana
     Explanation
         At most five causes. With no evidence at all the summary is the verdict.
     """
-    ranked: list[tuple[int, Cause]] = [(95, _alarm_cause(alarms))] if alarms else []
+    ranked: list[tuple[int, Cause]] = [_alarm_cause(alarms)] if alarms else []
     for one in evidence:
         ranked.extend(_causes(one))
     ranked.sort(key=lambda item: (-item[0], -item[1].seen, item[1].subject))
@@ -261,53 +225,62 @@ def explain(evidence: Sequence[Evidence], alarms: Sequence[str] = ()) -> Explana
 
 
 def _causes(one: Evidence) -> list[tuple[int, Cause]]:
-    """Match every stopped task with the first rule that fits it, and the events when no task says anything."""
+    """Collect what the tasks say, and what only RunTask or the service's events say."""
     if one.superseded:
-        hint = "Find out who called UpdateService (CloudTrail knows), and let one road deploy code."
-        return [(100, Cause("superseded", one.subject, 1, (one.verdict,), hint))]
-    seen: Counter[str] = Counter()
+        return [_cause("superseded", one.subject, 1, (one.verdict,))]
     said: dict[str, list[str]] = {}
     for task in one.stopped:
-        for rule in RULES:
-            text = rule.matches(task)
-            if text:
-                seen[rule.cause] += 1
-                said.setdefault(rule.cause, []).append(text)
-                break
-    by_name = {rule.cause: rule for rule in RULES}
-    for cause, pattern in EVENT_CAUSES:
-        texts = [event for event in one.events if pattern.search(event)]
-        if texts and cause not in seen:
-            seen[cause] = len(texts)
-            said[cause] = texts
-    if not seen and TIMED_OUT.match(one.verdict) and not any(_says_anything(task) for task in one.stopped):
-        hint = "Is it stuck, or does it need more than timeout_seconds in [rollout] or [migration] of the config?"
-        return [(40, Cause("timeout", one.subject, 1, (one.verdict, *one.events[:2]), hint))]
-    if not seen:
-        reasons = (text for task in one.stopped for text in (task.stopped_reason, *(c.reason for c in task.containers)))
-        told = tuple(dict.fromkeys(text for text in reasons if text))[:2]
+        ending = ending_of(task, one.container)
+        if ending.cause:
+            said.setdefault(ending.cause, []).append(ending.said or "ECS gave no reason")
+    for read, texts in ((cause_of, one.failures), (cause_of_event, one.events)):
+        told: dict[str, list[str]] = {}
+        for text in texts:
+            if (cause := read(text)) and cause not in said:
+                told.setdefault(cause, []).append(text)
+        said |= told
+    if said:
         return [
-            (10, Cause("unknown", one.subject, 0, (one.verdict, *told, *one.events[:2]), "See the service's events."))
+            _cause(cause, one.subject, len(texts), tuple(dict.fromkeys(texts))[:3]) for cause, texts in said.items()
         ]
-    return [
-        (
-            by_name[cause].weight,
-            Cause(cause, one.subject, count, tuple(dict.fromkeys(said[cause]))[:3], by_name[cause].hint),
-        )
-        for cause, count in seen.items()
-    ]
+    if TIMED_OUT.match(one.verdict) and not any(_says_anything(task) for task in one.stopped):
+        return [_cause("timeout", one.subject, 1, (one.verdict, *one.events[:2]))]
+    reasons = (text for task in one.stopped for text in (task.stopped_reason, *(c.reason for c in task.containers)))
+    told_all = [text for text in dict.fromkeys((*one.failures, *reasons)) if text and text != one.verdict]
+    return [_cause("unknown", one.subject, 0, (one.verdict, *told_all[:2], *one.events[:2]))]
+
+
+def _cause(cause: str, subject: str, seen: int, evidence: tuple[str, ...]) -> tuple[int, Cause]:
+    return CAUSES[cause].weight, Cause(cause, subject, seen, evidence, CAUSES[cause].hint)
 
 
 def _says_anything(task: StoppedTask) -> bool:
-    """Whether a task has ended with a reason: one that was given up on has not ended yet."""
-    return bool(task.stopped_reason or any(c.reason or c.exit_code is not None for c in task.containers))
-
-
-def _alarm_cause(alarms: Sequence[str]) -> Cause:
-    evidence = tuple(f"{name} is in ALARM" for name in alarms[:3])
-    return Cause(
-        "alarm", "environment", len(alarms), evidence, "The alarm fired while the new code ran: see its metric."
+    """Whether there is a word about its end: what was read before a task stopped has none."""
+    return bool(
+        task.stopped_reason or task.stop_code or any(c.reason or c.exit_code is not None for c in task.containers)
     )
+
+
+class FailedContainer(NamedTuple):
+    """Whose log lines say most about a failure."""
+
+    task: str
+    container: str
+
+
+def failed_containers(stopped: Sequence[StoppedTask], deployed: str) -> Iterator[FailedContainer]:
+    """Name the containers whose lines to read, those that the first cause was read from first, then newest first.
+
+    A task that was scaled in has nothing to say.
+    """
+    found = [(task, ending_of(task, deployed)) for task in stopped if not is_scaled_in(task)]
+    weights = {cause: kind.weight for cause, kind in CAUSES.items()}
+    for task, ending in sorted(found, key=lambda one: (-weights.get(one[1].cause, 0), -one[0].stopped_at)):
+        yield FailedContainer(task.task, ending.container or deployed)
+
+
+def _alarm_cause(alarms: Sequence[str]) -> tuple[int, Cause]:
+    return _cause("alarm", "environment", len(alarms), tuple(f"{name} is in ALARM" for name in alarms[:3]))
 
 
 def _summary(evidence: Sequence[Evidence], causes: Sequence[Cause]) -> str:

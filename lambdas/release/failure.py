@@ -10,7 +10,7 @@ from lambdas.release.approval import rejection_message
 from lambdas.release.codec import read_object
 from lambdas.release.explanation import MAX_CAUSES, MAX_LOG_LINES, Explanation
 from lambdas.release.results import CaughtError, ExecutionState
-from lambdas.release.verdicts import FAILING, RollbackStatus
+from lambdas.release.verdicts import FAILING, MigrationStatus, RollbackStatus
 from lambdas.release.wording import counted
 
 MAX_MESSAGE = 4000
@@ -92,22 +92,22 @@ def with_done(failure: Failure, done: tuple[str, ...]) -> Failure:
 
 
 def what_was_done(state: ExecutionState) -> tuple[str, ...]:
-    """Say in sentences what the rollback did."""
+    """Say in sentences what the rollback did; first what it cannot undo."""
     rollback, restored, plan = state.rollback, state.restored, state.readable_plan
+    done = list(_what_stays(state))
     if rollback is None:
         unread = "What was rolled back was noted by another version of the functions and cannot be read."
-        return (unread if "rollback" in state.keys else "Nothing was rolled back.",)
-    done = []
+        return (*done, unread if "rollback" in state.keys else "Nothing was rolled back.")
     if rollback.services:
         done.append(f"Rolled back to their previous task definitions: {', '.join(rollback.services)}.")
-    else:
+    if rollback.returned:
+        done.append(f"ECS had rolled back to the previous task definition by itself: {', '.join(rollback.returned)}.")
+    if not rollback.services and not rollback.returned:
         done.append("Stepship had no service to roll back.")
     for name, twin in state.twins.items():
         if name in rollback.services:
             copied = "which has the content of its previous task definition: that was deregistered"
             done.append(f"{name} runs {twin.rsplit('/', 1)[-1]}, {copied}.")
-    if rollback.stopped_migration:
-        done.append("Stopped the migration, which was still running; what it has changed stays changed.")
     for name, ran in rollback.overwritten.items():
         done.append(f"{name} ran {ran}, which somebody else had deployed meanwhile: make that change again.")
     if plan:
@@ -115,3 +115,15 @@ def what_was_done(state: ExecutionState) -> tuple[str, ...]:
     if restored and restored.status == RollbackStatus.STEADY:
         done.append("All services are steady on what they ran before.")
     return tuple(done)
+
+
+def _what_stays(state: ExecutionState) -> tuple[str, ...]:
+    """Say of a migration that ran that no rollback undoes it."""
+    migration = state.migration
+    if state.rollback and state.rollback.stopped_migration:
+        return ("Stopped the migration, which was still running; what it has changed stays changed.",)
+    if migration is None or migration.task is None:
+        return ()
+    if migration.status == MigrationStatus.SUCCEEDED:
+        return ("The migration was applied and stays applied: what runs now meets the new schema.",)
+    return ("The migration was started: what it has changed stays changed.",)

@@ -252,17 +252,31 @@ class RolloutResult(StepResult):
 
 @dataclass(frozen=True)
 class HealthResult(StepResult):
-    """``Check health``: the verdict on the release and on each of its services; ``alarms`` that fire."""
+    """``Check health``: the verdict on the release and on each of its services; ``alarms`` that fire.
+
+    Attributes
+    ----------
+    died
+        Service name to what died there by itself since it was steady, also when that does not end the bake.
+    """
 
     status: HealthStatus
     services: Mapping[str, Verdict]
     alarms: tuple[str, ...] = ()
     explanation: Explanation | None = None
+    died: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def message(self) -> str:
-        """``baking``, ``healthy``, or what is wrong."""
-        return _what_failed(self.services, self.alarms) if self.status == HealthStatus.UNHEALTHY else str(self.status)
+        """``baking``, ``healthy``, or what is wrong; and what died meanwhile."""
+        if self.status == HealthStatus.UNHEALTHY:
+            return _what_failed(self.services, self.alarms)
+        return "; ".join([str(self.status), *self.deaths])
+
+    @property
+    def deaths(self) -> tuple[str, ...]:
+        """``api: 1 task died: container api exited with 137 (killed)``, one for each service."""
+        return tuple(f"{name}: {said}" for name, said in self.died.items())
 
 
 @dataclass(frozen=True)
@@ -297,6 +311,8 @@ class RollbackResult(StepResult):
         As in ``RegisterResult``: found here, when the revision to return to was INACTIVE.
     stopped_migration
         The ARN of the migration task that was still running and was stopped.
+    returned
+        The services that ECS itself had put back to their previous task definition.
     """
 
     started_at: float
@@ -304,6 +320,7 @@ class RollbackResult(StepResult):
     overwritten: Mapping[str, str] = field(default_factory=dict)
     twins: Mapping[str, str] = field(default_factory=dict)
     stopped_migration: str | None = None
+    returned: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lambdas.release.errors import RollbackTimeout
 from lambdas.release.plan import Plan, PlannedService
-from lambdas.release.rollout import ServiceFacts
+from lambdas.release.rollout import ServiceFacts, is_rollback_of_ecs
 from lambdas.release.task_definition import TaskDefinition, is_twin
 from lambdas.release.verdicts import RollbackStatus
 
@@ -67,6 +67,17 @@ def keep_infrastructure(
         if same_code or (had is not None and is_twin(definition, had)):
             services[name] = replace(service, previous=definition.arn)
     return replace(plan, services=services)
+
+
+def was_put_back_by_ecs(service: PlannedService, facts: ServiceFacts | None) -> bool:
+    """Whether ECS itself, and nobody else, has put something in the place of our deployment.
+
+    An event of an earlier rollback leads to the deployment that was there when the plan was made, so it does not count.
+    """
+    there = _there(facts)
+    if there is None or there.primary is None or there.primary.id == service.deployment:
+        return False
+    return is_rollback_of_ecs(there, 0)
 
 
 def next_wave_back(plan: Plan, facts: Mapping[str, ServiceFacts]) -> tuple[PlannedService, ...]:

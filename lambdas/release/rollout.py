@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from lambdas.release.errors import ServiceChanged
-from lambdas.release.explanation import StoppedTask
-from lambdas.release.verdicts import Status
+from lambdas.release.stopped_task import Deaths, StoppedTask, deaths
+from lambdas.release.verdicts import HealthStatus, Status
+from lambdas.release.wording import counted
 
 STARTED = re.compile(r"has started \d+ tasks?: (?P<tasks>.+)$")
-SCALED_IN = "Scaling activity initiated by"
-"""How ECS begins the reason of a task that it stopped because the service needs fewer."""
-
 TASK_MENTION = re.compile(r"\(task ([0-9a-f-]+)\)")
+ROLLING_BACK = re.compile(r"rolling back to deployment(?:Id)? (?P<deployment>[\w/-]+)")
+"""In an event, and in the ``rolloutStateReason`` of the deployment that it leads to."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,37 @@ class ServiceFacts:
         return sum(len(TASK_MENTION.findall(match["tasks"])) for match in started if match)
 
 
+@dataclass(frozen=True)
+class ServiceDeployment:
+    """What ECS says about a deployment of its own (DescribeServiceDeployments).
+
+    Attributes
+    ----------
+    status
+        PENDING, IN_PROGRESS, SUCCESSFUL, STOPPED, ROLLBACK_SUCCESSFUL, …
+    failed_tasks, threshold
+        How many failed tasks its circuit breaker has counted, and at how many it acts; None when it does not say, or
+        when the service has none.
+    """
+
+    status: str
+    reason: str = ""
+    failed_tasks: int | None = None
+    threshold: int | None = None
+
+    @property
+    def was_rolled_back(self) -> bool:
+        """Whether ECS itself goes, or went, back to its last completed deployment."""
+        return self.status.startswith("ROLLBACK")
+
+    @property
+    def message(self) -> str:
+        """``ECS counts 3 failed tasks, and gives up at 3``; empty when it does not count."""
+        if self.failed_tasks is None or self.threshold is None:
+            return ""
+        return f"ECS counts {counted(self.failed_tasks, 'failed task')}, and gives up at {self.threshold}"
+
+
 def check_unchanged(name: str, facts: ServiceFacts, *, planned_deployment: str | None, expected: Sequence[str]) -> None:
     """Check that a service still is what the plan has seen, before it gets a task definition made from that.
 
@@ -187,7 +218,26 @@ class Goal:
     desired: int = 0
 
 
-def judge_rollout(facts: ServiceFacts | None, goal: Goal, now: float) -> Verdict:
+def needs_stopped_tasks(facts: ServiceFacts | None, goal: Goal) -> bool:
+    """Whether so many tasks are gone or failed that the stopped tasks have to tell why.
+
+    A rollout in which nothing dies never asks. Worked example: 3 wanted, the limit is 2; 5 were started and 3 of them
+    run or start, so 2 are gone: they died, or somebody scaled the service in, or Spot took them.
+    """
+    primary = facts.primary if facts and facts.status == "ACTIVE" else None
+    if facts is None or primary is None or not _is_ours(primary, goal) or facts.is_settled:
+        return False
+    gone = facts.tasks_started_since(goal.started_at) - primary.running - primary.pending
+    return max(gone, primary.failed_tasks) >= goal.failed_tasks_limit
+
+
+def judge_rollout(
+    facts: ServiceFacts | None,
+    goal: Goal,
+    now: float,
+    stopped: Sequence[StoppedTask] | None = None,
+    deployment: ServiceDeployment | None = None,
+) -> Verdict:
     """Decide how a service's rollout stands.
 
     Parameters
@@ -198,62 +248,111 @@ def judge_rollout(facts: ServiceFacts | None, goal: Goal, now: float) -> Verdict
         What was asked of ECS.
     now
         Unix seconds.
+    stopped
+        The stopped tasks of the target, when ``needs_stopped_tasks``; None when nobody could look.
+    deployment
+        ECS's own service deployment of ours, for who has put another task definition in its place.
     """
     if facts is None or facts.status != "ACTIVE":
         return Verdict(Status.FAILED, f"the service is {facts.status if facts else 'gone'}")
     primary = facts.primary
     if primary is None:
         return Verdict(Status.FAILED, "the service has no PRIMARY deployment: its deployments are not made by ECS")
-    if primary.task_definition != goal.target or primary.id == goal.replaced_deployment:
-        return _other_primary(facts, primary, goal, now)
+    if not _is_ours(primary, goal):
+        return _other_primary(facts, primary, goal, now, deployment)
     if primary.rollout_state == "FAILED":
         return _verdict(
             Status.FAILED, primary, f"ECS gave the rollout up: {primary.rollout_reason or 'no reason given'}"
         )
     if facts.is_settled:
         return _verdict(Status.STEADY, primary, "steady")
-    if primary.failed_tasks >= goal.failed_tasks_limit:
-        return _verdict(Status.FAILED, primary, f"{primary.failed_tasks} tasks failed to start or to stay healthy")
-    started = facts.tasks_started_since(goal.started_at)
-    wanted = max(primary.desired, goal.desired)
-    if primary.running < primary.desired and started - wanted >= goal.failed_tasks_limit:
-        return _verdict(Status.FAILED, primary, f"tasks keep dying: {started} started for {wanted} wanted")
+    dying = _what_dies(facts, primary, goal, None if stopped is None else deaths(stopped, goal.started_at))
+    if dying:
+        return _verdict(Status.FAILED, primary, dying)
+    draining = sum(d.running for d in facts.deployments if d is not primary)
+    run = f"{primary.running} of {primary.desired} tasks run"
     if now >= goal.deadline:
         waited = round(now - goal.started_at)
-        return _verdict(
-            Status.FAILED, primary, f"not steady after {waited} s: {primary.running} of {primary.desired} tasks run"
-        )
-    draining = sum(d.running for d in facts.deployments if d is not primary)
+        note = f", {counted(draining, 'old task')} still drain{'s' if draining == 1 else ''}" if draining else ""
+        return _verdict(Status.FAILED, primary, f"not steady after {waited} s: {run}{note}")
     note = f", {draining} old draining" if draining else ""
-    return _verdict(Status.IN_PROGRESS, primary, f"{primary.running} of {primary.desired} tasks run{note}")
+    return _verdict(Status.IN_PROGRESS, primary, f"{run}{note}")
 
 
-def _other_primary(facts: ServiceFacts, primary: Deployment, goal: Goal, now: float) -> Verdict:
+def _is_ours(primary: Deployment, goal: Goal) -> bool:
+    return primary.task_definition == goal.target and primary.id != goal.replaced_deployment
+
+
+def _what_dies(facts: ServiceFacts, primary: Deployment, goal: Goal, died: Deaths | None) -> str:
+    """Say that too many tasks die by themselves; empty when they do not.
+
+    ECS's own ``failedTasks`` knows what found no place at all, and not what dies without a health check after it has
+    run (containers-roadmap#1206); and it counts interrupted tasks that never ran.
+    """
+    failed = primary.failed_tasks - (died.excused if died else 0)
+    if failed >= goal.failed_tasks_limit:
+        return f"{counted(failed, 'task')} failed to start or to stay healthy"
+    if primary.running >= primary.desired:
+        return ""
+    if died is not None:
+        return f"tasks keep dying: {died.message}" if len(died.own) >= goal.failed_tasks_limit else ""
+    started, wanted = facts.tasks_started_since(goal.started_at), max(primary.desired, goal.desired)
+    is_dying = started - wanted >= goal.failed_tasks_limit
+    return f"tasks keep dying: {started} started for {wanted} wanted" if is_dying else ""
+
+
+def _other_primary(
+    facts: ServiceFacts, primary: Deployment, goal: Goal, now: float, deployment: ServiceDeployment | None
+) -> Verdict:
     """Distinguish an outdated answer, a rollback by ECS, and somebody else's deployment."""
-    why = _why_rolled_back(facts, goal)
-    is_replaced = primary.id == goal.replaced_deployment
-    if is_replaced and why is None:
+    why = _why_rolled_back(facts, primary, goal, deployment)
+    if primary.id == goal.replaced_deployment and why is None:
         if now < goal.deadline:
             return _verdict(Status.IN_PROGRESS, primary, "ECS does not show the new deployment yet")
         waited = round(now - goal.started_at)
         return _verdict(Status.FAILED, primary, f"after {waited} s ECS still does not show the new deployment")
-    if is_replaced or primary.task_definition == goal.previous:
-        why = why or "its deployment circuit breaker, an alarm, or somebody else"
-        return _verdict(Status.FAILED, primary, f"ECS rolled back to the previous task definition: {why}")
+    if why is None and primary.task_definition == goal.previous:
+        why = "its deployment circuit breaker, an alarm, or somebody else"
+    if why is not None:
+        # Its last completed deployment: older than ours says, when the one that we replace never completed.
+        is_previous = primary.task_definition == goal.previous
+        to = "the previous task definition" if is_previous else primary.task_definition.rsplit("/", 1)[-1]
+        return _verdict(Status.FAILED, primary, f"{ROLLED_BACK_BY_ECS} {to}: {why}")
     return _verdict(
         Status.SUPERSEDED, primary, f"somebody else deployed {primary.task_definition.rsplit('/', 1)[-1]} meanwhile"
     )
 
 
-def _why_rolled_back(facts: ServiceFacts, goal: Goal) -> str | None:
-    """Return what ECS says about a rollback of its own; None when it says nothing."""
-    for ours in facts.deployments:
-        if ours.task_definition == goal.target and ours.rollout_state == "FAILED" and ours.rollout_reason:
-            return ours.rollout_reason
-    for event in facts.events:
-        if event.at >= goal.started_at and "rolling back" in event.message:
-            return event.message
-    return None
+ROLLED_BACK_BY_ECS = "ECS rolled back to"
+"""How the verdict on a service begins that ECS has put back."""
+
+
+def _why_rolled_back(
+    facts: ServiceFacts, primary: Deployment, goal: Goal, deployment: ServiceDeployment | None
+) -> str | None:
+    """Return what ECS says about a rollback of its own to what is PRIMARY now; None when it says nothing."""
+    events = [event.message for event in facts.events if event.at >= goal.started_at]
+    said = [text for text in (*events, primary.rollout_reason) if ROLLING_BACK.search(text)]
+    is_known = primary.id == goal.replaced_deployment or primary.task_definition == goal.previous
+    if said and not is_known and not _leads_to(said, primary.id):
+        # ECS did roll back, and then somebody else deployed.
+        return None
+    failed = (d for d in facts.deployments if d.task_definition == goal.target and d.rollout_state == "FAILED")
+    reasons = (*(d.rollout_reason for d in failed if d is not primary), *said)
+    if deployment is not None and deployment.was_rolled_back:
+        reasons = (*reasons, deployment.reason or f"its service deployment is {deployment.status}")
+    return next((reason for reason in reasons if reason), None)
+
+
+def _leads_to(said: Iterable[str], deployment: str) -> bool:
+    return any(found["deployment"] == deployment for text in said if (found := ROLLING_BACK.search(text)))
+
+
+def is_rollback_of_ecs(facts: ServiceFacts, since: float) -> bool:
+    """Whether what is PRIMARY now is where ECS itself went back to since then (unix seconds)."""
+    primary = facts.primary
+    events = (event.message for event in facts.events if event.at >= since)
+    return primary is not None and _leads_to((primary.rollout_reason, *events), primary.id)
 
 
 def _verdict(status: Status, primary: Deployment, reason: str) -> Verdict:
@@ -281,13 +380,18 @@ class Watch:
     desired
         The desired count at that moment.
     failed_tasks_limit
-        So many replaced tasks end the bake.
+        So many deaths of the release's own making end the bake; of a service with fewer tasks, as many as it has.
     """
 
     target: str
     since: float
     desired: int
     failed_tasks_limit: int
+
+    @property
+    def fatal_deaths(self) -> int:
+        """How many deaths end the bake: 3 of a service with ten tasks, 1 of a service with one, if the limit is 3."""
+        return max(1, min(self.failed_tasks_limit, self.desired))
 
 
 def tasks_replaced(facts: ServiceFacts, watch: Watch) -> int:
@@ -300,22 +404,28 @@ def tasks_replaced(facts: ServiceFacts, watch: Watch) -> int:
     return max(0, facts.tasks_started_since(watch.since) - grown)
 
 
-def tasks_died(stopped: Sequence[StoppedTask], since: float) -> int:
-    """Count the tasks that ended since then, and not because the service was scaled in.
+def is_short_of_tasks(facts: ServiceFacts, watch: Watch) -> bool:
+    """Whether fewer tasks run than were verified, or none at all.
 
-    The wording is in the ECS Developer Guide, "Stopped tasks error messages".
+    Worked example: 3 were verified. 2 of 3 is short; 2 of 2 is not, somebody scaled it in; 3 of 6 is not, it grows;
+    0 of 1 is short, whatever was verified.
     """
-    return sum(1 for task in stopped if task.stopped_at >= since and not task.stopped_reason.startswith(SCALED_IN))
+    return facts.running < min(watch.desired, facts.desired) or (facts.running == 0 < facts.desired)
 
 
-def judge_health(facts: ServiceFacts | None, watch: Watch, died: int | None = None) -> Verdict:
-    """Decide how a steady service fares: tasks that ECS has to replace are failures, scaling is not.
+def needs_a_look_at_deaths(facts: ServiceFacts | None, watch: Watch) -> bool:
+    """Whether something may have died since the first steady moment: the events do not tell dying from scaling."""
+    return facts is not None and (tasks_replaced(facts, watch) > 0 or is_short_of_tasks(facts, watch))
+
+
+def judge_health(facts: ServiceFacts | None, watch: Watch, died: Deaths | None = None) -> Verdict:
+    """Decide how a steady service fares: deaths of its own making are failures; scaling and interruptions are not.
 
     Parameters
     ----------
     died
-        ``tasks_died``, when somebody has looked; None takes ``tasks_replaced`` for it, which a service that
-        was scaled out and in again makes look worse than it is.
+        The tasks that died since the first steady moment, when somebody has looked; None takes ``tasks_replaced`` for
+        it, which a service that was scaled out and in again makes look worse than it is.
     """
     if facts is None or facts.status != "ACTIVE":
         return Verdict(Status.FAILED, f"the service is {facts.status if facts else 'gone'}")
@@ -325,12 +435,48 @@ def judge_health(facts: ServiceFacts | None, watch: Watch, died: int | None = No
         return Verdict(
             Status.SUPERSEDED, f"somebody else deployed {other} during the bake", facts.running, facts.desired
         )
-    replaced = tasks_replaced(facts, watch) if died is None else died
-    if replaced >= watch.failed_tasks_limit:
-        return _verdict(Status.FAILED, primary, f"ECS had to replace {replaced} tasks during the bake")
-    if replaced and facts.running < facts.desired:
-        return _verdict(Status.IN_PROGRESS, primary, f"{facts.running} of {facts.desired} tasks run")
-    return _verdict(Status.STEADY, primary, f"{facts.running} of {facts.desired} tasks run")
+    run = f"{facts.running} of {facts.desired} tasks run"
+    if died is None:
+        lost = tasks_replaced(facts, watch)
+        reason, fatal = f"ECS had to replace {counted(lost, 'task')} during the bake", watch.failed_tasks_limit
+    else:
+        lost = len(died.own)
+        reason, fatal = f"ECS had to replace {counted(lost, 'task')} during the bake: {died.said}", watch.fatal_deaths
+        run = f"{run}; {died.message}" if lost else run
+    if lost >= fatal:
+        return _verdict(Status.FAILED, primary, reason)
+    is_short = is_short_of_tasks(facts, watch) or (lost > 0 and facts.running < facts.desired)
+    return _verdict(Status.IN_PROGRESS if is_short else Status.STEADY, primary, run)
+
+
+class Bake(NamedTuple):
+    """What a look at all services of a release means: the verdict, and who is to blame for one that is bad."""
+
+    status: HealthStatus
+    bad: tuple[str, ...] = ()
+
+
+def judge_bake(
+    verdicts: Mapping[str, Verdict], alarms: Sequence[str], *, now: float, ends_at: float, timeout_seconds: float
+) -> Bake:
+    """Fold the verdicts of a look into one.
+
+    Parameters
+    ----------
+    alarms
+        Those that fire.
+    now, ends_at
+        Unix seconds; ``ends_at`` is when the bake is over for whoever does not wait for a task.
+    timeout_seconds
+        For so much longer a missing task is waited for: one that never comes back is as bad as one that dies again.
+    """
+    bad = tuple(name for name, one in verdicts.items() if one.status in (Status.FAILED, Status.SUPERSEDED))
+    waiting = tuple(name for name, one in verdicts.items() if one.status == Status.IN_PROGRESS)
+    if now >= ends_at + timeout_seconds:
+        bad += waiting
+    if bad or alarms:
+        return Bake(HealthStatus.UNHEALTHY, bad)
+    return Bake(HealthStatus.HEALTHY if now >= ends_at and not waiting else HealthStatus.BAKING)
 
 
 def firing(alarms: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:

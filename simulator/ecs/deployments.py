@@ -82,9 +82,19 @@ class ServiceEvent:
     message: str
 
 
+ServiceDeploymentStatus = Literal[
+    "IN_PROGRESS", "SUCCESSFUL", "STOPPED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"
+]
+"""https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html; there is no FAILED."""
+
+
 @dataclass
 class Deployment:
-    """One deployment of a service and the tasks that it launched."""
+    """One deployment of a service and the tasks that it launched.
+
+    `back_to` is the rollback that ECS made of it, `source` the id of the deployment before; `counted_failures` are
+    never forgotten, unlike `failed_tasks`.
+    """
 
     id: str
     task_definition: str
@@ -97,6 +107,11 @@ class Deployment:
     is_proven: bool = False
     is_rollback: bool = False
     is_stuck: bool = False
+    back_to: Deployment | None = None
+    source: str | None = None
+    is_replaced: bool = False
+    finished_at: float | None = None
+    counted_failures: int = 0
     failed_rounds: int = 0
     last_failed_at: float | None = None
     retry_at: float = 0.0
@@ -106,6 +121,25 @@ class Deployment:
     def wanted(self) -> list[SimulatedTask]:
         """Tasks with `desiredStatus` RUNNING, oldest first."""
         return [task for task in self.tasks if task.is_wanted]
+
+    @property
+    def number(self) -> str:
+        """The last segment of the id, which is that of the service revision's ARN too."""
+        return self.id.rpartition("/")[2]
+
+    @property
+    def service_deployment_status(self) -> ServiceDeploymentStatus:
+        """`status` of DescribeServiceDeployments. A rollback is part of the deployment that it undoes."""
+        if self.back_to is not None:
+            ends: dict[RolloutState, ServiceDeploymentStatus] = {
+                "COMPLETED": "ROLLBACK_SUCCESSFUL",
+                "FAILED": "ROLLBACK_FAILED",
+                "IN_PROGRESS": "ROLLBACK_IN_PROGRESS",
+            }
+            return "STOPPED" if self.back_to.is_replaced else ends[self.back_to.rollout_state]
+        if self.rollout_state == "COMPLETED":
+            return "SUCCESSFUL"
+        return "STOPPED" if self.is_replaced or self.rollout_state == "FAILED" else "IN_PROGRESS"
 
     @property
     def running_count(self) -> int:

@@ -25,9 +25,24 @@ from moto.ecs.models import Cluster, EC2ContainerServiceBackend
 from simulator.ecs.context import EcsContext
 from simulator.ecs.launches import Launcher
 from simulator.ecs.service import ServiceRollout
-from simulator.ecs.shapes import LiveService, service_shape, settings_of, task_shape
+from simulator.ecs.shapes import (
+    LiveService,
+    service_deployment_arn,
+    service_deployment_brief,
+    service_deployment_shape,
+    service_shape,
+    settings_of,
+    task_shape,
+)
 from simulator.ecs.task_definitions import Json, TaskDefinitions, page
-from simulator.ecs.tasks import OUT_OF_MEMORY_EXIT_CODE, SimulatedTask, TaskSpec, Transition, one_off_timeline
+from simulator.ecs.tasks import (
+    INTERRUPTIONS,
+    OUT_OF_MEMORY_EXIT_CODE,
+    SimulatedTask,
+    TaskSpec,
+    Transition,
+    one_off_timeline,
+)
 
 MAXIMUM_SERVICES = 10
 MAXIMUM_TASKS = 100
@@ -35,6 +50,12 @@ MAXIMUM_TASKS = 100
 
 LIST_FILTERS = ("containerInstance", "daemonName", "family", "launchType", "serviceName")
 """Filters of ListTasks that do not go with `startedBy`."""
+
+MAXIMUM_SERVICE_DEPLOYMENTS = 20
+"""DescribeServiceDeployments takes 20 a call."""
+
+LISTED_AFTER_SECONDS = 3.0
+"""So much later ListServiceDeployments knows a new one: AWS says eventually. Until then the last one is the newest."""
 
 STARTS_A_DEPLOYMENT = ("networkConfiguration", "platformVersion", "loadBalancers", "capacityProviderStrategy")
 """Fields of UpdateService that start a new deployment when they change, besides the task definition."""
@@ -214,6 +235,35 @@ class EcsOperations:
             ]
             return page("serviceArns", arns, request, default=10)
 
+    def list_service_deployments(self, request: Json) -> Json:
+        """ListServiceDeployments: newest first, 20 a page unless the call says otherwise. A rollback has no entry."""
+        with self._at() as now:
+            service = self._service(request)
+            listed = [
+                service_deployment_brief(service, each)
+                for each in reversed(service.rollout.history)
+                if not each.is_rollback and each.created_at + LISTED_AFTER_SECONDS <= now
+            ]
+            wanted = request.get("status")
+            found = [each for each in listed if not wanted or each["status"] in wanted]
+            return page("serviceDeployments", found, request, default=20)
+
+    def describe_service_deployments(self, request: Json) -> Json:
+        """DescribeServiceDeployments, 20 a call."""
+        with self._at():
+            arns = request.get("serviceDeploymentArns", [])
+            if not arns or len(arns) > MAXIMUM_SERVICE_DEPLOYMENTS:
+                raise InvalidParameterException(f"Give 1 to {MAXIMUM_SERVICE_DEPLOYMENTS} service deployment ARNs.")
+            known = {
+                service_deployment_arn(service, each): (service, each)
+                for service in self._services.values()
+                for each in service.rollout.history
+            }
+            return {
+                "serviceDeployments": [service_deployment_shape(*known[arn]) for arn in arns if arn in known],
+                "failures": [{"arn": arn, "reason": "MISSING"} for arn in arns if arn not in known],
+            }
+
     # Tasks
 
     def run_task(self, request: Json) -> Json:
@@ -359,6 +409,13 @@ class EcsOperations:
             | {each.task_definition for each in of_services}
             | {task.spec.task_definition_arn for task in tasks}
         )
+
+    # What happens to tasks without an AWS call
+
+    def interrupt(self, cluster: str, service: str, kind: str, tasks: int) -> None:
+        """Take tasks of a service away: `spot`, `host`, `maintenance` or `user`, see `INTERRUPTIONS`."""
+        with self._at() as now:
+            self._services[cluster.rpartition("/")[2], service].rollout.interrupt(now, INTERRUPTIONS[kind], tasks)
 
     # Looking on
 

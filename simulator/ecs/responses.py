@@ -74,6 +74,14 @@ class SimulatedEcsResponse(EC2ContainerServiceResponse):
         """ListServices."""
         return self._answer(self._live.list_services)
 
+    def list_service_deployments(self) -> ActionResult:
+        """ListServiceDeployments."""
+        return self._answer(self._live.list_service_deployments)
+
+    def describe_service_deployments(self) -> ActionResult:
+        """DescribeServiceDeployments."""
+        return self._answer(self._live.describe_service_deployments)
+
     def run_task(self) -> ActionResult:
         """RunTask."""
         return self._answer(self._live.run_task)

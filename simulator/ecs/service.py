@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from simulator.ecs.deployments import Deployment, ServiceEvent, ServiceHost, ServiceSettings
-from simulator.ecs.tasks import SimulatedTask, TaskSpec, service_timeline
+from simulator.ecs.tasks import Interruption, SimulatedTask, TaskSpec, service_timeline
 
 MAXIMUM_EVENTS = 100
 """DescribeServices returns the 100 newest events."""
@@ -71,6 +71,7 @@ class ServiceRollout:
     deployments: list[Deployment] = field(default_factory=list)
     events: deque[ServiceEvent] = field(default_factory=lambda: deque(maxlen=MAXIMUM_EVENTS))
     tasks: list[SimulatedTask] = field(default_factory=list)
+    history: list[Deployment] = field(default_factory=list)
     last_completed: str | None = None
     is_steady: bool = False
     _launches: Counter[str] = field(default_factory=Counter)
@@ -121,10 +122,26 @@ class ServiceRollout:
             self._deploy(task_definition, at)
         self._reconcile(at)
 
-    def stop_task(self, task: SimulatedTask, at: float, reason: str) -> None:
-        """StopTask on a task of the service: ECS replaces it, and does not count it as failed."""
-        task.stop(at, "UserInitiated", reason, drain_seconds=self._drain_seconds)
+    def stop_task(self, task: SimulatedTask, at: float, reason: str, code: str = "UserInitiated") -> None:
+        """StopTask on a task of the service, or the end of what it runs on: ECS replaces it.
+
+        It counts as failed only when it never ran: such a task "doesn't transition to a RUNNING state".
+        https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
+        """
+        if not task.is_wanted:
+            return
+        deployment = self.deployment_of(task)
+        task.stop(at, code, reason, drain_seconds=self._drain_seconds)
+        self.is_steady = False
+        if task.started_at is None and deployment is not None and deployment.status == "PRIMARY":
+            self._count_failure(deployment, at)
         self._reconcile(at)
+
+    def interrupt(self, at: float, interruption: Interruption, tasks: int) -> None:
+        """Take the oldest tasks of the PRIMARY deployment away, those that run first."""
+        wanted = sorted(self.primary.wanted, key=lambda task: (task.started_at is None, task.created_at))
+        for task in wanted[:tasks]:
+            self.stop_task(task, at, interruption.reason, interruption.code)
 
     def advance(self, until: float) -> None:
         """Let everything happen that is due up to and including `until` (unix seconds), in time order."""
@@ -206,28 +223,33 @@ class ServiceRollout:
         if not counts or deployment.is_proven or deployment.rollout_state != "IN_PROGRESS":
             return
         deployment.failed_tasks += 1
+        deployment.counted_failures += 1
         deployment.updated_at = at
         breaker = self.settings.breaker
         if breaker.enable and deployment.failed_tasks >= breaker.threshold(self.settings.desired_count):
             self._trip(deployment, at)
 
     def _trip(self, deployment: Deployment, at: float) -> None:
-        deployment.rollout_state = "FAILED"
+        deployment.rollout_state, deployment.finished_at = "FAILED", at
         deployment.rollout_state_reason = "ECS deployment circuit breaker: tasks failed to start."
         self._event(at, f"(deployment {deployment.id}) deployment failed: tasks failed to start.")
         # A rollback that fails as well stays FAILED: ECS does not go back further.
         if self.settings.breaker.rollback and self.last_completed and not deployment.is_rollback:
             back = self._deploy(self.last_completed, at)
-            back.is_rollback = True
+            back.is_rollback, deployment.back_to = True, back
             back.rollout_state_reason = f"ECS deployment circuit breaker: rolling back to deploymentId {back.id}."
             self._event(at, f"rolling back to deployment {back.id}.")
 
     # What the scheduler does
 
     def _deploy(self, task_definition: str, at: float) -> Deployment:
+        source = next((each.id for each in self.deployments if each.rollout_state == "COMPLETED"), None)
         for old in self.deployments:
             old.status = "ACTIVE"
-        deployment = Deployment(f"ecs-svc/{self._digits('deployment')}", task_definition, at, at)
+            if old.rollout_state == "IN_PROGRESS":
+                old.is_replaced, old.finished_at = True, at
+        deployment = Deployment(f"ecs-svc/{self._digits('deployment')}", task_definition, at, at, source=source)
+        self.history.append(deployment)
         deployment.rollout_state_reason = f"ECS deployment {deployment.id} in progress."
         self.deployments.insert(0, deployment)
         self.is_steady = False
@@ -255,7 +277,7 @@ class ServiceRollout:
         if primary.rollout_state == "IN_PROGRESS":
             primary.rollout_state = "COMPLETED"
             primary.rollout_state_reason = f"ECS deployment {primary.id} completed."
-            primary.updated_at = at
+            primary.updated_at = primary.finished_at = at
             self.last_completed = primary.task_definition
             self._event(at, f"(deployment {primary.id}) deployment completed.")
         if not self.is_steady:

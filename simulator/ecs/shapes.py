@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Literal
 
 from simulator.ecs.context import timestamp
 from simulator.ecs.deployments import CircuitBreaker, Deployment, ServiceSettings
 from simulator.ecs.service import ServiceRollout
 from simulator.ecs.task_definitions import Json
-from simulator.ecs.tasks import SimulatedTask
+from simulator.ecs.tasks import SIGTERM_EXIT_CODE, SimulatedTask
 
 COPIED = (
     "loadBalancers",
@@ -141,6 +142,91 @@ def _deployment_shape(deployment: Deployment, service: LiveService) -> Json:
     }
 
 
+def service_deployment_arn(service: LiveService, deployment: Deployment) -> str:
+    """The ARN of a service deployment; its last segment is not the number of `deployments[].id`."""
+    arn = service.rollout.arn.replace(":service/", ":service-deployment/")
+    return f"{arn}/{sha256(f'{arn}/{deployment.id}'.encode()).hexdigest()[:21]}"
+
+
+def service_deployment_brief(service: LiveService, deployment: Deployment) -> Json:
+    """`ServiceDeploymentBrief` of ListServiceDeployments."""
+    return _without_none(
+        {
+            "serviceDeploymentArn": service_deployment_arn(service, deployment),
+            "serviceArn": service.rollout.arn,
+            "clusterArn": service.cluster_arn,
+            "createdAt": timestamp(deployment.created_at),
+            "startedAt": timestamp(deployment.created_at),
+            "finishedAt": timestamp((deployment.back_to or deployment).finished_at),
+            "targetServiceRevisionArn": _revision_arn(service, deployment.id),
+            "status": deployment.service_deployment_status,
+            "statusReason": _status_reason(deployment),
+        }
+    )
+
+
+def service_deployment_shape(service: LiveService, deployment: Deployment) -> Json:
+    """`ServiceDeployment` of DescribeServiceDeployments.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html
+    """
+    rollout = service.rollout
+    brief = service_deployment_brief(service, deployment)
+    target = brief.pop("targetServiceRevisionArn")
+    breaker, back = rollout.settings.breaker, deployment.back_to
+    status = "MONITORING_COMPLETE" if deployment.finished_at is not None else "MONITORING"
+    if not breaker.enable:
+        status = "DISABLED"
+    elif deployment.rollout_state == "FAILED":
+        status = "TRIGGERED"
+    return _without_none(
+        {
+            **brief,
+            "updatedAt": timestamp(deployment.updated_at),
+            "sourceServiceRevisions": [
+                {"arn": _revision_arn(service, each), "requestedTaskCount": 0, "runningTaskCount": 0}
+                for each in (deployment.source,)
+                if each
+            ],
+            "targetServiceRevision": {
+                "arn": target,
+                "requestedTaskCount": len(deployment.wanted),
+                "runningTaskCount": deployment.running_count,
+                "pendingTaskCount": deployment.pending_count,
+            },
+            "deploymentCircuitBreaker": {
+                "status": status,
+                "failureCount": deployment.counted_failures,
+                "threshold": breaker.threshold(rollout.settings.desired_count),
+            },
+            "rollback": {
+                "reason": _status_reason(deployment),
+                "startedAt": timestamp(back.created_at),
+                "serviceRevisionArn": _revision_arn(service, back.id),
+            }
+            if back
+            else None,
+        }
+    )
+
+
+def _status_reason(deployment: Deployment) -> str | None:
+    if deployment.back_to is not None:
+        return "Service deployment rolled back because the circuit breaker threshold was exceeded."
+    if deployment.rollout_state == "FAILED":
+        return "Service deployment failed because the circuit breaker threshold was exceeded."
+    return "Service deployment was replaced by a newer one." if deployment.is_replaced else None
+
+
+def _revision_arn(service: LiveService, deployment_id: str) -> str:
+    arn = service.rollout.arn.replace(":service/", ":service-revision/")
+    return f"{arn}/{deployment_id.rpartition('/')[2]}"
+
+
+def _without_none(shape: Json) -> Json:
+    return {key: value for key, value in shape.items() if value is not None}
+
+
 def task_shape(task: SimulatedTask, cluster_arn: str, *, with_tags: bool = False) -> Json:
     """`Task` of the ECS API."""
     spec = task.spec
@@ -180,8 +266,8 @@ def _container_shapes(task: SimulatedTask) -> list[Json]:
     cluster_and_task = task.arn.rpartition(":task/")
     for index, container in enumerate(task.spec.all_containers):
         is_main = container.name == task.spec.main.name
-        # Only the container whose image decides ends by itself; the others obey SIGTERM.
-        exit_code = (task.exit_code if is_main else 0) if task.exit_code is not None else None
+        # Only the container whose image decides ends by itself; the others are asked to end when it has.
+        exit_code = (task.exit_code if is_main else SIGTERM_EXIT_CODE) if task.exit_code is not None else None
         status = {"DEACTIVATING": "RUNNING", "STOPPING": "RUNNING", "PROVISIONING": "PENDING"}
         shape: Json = {
             "containerArn": f"{cluster_and_task[0]}:container/{cluster_and_task[2]}/{index}",

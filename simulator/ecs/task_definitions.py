@@ -10,7 +10,7 @@ moto's own object is registered as well: tags, ListTaskDefinitionFamilies and De
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -45,11 +45,11 @@ RESERVED_PREFIX = "aws:"
 """Of the tags that AWS sets itself, in any case of the letters (ECS API Reference, Tag)."""
 
 
-def page(key: str, arns: list[str], request: Json, *, default: int) -> Json:
+def page(key: str, items: Sequence[object], request: Json, *, default: int) -> Json:
     """One page of a list call: `nextToken` is the position, opaque to the caller as on AWS."""
     start = int(request.get("nextToken") or 0)
     end = start + int(request.get("maxResults") or default)
-    return {key: arns[start:end], **({"nextToken": str(end)} if end < len(arns) else {})}
+    return {key: list(items[start:end]), **({"nextToken": str(end)} if end < len(items) else {})}
 
 
 class TaskDefinitions:

@@ -31,6 +31,29 @@ OUT_OF_MEMORY_EXIT_CODE = 137
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 ESSENTIAL_CONTAINER_EXITED = "Essential container in task exited"
 
+SIGTERM_EXIT_CODE = 143
+"""128 + SIGTERM: what a container exits with that obeys, unless its program says otherwise."""
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """What ends a task from outside: `stopCode` and `stoppedReason` of the ECS API."""
+
+    code: str
+    reason: str
+
+
+INTERRUPTIONS: Mapping[str, Interruption] = {
+    "spot": Interruption("SpotInterruption", "Your Spot Task was interrupted."),
+    "host": Interruption("TerminationNotice", "Host EC2 (instance i-0a1b2c3d4e5f60718) terminated."),
+    "maintenance": Interruption(
+        "InfrastructureHealth",
+        "Amazon ECS is performing maintenance on the underlying infrastructure hosting the task.",
+    ),
+    "user": Interruption("UserInitiated", "Task stopped by user"),
+}
+"""By the words of a scenario."""
+
 PENDING_SHARE = 0.4
 """Which part of the start is PROVISIONING: the network interface; the rest is pull and start (PENDING)."""
 
@@ -241,7 +264,9 @@ class SimulatedTask:
                 self._stopped(transition.at, self.stop_code or "", self.stopped_reason or "")
         return transition
 
-    def stop(self, at: float, code: str, reason: str, *, drain_seconds: float = 0.0, exit_code: int = 0) -> None:
+    def stop(
+        self, at: float, code: str, reason: str, *, drain_seconds: float = 0.0, exit_code: int = SIGTERM_EXIT_CODE
+    ) -> None:
         """Begin to stop the task: its load balancer target drains, then it gets SIGTERM.
 
         Parameters
@@ -256,7 +281,7 @@ class SimulatedTask:
             The deregistration delay of the target group, 0 without a load balancer. AWS' default is 300:
             https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html
         exit_code
-            0 for a container that obeys SIGTERM, 137 for one that had to be killed.
+            143 for a container that obeys SIGTERM, 137 for one that had to be killed.
         """
         if not self.is_wanted:
             return

@@ -152,6 +152,8 @@ class Play:
                 self._deploy_infrastructure(step)
             elif step.kind == "redrive":
                 self._redrive(step)
+            elif step.kind == "interrupt":
+                self._interrupt(step)
             else:
                 self._start(step)
         self.simulated.settle()
@@ -262,6 +264,12 @@ class Play:
             ecs.deregister_task_definition(taskDefinition=revision)
         if what.get("delete"):
             ecs.delete_task_definitions(taskDefinitions=revisions)
+
+    def _interrupt(self, step: Step) -> None:
+        """Take tasks away from a service."""
+        cluster, what = self.simulated.platform.cluster, step.what
+        name = f"{cluster}-{what['service']}"
+        self.simulated.live.interrupt(cluster, name, what["kind"], what.get("tasks", 1))
 
     def _register(self, arn: str, what: Mapping[str, Any]) -> str:
         """Register the next revision; its image is that of the SSM parameter, as the service stacks read it."""

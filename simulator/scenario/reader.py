@@ -36,7 +36,10 @@ FOLDER = HERE.parent / "scenarios"
 SCHEMA_FILE = HERE / "scenario_schema.json"
 DEFINITION_FILE = HERE.parents[1] / "statemachine" / "deployment.asl.json"
 
-KINDS = ("deploy", "rollback", "start", "redrive", "infrastructure")
+KINDS = ("deploy", "rollback", "start", "redrive", "infrastructure", "interrupt")
+EXECUTIONS = ("deploy", "rollback", "start")
+"""The kinds of steps that start an execution."""
+
 TIMES = ("at", "after", "overlap")
 PREVIOUS = "previous"
 
@@ -77,9 +80,10 @@ class Step:
     name
         Of the execution; unique.
     kind
-        ``deploy``, ``rollback``, ``start``, ``redrive`` or ``infrastructure``.
+        ``deploy``, ``rollback``, ``start``, ``redrive``, ``infrastructure`` or ``interrupt``.
     what
-        The tag; the step to return to, or ``previous``; the raw input; the step to redrive; what changes.
+        The tag; the step to return to, or ``previous``; the raw input; the step to redrive; what changes; whose tasks
+        end, and why.
     request
         More fields of the execution input.
     at, after, overlap
@@ -302,20 +306,27 @@ class _Reader:
         self, key: str, kind: str, entry: Mapping[str, Any], before: list[Step], known: set[str], tags: set[str]
     ) -> None:
         what = entry[kind]
-        executions = {step.name for step in before if step.kind != "infrastructure"}
+        executions = {step.name for step in before if step.kind in EXECUTIONS}
         if kind == "rollback" and what != PREVIOUS and what not in executions:
             there = f"write {PREVIOUS}, or one of {_list(executions)}" if executions else f"write {PREVIOUS}"
             self._fail(f"{key}.rollback", f"is {what}, which no earlier step is named", there)
         if kind == "redrive":
             self._check_redrive(key, entry, executions)
-        if kind == "infrastructure":
-            self._check_infrastructure(key, entry, known, tags)
+        if kind in ("infrastructure", "interrupt"):
+            self._check_around(key, kind, entry, known, tags)
 
-    def _check_infrastructure(self, key: str, entry: Mapping[str, Any], known: set[str], tags: set[str]) -> None:
-        what = entry["infrastructure"]
+    def _check_around(self, key: str, kind: str, entry: Mapping[str, Any], known: set[str], tags: set[str]) -> None:
+        what = entry[kind]
         if what["service"] not in known - {MIGRATION}:
             fix = f"the services are {_list(known - {MIGRATION})}"
-            self._fail(f"{key}.infrastructure.service", f"is {what['service']}, which is no service", fix)
+            self._fail(f"{key}.{kind}.service", f"is {what['service']}, which is no service", fix)
+        if kind == "infrastructure":
+            self._check_change(key, what, tags)
+        for name in ("request", "stop", "approve", "reject", "faults", "expect"):
+            if name in entry:
+                self._fail(f"{key}.{name}", "belongs to an execution", f"leave it out of an {kind} step")
+
+    def _check_change(self, key: str, what: Mapping[str, Any], tags: set[str]) -> None:
         if what.get("image", next(iter(tags), None)) not in tags and "image" in what:
             self._fail(f"{key}.infrastructure.image", f"is {what['image']}, which is no image", "add it to images")
         if len(what) == 1:
@@ -326,9 +337,6 @@ class _Reader:
             self._fail(f"{key}.infrastructure.deregister", "is replaced, and nothing is", "add memory or image")
         if "delete" in what and "deregister" not in what:
             self._fail(f"{key}.infrastructure.delete", "deletes nothing", "add deregister")
-        for name in ("request", "stop", "approve", "reject", "faults", "expect"):
-            if name in entry:
-                self._fail(f"{key}.{name}", "belongs to an execution", "leave it out of an infrastructure step")
 
     def _check_redrive(self, key: str, entry: Mapping[str, Any], executions: set[str]) -> None:
         if entry["redrive"] not in executions:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lambdas.release.history import DeploymentRecord, Outcome, parse_timestamp
+from lambdas.release.wording import counted
 from simulator.engine.runs import Run
 from simulator.environment.invariant import outcome_of
 from simulator.environment.simulated_environment import SimulatedEnvironment
@@ -66,6 +67,8 @@ def about(step: Step) -> str:
     if step.kind == "infrastructure":
         changes = [f"{key} {value}" for key, value in step.what.items() if key != "service"]
         return f"somebody changes {step.what['service']}: {', '.join(changes)}"
+    if step.kind == "interrupt":
+        return f"{counted(step.what.get('tasks', 1), 'task')} of {step.what['service']} ended: {step.what['kind']}"
     return f"{step.kind} {step.what}" if isinstance(step.what, str) else f"{step.kind} {json.dumps(step.what)[:60]}"
 
 

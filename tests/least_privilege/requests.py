@@ -172,6 +172,14 @@ def _register(params: Params, account: Account) -> Found:
     yield from _pass_roles((params.get("taskRoleArn"), params.get("executionRoleArn")))
 
 
+def _service_deployments(params: Params, _account: Account) -> Found:
+    """Its resources are the service deployment and the service that it is of; nobody says which of them is required."""
+    for arn in params["serviceDeploymentArns"]:
+        service = arn.replace(":service-deployment/", ":service/").rpartition("/")[0]
+        yield "ecs:DescribeServiceDeployments", arn
+        yield "ecs:DescribeServiceDeployments", service
+
+
 def _run_task(params: Params, account: Account) -> Found:
     revision, roles = account.task_definition(params["taskDefinition"])
     yield "ecs:RunTask", revision, _cluster(params, account)
@@ -218,6 +226,8 @@ _CALLS: dict[str, Callable[[Params, Account], Found]] = {
     "ecr.BatchGetImage": _repositories("BatchGetImage"),
     "ecs.DescribeTaskDefinition": _without_resource("ecs:DescribeTaskDefinition"),
     "ecs.DescribeServices": _in_cluster("DescribeServices", "service", "services"),
+    "ecs.ListServiceDeployments": _in_cluster("ListServiceDeployments", "service", "service"),
+    "ecs.DescribeServiceDeployments": _service_deployments,
     "ecs.UpdateService": _in_cluster("UpdateService", "service", "service"),
     "ecs.DescribeTasks": _in_cluster("DescribeTasks", "task", "tasks"),
     "ecs.StopTask": _in_cluster("StopTask", "task", "task"),

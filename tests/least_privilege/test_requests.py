@@ -92,6 +92,17 @@ CASES: dict[str, tuple[dict[str, Any], list[IamRequest]]] = {
             IamRequest("ecs:DescribeServices", arn("ecs", "service/c/u"), (CLUSTER,)),
         ],
     ),
+    "ecs.ListServiceDeployments": (
+        {"cluster": "c", "service": "s"},
+        [IamRequest("ecs:ListServiceDeployments", arn("ecs", "service/c/s"), (CLUSTER,))],
+    ),
+    "ecs.DescribeServiceDeployments": (
+        {"serviceDeploymentArns": [arn("ecs", "service-deployment/c/s/1")]},
+        [
+            IamRequest("ecs:DescribeServiceDeployments", arn("ecs", "service-deployment/c/s/1")),
+            IamRequest("ecs:DescribeServiceDeployments", arn("ecs", "service/c/s")),
+        ],
+    ),
     "ecs.UpdateService": (
         {"cluster": "c", "service": "s"},
         [IamRequest("ecs:UpdateService", arn("ecs", "service/c/s"), (CLUSTER,))],

@@ -9,6 +9,7 @@ from botocore.awsrequest import AWSResponse
 from lambdas.aws.ecs import ContainerService
 from lambdas.aws.gateway import client_of
 from lambdas.release.errors import AwsError
+from lambdas.release.rollout import ServiceDeployment
 from simulator.ecs.ecr import push_image
 from simulator.ecs.images import ImageBehavior
 from simulator.engine.machine import SimulatedAws
@@ -284,3 +285,58 @@ def test_stopped_tasks_are_those_of_one_task_definition_newest_first(aws: Simula
     assert {task.task_definition for task in stopped} == {arn}
     assert stopped[0].containers[0].exit_code == 7
     assert ECS.stopped_tasks("c", key.service, register(aws)) == ()
+
+
+def test_stopped_tasks_are_read_to_the_last_page(aws: SimulatedAws, inside: Inside) -> None:
+    """ListTasks gives a hundred a page, in no promised order: here the newest are on the last."""
+    (key,) = create(aws, 1)
+    arn = ECS.services([key])["s00"].task_definition
+    client = aws.client("ecs")
+    client.update_service(cluster="c", service=key.service, desiredCount=60)
+    for count in (0, 60, 0, 60, 0):
+        aws.clock.sleep(60)
+        client.update_service(cluster="c", service=key.service, desiredCount=count)
+    aws.clock.sleep(60)
+    start = len(aws.calls)
+    stopped = inside(lambda: ECS.stopped_tasks("c", key.service, arn))
+    assert len(stopped) == 180
+    assert stopped[0].stopped_at > stopped[-1].stopped_at + 200
+    assert {task.stop_code for task in stopped} == {"ServiceSchedulerInitiated"}
+    assert [call.operation for call in aws.calls[start:]] == ["ListTasks"] * 2 + ["DescribeTasks"] * 2
+
+
+def test_ecs_says_how_it_counts_a_deployment_of_its_own(aws: SimulatedAws) -> None:
+    client = aws.client("ecr")
+    client.create_repository(repositoryName="app")
+    digest = push_image(client, "app", "v1", ImageBehavior("cannot_pull"))
+    breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
+    (key,) = create(aws, 1, deploymentConfiguration=breaker)
+    aws.clock.sleep(60)
+    first = ECS.services([key])["s00"].primary
+    image = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/app@{digest}"
+    arn = aws.client("ecs").register_task_definition(
+        family="f", containerDefinitions=[{"name": "main", "image": image, "memory": 128}]
+    )["taskDefinition"]["taskDefinitionArn"]
+    ours = ECS.update("c", key.service, arn, force=False)
+    assert first is not None
+    assert ours is not None
+    assert ECS.service_deployment("c", key.service, ours) is None  # the list still begins with the one before
+    aws.clock.sleep(5)
+    assert ECS.service_deployment("c", key.service, ours) == ServiceDeployment("IN_PROGRESS", "", 0, 3)
+    assert ECS.service_deployment("c", key.service, first.id) == ServiceDeployment("SUCCESSFUL", "", 0, 3)
+    aws.clock.sleep(300)
+    found = ECS.service_deployment("c", key.service, ours)
+    assert found is not None
+    assert (found.status, found.failed_tasks, found.threshold) == ("ROLLBACK_SUCCESSFUL", 3, 3)
+    assert found.was_rolled_back
+    assert ECS.service_deployment("c", key.service, "ecs-svc/0") is None
+
+
+def test_a_service_without_a_circuit_breaker_has_no_threshold(aws: SimulatedAws) -> None:
+    (key,) = create(aws, 1)
+    aws.clock.sleep(60)
+    primary = ECS.services([key])["s00"].primary
+    assert primary is not None
+    found = ECS.service_deployment("c", key.service, primary.id)
+    assert found is not None
+    assert (found.status, found.message) == ("SUCCESSFUL", "")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,4 +129,36 @@ def test_a_one_off_task_is_evidence_of_itself() -> None:
 
 def test_a_task_that_never_started_has_only_its_reason() -> None:
     found = task_evidence(Ecs(), Logs({}), "migration", "main", None, "ECS could not start it")
-    assert found == Evidence("migration", "ECS could not start it", "main")
+    assert found == Evidence("migration", "ECS could not start it", "main", failures=("ECS could not start it",))
+
+
+SCALED_IN = StoppedTask(
+    "scaled", "new", "Scaling activity initiated by (deployment ecs-svc/1)", 300.0, (StoppedContainer("main", 143),)
+)
+
+
+def test_a_task_that_was_scaled_in_and_one_of_a_deployment_before_are_no_evidence() -> None:
+    died = replace(STOPPED[0], stopped_at=200.0)
+    logs = Logs({"ecs/main/task-0": ("bye",), "ecs/main/scaled": ("served",)})
+    found = gathered(Ecs((SCALED_IN, died, replace(died, task="before", stopped_at=99.0))), logs)
+    assert (found.stopped, found.log_lines) == ((died,), ("bye",))
+    assert logs.read == ["ecs/main/task-0"]
+
+
+def test_the_lines_are_those_of_the_container_that_ended_the_task() -> None:
+    """Its log configuration is its own; one that is not essential ended nothing."""
+    log = LOGGING["containerDefinitions"][0]["logConfiguration"]
+    definition = {
+        "taskDefinitionArn": "new",
+        "containerDefinitions": [
+            {"name": "main", "essential": True, "logConfiguration": log},
+            {"name": "proxy", "essential": True, "logConfiguration": log},
+            {"name": "agent", "essential": False, "logConfiguration": log},
+        ],
+    }
+    ended = (StoppedContainer("main", 143), StoppedContainer("agent", 2), StoppedContainer("proxy", 1))
+    stopped = StoppedTask("t", "new", "Essential container in task exited", 200.0, ended, "EssentialContainerExited")
+    logs = Logs({"ecs/proxy/t": ("no upstream",)})
+    found = gathered(Ecs((stopped,), definition), logs)
+    assert found.log_lines == ("no upstream",)
+    assert [container.essential for container in found.stopped[0].containers] == [True, False, True]

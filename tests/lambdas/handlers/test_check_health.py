@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from simulator.ecs.images import ImageBehavior
+from simulator.environment.platform import SimulatedService
 from simulator.environment.simulated_environment import SimulatedEnvironment
-from tests.lambdas.handlers.flow import Flow
+from tests.lambdas.handlers.flow import Flow, Json
 from tests.lambdas.handlers.surroundings import DEPLOY, denied, deployed, put_alarm, with_alarms
-from tests.simulator.quick import as_committed
+from tests.simulator.quick import as_committed, few_looks
 
 HERE = "Check health"
 
@@ -96,3 +97,71 @@ def test_a_look_costs_one_call_and_one_for_all_alarms(simulated: SimulatedEnviro
     start = len(simulated.aws.calls)
     flow.call()
     assert [call.operation for call in simulated.aws.calls[start:]] == ["DescribeServices", "DescribeAlarms"]
+
+
+def look(simulated: SimulatedEnvironment, flow: Flow, *, seconds_ago: float) -> tuple[Json, list[str]]:
+    """Look as if the rollout had been steady for so long; returns the result and the calls."""
+    steady_at = simulated.aws.clock.now() - seconds_ago
+    state = {**flow.state, "rollout": {**flow.state["rollout"], "at": steady_at}}
+    start = len(simulated.aws.calls)
+    result = flow.call(state=state)
+    return result, [call.operation for call in simulated.aws.calls[start:]]
+
+
+def test_a_bake_waits_for_a_missing_task_as_long_as_a_rollout_may_take_and_no_longer(
+    simulated: SimulatedEnvironment,
+) -> None:
+    flow = at_health(simulated)
+    rollout = simulated.settings.rollout
+    simulated.live.interrupt("v3-backend-dev", "v3-backend-dev-api", "spot", 3)
+    early, _ = look(simulated, flow, seconds_ago=rollout.bake_seconds + rollout.timeout_seconds - 1)
+    assert (early["status"], early["services"]["api"]["reason"]) == ("baking", "0 of 3 tasks run")
+    late, _ = look(simulated, flow, seconds_ago=rollout.bake_seconds + rollout.timeout_seconds)
+    assert (late["status"], late["message"]) == ("unhealthy", "api: 0 of 3 tasks run")
+
+
+def test_interrupted_tasks_are_waited_for_and_no_word_is_lost_on_them(simulated: SimulatedEnvironment) -> None:
+    flow = at_health(simulated)
+    for kind in ("spot", "host", "maintenance", "user"):
+        simulated.live.interrupt("v3-backend-dev", "v3-backend-dev-api", kind, 3)
+        flow.wait(60)
+    result = flow.call()
+    assert (result["status"], result["message"], result["died"]) == ("healthy", "healthy", {})
+
+
+@as_committed
+def test_deaths_that_do_not_end_the_bake_are_told_and_explained_at_its_end(simulated: SimulatedEnvironment) -> None:
+    once = ImageBehavior("flaky", crashes=1, crash_seconds=60, exit_code=3, logs=("pool exhausted",))
+    simulated.push("v1", per_service={"worker": once})
+    flow = Flow(simulated, DEPLOY).run_to("Complete")
+    health = flow.state["health"]
+    assert health["status"] == "healthy"
+    assert health["died"] == {"worker": "1 task died: container v3-backend-worker exited with 3"}
+    assert health["message"] == f"healthy; worker: {health['died']['worker']}"
+    assert health["services"]["worker"]["status"] == "steady"
+    assert health["explanation"]["causes"][0]["cause"] == "exit-code"
+    assert health["explanation"]["logLines"] == ["pool exhausted"]
+    assert health["died"]["worker"] in flow.call()["message"]
+
+
+def test_one_death_of_a_service_with_one_task_ends_the_bake() -> None:
+    service = SimulatedService("api", wave=1, desired=1)
+    with SimulatedEnvironment(services=(service,), settings=few_looks(), recovery=False) as simulated:
+        deployed(simulated, "v0", "zero")
+        simulated.push("v1", ImageBehavior("out_of_memory", crash_seconds=22))
+        flow = Flow(simulated, DEPLOY).run_to("Roll back")
+    health = flow.state["health"]
+    assert "ECS had to replace 1 task during the bake: OutOfMemoryError" in health["services"]["api"]["reason"]
+    assert health["explanation"]["causes"][0]["cause"] == "out-of-memory"
+
+
+def test_scaling_costs_two_calls_and_dying_no_more(simulated: SimulatedEnvironment) -> None:
+    """Without a hint nobody looks at the stopped tasks; with one they are listed and described once a look."""
+    flow = at_health(simulated)
+    ecs = simulated.aws.client("ecs")
+    for count in (6, 2):
+        ecs.update_service(cluster="v3-backend-dev", service="v3-backend-dev-worker", desiredCount=count)
+        flow.wait(60)
+    result, calls = look(simulated, flow, seconds_ago=120)
+    assert result["status"] == "healthy"
+    assert calls == ["DescribeServices", "ListTasks", "DescribeTasks", "DescribeAlarms"]

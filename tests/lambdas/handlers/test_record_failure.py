@@ -29,6 +29,9 @@ def at_failure(simulated: SimulatedEnvironment, behavior: ImageBehavior | None =
     return Flow(simulated, {**DEPLOY, "requestedBy": "cli:ada", "reason": "a fix"}).run_to(HERE)
 
 
+APPLIED = "The migration was applied and stays applied: what runs now meets the new schema."
+
+
 def test_the_report_says_what_failed_why_and_what_was_done(simulated: SimulatedEnvironment) -> None:
     report = at_failure(simulated).call()
     assert (report["outcome"], report["step"], report["errorType"]) == ("RolledBack", "Check rollout", "RolloutFailed")
@@ -36,6 +39,7 @@ def test_the_report_says_what_failed_why_and_what_was_done(simulated: SimulatedE
     assert explanation["causes"][0]["cause"] == "exit-code"
     assert explanation["logLines"] == ["KeyError: 'URL'"]
     assert explanation["done"] == [
+        APPLIED,
         "Rolled back to their previous task definitions: api.",
         "Restored 5 parameters.",
         "All services are steady on what they ran before.",
@@ -121,7 +125,7 @@ def test_who_lost_the_lease_writes_its_record_and_leaves_the_lock_alone(simulate
         "Deploy wave",
     )
     assert record.report.explanation is not None
-    assert record.report.explanation.done == ("Nothing was rolled back.",)
+    assert record.report.explanation.done == (APPLIED, "Nothing was rolled back.")
 
 
 def test_who_loses_the_lease_at_the_very_end_still_leaves_a_record(simulated: SimulatedEnvironment) -> None:

@@ -125,9 +125,9 @@ REASONS: dict[str, tuple[StoppedTask, str]] = {
     "the container's own check": (task("Task failed container health checks", 137), "health-check"),
     "scaled in": (task("Scaling activity initiated by (deployment ecs-svc/123)", 143), "unknown"),
     "scaled in, killed": (task("Scaling activity initiated by (deployment ecs-svc/123)", 137), "unknown"),
-    "ended well": (task(EXITED, 0), "unknown"),
+    "ended well": (task(EXITED, 0), "exit-code"),
     "a reason that no rule knows": (task("TaskFailedToStart: something new"), "unknown"),
-    "no containers": (StoppedTask("0123", arn("api", 2), "Task stopped by the user"), "unknown"),
+    "no containers": (StoppedTask("0123", arn("api", 2), "Something new"), "unknown"),
 }
 
 

@@ -205,7 +205,35 @@ DONE: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
             "All services are steady on what they ran before.",
         ),
     ),
-    "ECS had done it": (
+    "ECS had put one back, and Stepship the other": (
+        {"rollback": {**rolled_back("worker"), "returned": ["api"]}},
+        (
+            "Rolled back to their previous task definitions: worker.",
+            "ECS had rolled back to the previous task definition by itself: api.",
+            "Restored 1 parameter.",
+        ),
+    ),
+    "ECS had put all back": (
+        {"rollback": {**rolled_back(), "returned": ["api"]}},
+        ("ECS had rolled back to the previous task definition by itself: api.", "Restored 1 parameter."),
+    ),
+    "a migration was applied": (
+        {"migration": {"status": "succeeded", "task": "t", "startedAt": 1.0}, "rollback": rolled_back("api")},
+        (
+            "The migration was applied and stays applied: what runs now meets the new schema.",
+            "Rolled back to their previous task definitions: api.",
+            "Restored 1 parameter.",
+        ),
+    ),
+    "a migration failed": (
+        {"migration": {"status": "failed", "task": "t", "startedAt": 1.0}},
+        ("The migration was started: what it has changed stays changed.", "Nothing was rolled back."),
+    ),
+    "a migration could not be started": (
+        {"migration": {"status": "failed", "task": None, "startedAt": 1.0}},
+        ("Nothing was rolled back.",),
+    ),
+    "there was nothing to do": (
         {"rollback": rolled_back(), "restored": {"status": "inProgress", "services": {}}},
         ("Stepship had no service to roll back.", "Restored 1 parameter."),
     ),

@@ -96,6 +96,12 @@ SENTENCES: dict[str, tuple[StepResult | Plan | Report, str]] = {
     ),
     "alarm": (RolloutResult(Status.FAILED, 0, False, {"api": GOING}, ("errors",), WHY), "alarm errors fires"),
     "baking": (HealthResult(HealthStatus.BAKING, {"api": STEADY}), "baking"),
+    "healthy, but something died": (
+        HealthResult(
+            HealthStatus.HEALTHY, {"api": STEADY}, (), WHY, {"api": "1 task died: no", "worker": "2 tasks died"}
+        ),
+        "healthy; api: 1 task died: no; worker: 2 tasks died",
+    ),
     "unhealthy": (
         HealthResult(HealthStatus.UNHEALTHY, {"api": BROKEN, "worker": STEADY}, ("errors",), WHY),
         "alarm errors fires; api: 2 tasks failed to start or to stay healthy",

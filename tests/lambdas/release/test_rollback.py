@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from lambdas.release.errors import RollbackTimeout
 from lambdas.release.plan import Plan
-from lambdas.release.rollback import is_back, judge_rollback, next_wave_back, to_restore
-from lambdas.release.rollout import Deployment, ServiceFacts
+from lambdas.release.rollback import is_back, judge_rollback, next_wave_back, to_restore, was_put_back_by_ecs
+from lambdas.release.rollout import Deployment, Event, ServiceFacts
 from lambdas.release.verdicts import RollbackStatus
 from tests.lambdas.release.examples import arn, deployment, plan, planned, service
 
@@ -222,3 +222,25 @@ def test_from_any_point_a_rollback_becomes_steady_and_updates_no_service_twice(
     assert len(ecs.updates) == len(set(ecs.updates))
     roll_back(plan_, ecs)
     assert len(ecs.updates) == len(set(ecs.updates))
+
+
+BY_ECS = Event(1.0, "(service v3-backend-dev-api) rolling back to deployment ecs-svc/new.")
+
+
+@pytest.mark.parametrize(
+    ("facts", "planned_deployment", "by_ecs"),
+    [
+        (service(deployment(arn("api", 1)), events=(BY_ECS,)), "ecs-svc/old", True),
+        (service(deployment(arn("api", 3)), events=(BY_ECS,)), "ecs-svc/old", True),
+        (service(deployment(arn("api", 1)), events=(BY_ECS,)), "ecs-svc/new", False),
+        (service(deployment(arn("api", 1))), "ecs-svc/old", False),
+        (service(deployment(arn("api", 1), status="ACTIVE"), events=(BY_ECS,)), "ecs-svc/old", False),
+        (DELETED, "ecs-svc/old", False),
+        (None, "ecs-svc/old", False),
+    ],
+    ids=["back", "to an older one", "before it was planned", "nothing says so", "no PRIMARY", "deleted", "gone"],
+)
+def test_what_ecs_itself_put_back_is_told_by_its_event(
+    facts: ServiceFacts | None, planned_deployment: str, *, by_ecs: bool
+) -> None:
+    assert was_put_back_by_ecs(replace(planned("api"), deployment=planned_deployment), facts) is by_ecs

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.release.rollout import Event, Goal, ServiceFacts, Verdict, judge_rollout, judge_wave
+from lambdas.release.rollout import (
+    Event,
+    Goal,
+    ServiceDeployment,
+    ServiceFacts,
+    Verdict,
+    is_rollback_of_ecs,
+    judge_rollout,
+    judge_wave,
+    needs_stopped_tasks,
+)
+from lambdas.release.stopped_task import StoppedContainer, StoppedTask
 from lambdas.release.verdicts import Status
 from tests.lambdas.release.examples import any_facts, arn, deployment, moments, service, started
 
@@ -160,7 +171,13 @@ ROLLOUT = {
         service(deployment(NEW), draining),
         LATE,
         Status.FAILED,
-        "not steady after 600 s",
+        "not steady after 600 s: 2 of 2 tasks run, 2 old tasks still drain",
+    ),
+    "one old task drains past the deadline": (
+        service(deployment(NEW), replace(draining, running=1)),
+        LATE,
+        Status.FAILED,
+        "1 old task still drains",
     ),
     "ECS rolled back: ours is FAILED beside a new deployment": (
         service(rolled_back, given_up, events=(ROLLING_BACK,)),
@@ -210,7 +227,31 @@ ROLLOUT = {
         Status.FAILED,
         "after 600 s ECS still does not show the new deployment",
     ),
+    "ECS rolled back to an older one: the event leads there": (
+        service(deployment(OTHER, id="ecs-svc/old"), events=(ROLLING_BACK,)),
+        EARLY,
+        Status.FAILED,
+        "ECS rolled back to v3-backend-dev-api:3: (service",
+    ),
+    "ECS rolled back to an older one: its own reason says so": (
+        service(deployment(OTHER, id="ecs-svc/b", rollout_reason="ECS: rolling back to deploymentId ecs-svc/b.")),
+        EARLY,
+        Status.FAILED,
+        "ECS rolled back to v3-backend-dev-api:3: ECS: rolling back",
+    ),
+    "ECS rolled back to an older one: ours is FAILED": (
+        service(deployment(OTHER, id="ecs-svc/b"), given_up),
+        EARLY,
+        Status.FAILED,
+        "ECS rolled back to v3-backend-dev-api:3: tasks failed to start.",
+    ),
     # Superseded.
+    "ECS rolled back, and then somebody else deployed": (
+        service(deployment(OTHER, id="ecs-svc/other"), given_up, events=(ROLLING_BACK,)),
+        EARLY,
+        Status.SUPERSEDED,
+        "somebody else deployed v3-backend-dev-api:3 meanwhile",
+    ),
     "somebody else deployed": (
         service(deployment(OTHER, id="ecs-svc/other"), replace(going, status="ACTIVE")),
         EARLY,
@@ -231,6 +272,123 @@ def test_a_rollout_is_judged(facts: ServiceFacts | None, now: float, status: Sta
     verdict = judge_rollout(facts, GOAL, now)
     assert verdict.status == status
     assert reason in verdict.reason
+
+
+SCALED_IN = StoppedTask("t", NEW, "Scaling activity initiated by (deployment ecs-svc/new)", stopped_at=1090)
+SPOT = replace(SCALED_IN, stopped_reason="Your Spot Task was interrupted.", stop_code="SpotInterruption", started_at=1)
+EXITED = StoppedTask(
+    "t", NEW, "Essential container in task exited", 1090, (StoppedContainer("main", 3),), "EssentialContainerExited", 1
+)
+GONE = service(going, events=(started(1080, 3), started(1050, 2)))
+
+STOPPED = {
+    "autoscaled out and in": (GONE, [SCALED_IN] * 3, Status.IN_PROGRESS, "1 of 2 tasks run"),
+    "interrupted": (GONE, [SPOT] * 3, Status.IN_PROGRESS, "1 of 2 tasks run"),
+    "died": (GONE, [EXITED] * 3, Status.FAILED, "tasks keep dying: 3 tasks died: container main exited with 3"),
+    "died, but fewer than the limit": (GONE, [EXITED, EXITED, SPOT], Status.IN_PROGRESS, "1 of 2 tasks run"),
+    "died before it began": (GONE, [replace(EXITED, stopped_at=999)] * 3, Status.IN_PROGRESS, "1 of 2 tasks run"),
+    "died, and enough run now": (
+        service(replace(going, running=2), events=(started(1050, 9),)),
+        [EXITED] * 3,
+        Status.IN_PROGRESS,
+        "2 of 2 tasks run",
+    ),
+    "ECS counts what never ran": (
+        service(replace(going, failed_tasks=3)),
+        [replace(SPOT, started_at=0)],
+        Status.IN_PROGRESS,
+        "1 of 2 tasks run",
+    ),
+    "ECS counts what found no place, of which there is no task": (
+        service(replace(going, failed_tasks=3)),
+        [],
+        Status.FAILED,
+        "3 tasks failed to start or to stay healthy",
+    ),
+    "ECS counts nothing that it interrupted after it ran": (
+        service(replace(going, failed_tasks=3)),
+        [SPOT] * 3,
+        Status.FAILED,
+        "3 tasks failed to start or to stay healthy",
+    ),
+}
+
+
+@pytest.mark.parametrize(("facts", "stopped", "status", "reason"), STOPPED.values(), ids=STOPPED)
+def test_stopped_tasks_say_whether_tasks_die(
+    facts: ServiceFacts, stopped: list[StoppedTask], status: Status, reason: str
+) -> None:
+    assert needs_stopped_tasks(facts, GOAL)
+    verdict = judge_rollout(facts, GOAL, EARLY, stopped)
+    assert verdict.status == status
+    assert reason in verdict.reason
+
+
+NOT_ASKED = {
+    "gone": None,
+    "inactive": service(deployment(NEW), status="INACTIVE"),
+    "no PRIMARY": service(draining),
+    "under way": service(going, events=(started(1050, 2),)),
+    "steady, after some deaths": service(deployment(NEW), events=(started(1050, 9),)),
+    "not ours": service(replaced, events=(started(1050, 9),)),
+    "fewer are gone than the limit": service(going, events=(started(1050, 4),)),
+    "scaled out": service(replace(going, desired=8, pending=7), events=(started(1050, 8),)),
+}
+
+
+@pytest.mark.parametrize("facts", NOT_ASKED.values(), ids=NOT_ASKED)
+def test_nobody_asks_for_stopped_tasks_where_nothing_dies(facts: ServiceFacts | None) -> None:
+    assert not needs_stopped_tasks(facts, GOAL)
+
+
+elsewhere = service(deployment(OTHER, id="ecs-svc/other"), replace(going, status="ACTIVE"))
+
+
+@pytest.mark.parametrize(
+    ("facts", "theirs", "status", "reason"),
+    [
+        (elsewhere, ServiceDeployment("ROLLBACK_SUCCESSFUL", "the breaker"), Status.FAILED, "api:3: the breaker"),
+        (elsewhere, ServiceDeployment("ROLLBACK_IN_PROGRESS"), Status.FAILED, "its service deployment is ROLLBACK_IN"),
+        (elsewhere, ServiceDeployment("STOPPED"), Status.SUPERSEDED, "somebody else"),
+        (elsewhere, None, Status.SUPERSEDED, "somebody else"),
+        (service(rolled_back), ServiceDeployment("ROLLBACK_FAILED", "no"), Status.FAILED, "definition: no"),
+        (service(deployment(NEW)), ServiceDeployment("ROLLBACK_FAILED", "no"), Status.STEADY, "steady"),
+    ],
+    ids=["rolled back", "rolls back", "replaced", "not known", "to the previous one", "ours is there"],
+)
+def test_ecs_s_own_deployment_says_who_put_another_in_the_place_of_ours(
+    facts: ServiceFacts, theirs: ServiceDeployment | None, status: Status, reason: str
+) -> None:
+    verdict = judge_rollout(facts, GOAL, EARLY, None, theirs)
+    assert verdict.status == status
+    assert reason in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("theirs", "said"),
+    [
+        (ServiceDeployment("IN_PROGRESS", failed_tasks=1, threshold=3), "ECS counts 1 failed task, and gives up at 3"),
+        (ServiceDeployment("IN_PROGRESS", failed_tasks=3), ""),
+        (ServiceDeployment("IN_PROGRESS", threshold=3), ""),
+    ],
+)
+def test_ecs_s_own_count_is_told_where_it_counts(theirs: ServiceDeployment, said: str) -> None:
+    assert theirs.message == said
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_its_own"),
+    [
+        (service(deployment(OLD, id="ecs-svc/old"), events=(ROLLING_BACK,)), True),
+        (service(deployment(OLD, id="ecs-svc/old"), events=(replace(ROLLING_BACK, at=999),)), False),
+        (service(deployment(OLD, id="ecs-svc/x"), events=(ROLLING_BACK,)), False),
+        (service(deployment(OLD, id="ecs-svc/x", rollout_reason="rolling back to deploymentId ecs-svc/x.")), True),
+        (service(draining, events=(ROLLING_BACK,)), False),
+    ],
+    ids=["the event leads there", "an older event", "the event leads elsewhere", "its own reason", "no PRIMARY"],
+)
+def test_what_ecs_went_back_to_is_told_by_its_own_words(facts: ServiceFacts, *, is_its_own: bool) -> None:
+    assert is_rollback_of_ecs(facts, 1000) is is_its_own
 
 
 FORCED = replace(GOAL, target=OLD)

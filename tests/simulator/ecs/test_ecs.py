@@ -79,7 +79,7 @@ def test_a_crashing_image_is_rolled_back_and_explained(account: Account) -> None
             ImageBehavior(outcome="unhealthy"),
             "ServiceSchedulerInitiated",
             "Task failed ELB health checks in (target-group arn:tg)",
-            0,
+            143,
             None,
         ),
     ],
@@ -163,7 +163,7 @@ def test_a_sidecar_neither_decides_nor_logs(account: Account) -> None:
     account.create_service(arn)
     account.wait(26)
     task = account.tasks(desiredStatus="STOPPED")[0]
-    assert {each["name"]: each["exitCode"] for each in task["containers"]} == {"envoy": 0, "app": 3}
+    assert {each["name"]: each["exitCode"] for each in task["containers"]} == {"envoy": 143, "app": 3}
 
 
 def test_a_one_off_task_runs_and_ends(account: Account) -> None:
@@ -347,3 +347,100 @@ def test_two_runs_give_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None
 def test_outside_of_installed_moto_is_itself_again() -> None:
     with pytest.raises(TypeError, match="not installed"):
         live_ecs(ACCOUNT, "eu-central-1")
+
+
+@pytest.mark.parametrize(
+    ("kind", "stop_code", "reason"),
+    [
+        ("spot", "SpotInterruption", "Your Spot Task was interrupted."),
+        ("host", "TerminationNotice", "Host EC2 (instance i-"),
+        ("maintenance", "InfrastructureHealth", "Amazon ECS is performing maintenance on the underlying"),
+        ("user", "UserInitiated", "Task stopped by user"),
+    ],
+)
+def test_an_interrupted_task_says_what_took_it_and_is_replaced(
+    account: Account, kind: str, stop_code: str, reason: str
+) -> None:
+    account.create_service(account.register(account.push("v1")))
+    account.wait(60)
+    account.live.interrupt("c", "api", kind, 1)
+    assert account.service()["runningCount"] == 1
+    account.wait(60)
+    (task,) = account.tasks(serviceName="api", desiredStatus="STOPPED")
+    assert (task["stopCode"], task["containers"][0]["exitCode"]) == (stop_code, 143)
+    assert task["stoppedReason"].startswith(reason)
+    deployment = account.service()["deployments"][0]
+    assert (deployment["runningCount"], deployment["failedTasks"]) == (2, 0)
+
+
+def test_a_task_that_is_interrupted_before_it_runs_counts_as_failed(account: Account) -> None:
+    account.create_service(account.register(account.push("v1")))
+    account.wait(5)
+    account.live.interrupt("c", "api", "spot", 1)
+    assert account.service()["deployments"][0]["failedTasks"] == 1
+
+
+def test_stopped_tasks_come_a_hundred_a_page(account: Account) -> None:
+    account.create_service(account.register(account.push("v1")), desired=70)
+    for count in (0, 70, 0):
+        account.wait(60)
+        account.ecs.update_service(cluster="c", service="api", desiredCount=count)
+    account.wait(60)
+    first = account.ecs.list_tasks(cluster="c", serviceName="api", desiredStatus="STOPPED")
+    second = account.ecs.list_tasks(
+        cluster="c", serviceName="api", desiredStatus="STOPPED", nextToken=first["nextToken"]
+    )
+    assert (len(first["taskArns"]), len(second["taskArns"])) == (100, 40)
+    assert "nextToken" not in second
+
+
+def service_deployments(account: Account) -> list[dict[str, Any]]:
+    """What ListServiceDeployments lists, described."""
+    listed = account.ecs.list_service_deployments(cluster="c", service="api")["serviceDeployments"]
+    arns = [each["serviceDeploymentArn"] for each in listed]
+    found: list[dict[str, Any]] = account.ecs.describe_service_deployments(serviceDeploymentArns=arns)[
+        "serviceDeployments"
+    ]
+    assert [each["status"] for each in found] == [each["status"] for each in listed]
+    return found
+
+
+def test_a_service_deployment_counts_failures_and_is_known_a_little_later(account: Account) -> None:
+    account.create_service(account.register(account.push("v1")))
+    account.wait(60)
+    (first,) = service_deployments(account)
+    number = account.service()["deployments"][0]["id"].rpartition("/")[2]
+    assert first["targetServiceRevision"]["arn"].endswith(f":service-revision/c/api/{number}")
+    assert (first["status"], first["targetServiceRevision"]["runningTaskCount"]) == ("SUCCESSFUL", 2)
+    assert first["deploymentCircuitBreaker"] == {"status": "MONITORING_COMPLETE", "failureCount": 0, "threshold": 3}
+    account.ecs.update_service(
+        cluster="c", service="api", taskDefinition=account.register(account.push("v2", CRASH))
+    )
+    assert len(service_deployments(account)) == 1
+    account.wait(5)
+    second, _ = service_deployments(account)
+    assert (second["status"], second["deploymentCircuitBreaker"]["status"]) == ("IN_PROGRESS", "MONITORING")
+    assert second["sourceServiceRevisions"][0]["arn"].endswith(f"/{number}")
+    account.wait(300)
+    second, _ = service_deployments(account)
+    assert second["status"] == "ROLLBACK_SUCCESSFUL"
+    assert second["deploymentCircuitBreaker"] == {"status": "TRIGGERED", "failureCount": 3, "threshold": 3}
+    assert second["rollback"]["serviceRevisionArn"].endswith(account.service()["deployments"][0]["id"].rpartition("/")[2])
+
+
+def test_a_deployment_that_is_replaced_is_stopped(account: Account) -> None:
+    account.create_service(account.register(account.push("v1")), deploymentConfiguration={})
+    account.wait(60)
+    account.ecs.update_service(cluster="c", service="api", taskDefinition=account.register(account.push("v2")))
+    account.wait(5)
+    account.ecs.update_service(cluster="c", service="api", taskDefinition=account.register(account.push("v3")))
+    account.wait(5)
+    assert [each["status"] for each in service_deployments(account)] == ["IN_PROGRESS", "STOPPED", "SUCCESSFUL"]
+    assert service_deployments(account)[0]["deploymentCircuitBreaker"]["status"] == "DISABLED"
+
+
+def test_a_service_deployment_that_nobody_knows_is_missing(account: Account) -> None:
+    answer = account.ecs.describe_service_deployments(serviceDeploymentArns=["arn:aws:ecs:x:1:service-deployment/c/s/1"])
+    assert (answer["serviceDeployments"], answer["failures"][0]["reason"]) == ([], "MISSING")
+    with pytest.raises(account.ecs.exceptions.InvalidParameterException):
+        account.ecs.describe_service_deployments(serviceDeploymentArns=["a"] * 21)
