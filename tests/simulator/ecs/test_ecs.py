@@ -413,9 +413,7 @@ def test_a_service_deployment_counts_failures_and_is_known_a_little_later(accoun
     assert first["targetServiceRevision"]["arn"].endswith(f":service-revision/c/api/{number}")
     assert (first["status"], first["targetServiceRevision"]["runningTaskCount"]) == ("SUCCESSFUL", 2)
     assert first["deploymentCircuitBreaker"] == {"status": "MONITORING_COMPLETE", "failureCount": 0, "threshold": 3}
-    account.ecs.update_service(
-        cluster="c", service="api", taskDefinition=account.register(account.push("v2", CRASH))
-    )
+    account.ecs.update_service(cluster="c", service="api", taskDefinition=account.register(account.push("v2", CRASH)))
     assert len(service_deployments(account)) == 1
     account.wait(5)
     second, _ = service_deployments(account)
@@ -425,7 +423,9 @@ def test_a_service_deployment_counts_failures_and_is_known_a_little_later(accoun
     second, _ = service_deployments(account)
     assert second["status"] == "ROLLBACK_SUCCESSFUL"
     assert second["deploymentCircuitBreaker"] == {"status": "TRIGGERED", "failureCount": 3, "threshold": 3}
-    assert second["rollback"]["serviceRevisionArn"].endswith(account.service()["deployments"][0]["id"].rpartition("/")[2])
+    assert second["rollback"]["serviceRevisionArn"].endswith(
+        account.service()["deployments"][0]["id"].rpartition("/")[2]
+    )
 
 
 def test_a_deployment_that_is_replaced_is_stopped(account: Account) -> None:
@@ -440,7 +440,9 @@ def test_a_deployment_that_is_replaced_is_stopped(account: Account) -> None:
 
 
 def test_a_service_deployment_that_nobody_knows_is_missing(account: Account) -> None:
-    answer = account.ecs.describe_service_deployments(serviceDeploymentArns=["arn:aws:ecs:x:1:service-deployment/c/s/1"])
+    answer = account.ecs.describe_service_deployments(
+        serviceDeploymentArns=["arn:aws:ecs:x:1:service-deployment/c/s/1"]
+    )
     assert (answer["serviceDeployments"], answer["failures"][0]["reason"]) == ([], "MISSING")
     with pytest.raises(account.ecs.exceptions.InvalidParameterException):
         account.ecs.describe_service_deployments(serviceDeploymentArns=["a"] * 21)
