@@ -315,7 +315,7 @@ def test_ecs_says_how_it_counts_a_deployment_of_its_own(aws: SimulatedAws) -> No
     first = ECS.services([key])["s00"].primary
     image = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/app@{digest}"
     arn = aws.client("ecs").register_task_definition(
-        family="f", containerDefinitions=[{"name": "main", "image": image, "memory": 128}]
+        family="f", networkMode="awsvpc", containerDefinitions=[{"name": "main", "image": image, "memory": 128}]
     )["taskDefinition"]["taskDefinitionArn"]
     ours = ECS.update("c", key.service, arn, force=False)
     assert first is not None
