@@ -37,8 +37,8 @@ SCHEMA_FILE = HERE / "scenario_schema.json"
 DEFINITION_FILE = HERE.parents[1] / "statemachine" / "deployment.asl.json"
 
 KINDS = ("deploy", "rollback", "start", "redrive", "infrastructure", "interrupt")
-EXECUTIONS = ("deploy", "rollback", "start")
-"""The kinds of steps that start an execution."""
+AROUND = ("infrastructure", "interrupt")
+"""The kinds of steps that are no execution: what happens around one."""
 
 TIMES = ("at", "after", "overlap")
 PREVIOUS = "previous"
@@ -306,13 +306,13 @@ class _Reader:
         self, key: str, kind: str, entry: Mapping[str, Any], before: list[Step], known: set[str], tags: set[str]
     ) -> None:
         what = entry[kind]
-        executions = {step.name for step in before if step.kind in EXECUTIONS}
+        executions = {step.name for step in before if step.kind not in AROUND}
         if kind == "rollback" and what != PREVIOUS and what not in executions:
             there = f"write {PREVIOUS}, or one of {_list(executions)}" if executions else f"write {PREVIOUS}"
             self._fail(f"{key}.rollback", f"is {what}, which no earlier step is named", there)
         if kind == "redrive":
             self._check_redrive(key, entry, executions)
-        if kind in ("infrastructure", "interrupt"):
+        if kind in AROUND:
             self._check_around(key, kind, entry, known, tags)
 
     def _check_around(self, key: str, kind: str, entry: Mapping[str, Any], known: set[str], tags: set[str]) -> None:
