@@ -349,6 +349,8 @@ PERMISSIONS: Mapping[Step, Callable[[Resources], list[Grant]]] = {
     ],
     steps.COMPLETE: lambda resources: [
         *resources.end_execution(),
+        # What somebody changed in mid-rollout is set again.
+        resources.image_parameters("GetParameters", "PutParameter"),
     ],
     steps.ROLL_BACK: lambda resources: [
         resources.renew_lease(),
@@ -362,6 +364,7 @@ PERMISSIONS: Mapping[Step, Callable[[Resources], list[Grant]]] = {
         resources.stop_tasks(),
     ],
     steps.CHECK_ROLLBACK: lambda resources: [
+        resources.image_parameters("GetParameters"),
         resources.services("DescribeServices"),
         resources.read_task_definitions(),
     ],

@@ -15,6 +15,7 @@ paused   paused                       that somebody has paused all deploys
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -22,7 +23,7 @@ from lambdas.aws.gateway import Answer, Gateway
 from lambdas.release.codec import decode, encode
 from lambdas.release.errors import AwsError, LeaseLost, StepshipError, Throttled
 from lambdas.release.gates import PausedDeploys
-from lambdas.release.history import DeploymentRecord, Release
+from lambdas.release.history import DeploymentRecord, Listed, Release, check_times
 from lambdas.release.lock import Claim, Lock
 from lambdas.release.plan import Plan
 
@@ -235,8 +236,8 @@ class ReleasesTable(Gateway):
         """Return the record of an execution."""
         return self._read(DeploymentRecord, _history_key(execution, started_at))
 
-    def history(self, limit: int) -> tuple[DeploymentRecord, ...]:
-        """Return the newest records first."""
+    def history(self, limit: int) -> Listed[DeploymentRecord]:
+        """Return the newest records first: so many of those that can be read."""
         return self._newest(DeploymentRecord, "history", limit)
 
     def release(self, release_id: str) -> Release | None:
@@ -248,10 +249,13 @@ class ReleasesTable(Gateway):
         pointer = self._read(_Pointer, LIVE_KEY)
         return self.release(pointer.release_id) if pointer else None
 
+    def older_releases(self, release_id: str, limit: int) -> Listed[Release]:
+        """Return the verified releases that are older than this one by their ids, newest first."""
+        return self._newest(Release, "release", limit, "sk < :than", {":than": {"S": release_id}})
+
     def release_before(self, release_id: str) -> Release | None:
-        """Return the verified release before this one."""
-        found = self._newest(Release, "release", 1, before=release_id)
-        return found[0] if found else None
+        """Return the verified release that is the next older one by its id."""
+        return next(iter(self.older_releases(release_id, 1)), None)
 
     def ask_approval(self, execution: str, task_token: str, expires_at: float) -> None:
         """Keep the token that Step Functions waits for; it expires with the question (unix seconds)."""
@@ -293,25 +297,49 @@ class ReleasesTable(Gateway):
         """Read an attribute that holds JSON. Another version, or somebody by hand, may have written the item."""
         text = item[attribute]["S"]
         try:
-            return decode(kind, json.loads(text))
+            found = decode(kind, json.loads(text))
+            if isinstance(found, DeploymentRecord):
+                check_times(found)
         except (TypeError, ValueError, RecursionError) as error:
             fix = "correct the item, or delete it if it is not needed"
             raise AwsError(f"{item.place}: {attribute} cannot be read ({error}); {fix}") from error
+        return found
 
-    def _newest(self, kind: type[T], pk: str, limit: int, before: str | None = None) -> tuple[T, ...]:
-        condition, values = "pk = :pk", {":pk": {"S": pk}}
-        if before is not None:
-            condition, values = "pk = :pk AND sk < :before", {**values, ":before": {"S": before}}
-        answer = self.call(
-            "query",
-            TableName=self.table,
-            KeyConditionExpression=condition,
-            ExpressionAttributeValues=values,
-            ScanIndexForward=False,
-            Limit=limit,
-            ConsistentRead=True,
-        )
-        return tuple(self._decoded(kind, self._item(item), "document") for item in answer["Items"])
+    def _newest(
+        self,
+        kind: type[T],
+        pk: str,
+        limit: int | None = None,
+        condition: str | None = None,
+        values: Mapping[str, dict[str, str]] | None = None,
+    ) -> Listed[T]:
+        """Query a partition, newest first, until ``limit`` items could be read or there are no more.
+
+        An answer ends at 1 MB, whatever was asked for (DynamoDB Developer Guide, "Paginating table query results").
+        """
+        found: list[T] = []
+        unreadable: list[str] = []
+        following: dict[str, Any] = {}
+        while True:
+            if limit is not None:
+                following["Limit"] = limit - len(found)
+            answer = self.call(
+                "query",
+                TableName=self.table,
+                KeyConditionExpression="pk = :pk" + (f" AND {condition}" if condition else ""),
+                ExpressionAttributeValues={":pk": {"S": pk}, **(values or {})},
+                ScanIndexForward=False,
+                ConsistentRead=True,
+                **following,
+            )
+            for item in answer["Items"]:
+                try:
+                    found.append(self._decoded(kind, self._item(item), "document"))
+                except AwsError as error:
+                    unreadable.append(str(error))
+            if "LastEvaluatedKey" not in answer or (limit is not None and len(found) >= limit):
+                return Listed(found, unreadable)
+            following = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def _item(self, item: Answer) -> Answer:
         """Say in messages which item it is."""
@@ -359,25 +387,11 @@ class ReleasesTable(Gateway):
             return {name: code for name, code in zip(items, codes, strict=True) if code != "None"}
         return None
 
-    def history_since(self, since: str) -> tuple[DeploymentRecord, ...]:
+    def history_since(self, since: str) -> Listed[DeploymentRecord]:
         """Return the records of the deployments that started since then (ISO 8601, UTC), newest first."""
-        records: list[DeploymentRecord] = []
-        following: dict[str, Any] = {}
-        while True:
-            answer = self.call(
-                "query",
-                TableName=self.table,
-                KeyConditionExpression="pk = :pk AND sk >= :since",
-                ExpressionAttributeValues={":pk": {"S": "history"}, ":since": {"S": since}},
-                ScanIndexForward=False,
-                **following,
-            )
-            records += [self._decoded(DeploymentRecord, self._item(item), "document") for item in answer["Items"]]
-            if "LastEvaluatedKey" not in answer:
-                return tuple(records)
-            following = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+        return self._newest(DeploymentRecord, "history", None, "sk >= :since", {":since": {"S": since}})
 
-    def releases(self, limit: int) -> tuple[Release, ...]:
+    def releases(self, limit: int) -> Listed[Release]:
         """Return the newest verified releases first."""
         return self._newest(Release, "release", limit)
 

@@ -58,8 +58,7 @@ class ParameterStore(Gateway):
         list
             The names that were written.
         """
-        current = self.get(list(wanted))
-        wrong = [name for name, value in wanted.items() if current[name] != value]
+        wrong = self.differing(wanted)
         for name in wrong:
             value = wanted[name]
             if value is None:
@@ -67,6 +66,11 @@ class ParameterStore(Gateway):
             else:
                 self.put(name, value)
         return wrong
+
+    def differing(self, wanted: Mapping[str, str | None]) -> list[str]:
+        """Return the names of those that have another value; None means that there is no such parameter."""
+        current = self.get(list(wanted))
+        return [name for name, value in wanted.items() if current[name] != value]
 
     def put(self, name: str, value: str) -> None:
         """Create or overwrite a String parameter. Writing the same value twice is harmless."""

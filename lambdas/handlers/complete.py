@@ -10,16 +10,21 @@ from aws_lambda_powertools import Logger
 from lambdas.completion import report_outcome
 from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation
+from lambdas.parameter_repair import repair_parameters
 from lambdas.release.catalog import MIGRATION
 from lambdas.release.errors import AlreadyRecorded, LeaseLost
 from lambdas.release.history import Outcome, Release, Report, next_release, timestamp
 from lambdas.release.plan import Plan
+from lambdas.release.planning import MAX_PASSED_OVER, PASSED_OVER
 from lambdas.release.request import shorten
 from lambdas.release.results import MAX_MESSAGE, CompletedService, DeployedReport, needed
 
+MAX_SENTENCE = 300
+"""Characters of the sentence why a release was passed over."""
+
 
 def complete(call: Invocation, dependencies: Dependencies, logger: Logger) -> DeployedReport:
-    """Write record, live release and free lock in one transaction.
+    """Write record, live release and free lock in one transaction, after a last look at the parameters.
 
     Raises
     ------
@@ -28,12 +33,14 @@ def complete(call: Invocation, dependencies: Dependencies, logger: Logger) -> De
     """
     plan = call.plan
     running = needed(call.state.registered).task_definitions
-    message = f"{plan.release_id} is live" if plan.release_id else "the release before is live again"
+    is_live = f"{plan.release_id} is live" if plan.release_id else "the release before is live again"
     if call.state.health and call.state.health.deaths:
         # It is healthy all the same; whoever deployed it should hear of it.
-        message = shorten(f"{message}; {'; '.join(call.state.health.deaths)}", MAX_MESSAGE)
-    report = Report(outcome=Outcome.DEPLOYED, message=message, release=plan.release_id)
+        is_live = shorten(f"{is_live}; {'; '.join(call.state.health.deaths)}", MAX_MESSAGE)
     release = _live_release(call, plan, running, dependencies)
+    repaired = repair_parameters(call, dependencies, logger, {p.name: p.target for p in plan.parameters})
+    message = "; ".join(filter(None, (is_live, _passed_over(plan), repaired)))
+    report = Report(outcome=Outcome.DEPLOYED, message=message, release=plan.release_id)
     try:
         report = report_outcome(call, dependencies, logger, report, release=release)
     except AlreadyRecorded as error:
@@ -62,6 +69,14 @@ def _live_release(
         timestamp(dependencies.clock.now()),
         call.execution,
     )
+
+
+def _passed_over(plan: Plan) -> str:
+    """Say which releases a rollback did not return to, and why."""
+    found = [check.detail for check in plan.checks if check.check == PASSED_OVER]
+    more = len(found) - MAX_PASSED_OVER
+    said = [shorten(each, MAX_SENTENCE) for each in found[:MAX_PASSED_OVER]] + ([f"{more} more"] if more > 0 else [])
+    return f"passed over: {'; '.join(said)}" if said else ""
 
 
 def _short(arn: str) -> str:

@@ -13,11 +13,21 @@ from lambdas.gatekeeper import pass_gates
 from lambdas.handler import Handler, Invocation
 from lambdas.release.catalog import MIGRATION, Catalog, parse_catalog
 from lambdas.release.codec import encode
-from lambdas.release.history import release_id_of
+from lambdas.release.errors import AwsError
+from lambdas.release.history import (
+    DeploymentRecord,
+    Listed,
+    Release,
+    ReleaseBefore,
+    left_by_rollback,
+    release_before,
+    release_id_of,
+)
 from lambdas.release.image import ARCHIVED, RESTORE
 from lambdas.release.plan import AbandonedTask, Plan, PlannedService, check_size, migration_started_by
 from lambdas.release.planning import (
     LIVE,
+    PASSED_OVER,
     PlanInputs,
     Policies,
     RunningService,
@@ -41,13 +51,17 @@ from lambdas.release.preflight import (
     fail,
     ok,
     require,
+    skip,
 )
 from lambdas.release.request import Request
 from lambdas.release.results import needed
 from lambdas.release.task_definition import TaskDefinition, is_revision_of
 
-RECENT = 10
-"""Records that are looked at for what ended while a rollback waited."""
+RECENT = 50
+"""Records that a rollback without a name looks at: what ended while it waited, and what somebody rolled back from.
+
+Worked example: with ten deployments a day a release that was fled from is known as such for a week.
+"""
 
 MAX_CHECKS = 300
 """Checks that the state keeps: a payload may have 256 KiB, and a dry run of 100 services makes a thousand."""
@@ -151,16 +165,16 @@ def _abandoned_migration(journal: Plan | None, dependencies: Dependencies) -> Ab
 def _decide(
     call: Invocation, dependencies: Dependencies, inputs: PlanInputs, circuit_breaker: CircuitBreakerPolicy
 ) -> tuple[Plan, tuple[Check, ...]]:
-    made = _decided(call, dependencies, inputs, circuit_breaker)
+    made, said = _decided(call, dependencies, inputs, circuit_breaker)
     if made.action == "deploy":
         has_network = bool(made.migration.network)
         return made, check_migration_network(MIGRATION, inputs.migration, has_network=has_network)
-    return made, tuple(_rollback_checks(made, inputs, dependencies))
+    return made, (*said, *_rollback_checks(made, inputs, dependencies))
 
 
 def _decided(
     call: Invocation, dependencies: Dependencies, inputs: PlanInputs, circuit_breaker: CircuitBreakerPolicy
-) -> Plan:
+) -> tuple[Plan, tuple[Check, ...]]:
     request = call.request
     policies = Policies(
         dependencies.policy(RolloutPolicy),
@@ -170,17 +184,37 @@ def _decided(
     )
     if request.is_deploy:
         release_id = release_id_of(call.execution, call.started_at)
-        return plan_deploy(request, needed(call.state.image), inputs, policies, release_id)
+        return plan_deploy(request, needed(call.state.image), inputs, policies, release_id), ()
     if request.takeover or (inputs.journal and not request.release_id):
-        return plan_recovery(request, inputs, policies)
-    if not request.release_id and undone_meanwhile(dependencies.releases.history(RECENT), call.started_at):
-        return plan_recovery(request, inputs, policies)
+        return plan_recovery(request, inputs, policies), ()
+    records = Listed[DeploymentRecord]() if request.release_id else dependencies.releases.history(RECENT)
+    environment = dependencies.identity.environment
+    unread = tuple(skip(environment, "history", each) for each in records.unreadable)
+    if undone_meanwhile(records, call.started_at):
+        return plan_recovery(request, inputs, policies), unread
     named = request.release_id if request.release_id != LIVE else None
     wanted = dependencies.releases.release(named) if named else None
-    before = (
-        dependencies.releases.release_before(inputs.live.release_id) if inputs.live and not request.release_id else None
+    before = _release_before(inputs, records, dependencies) if not request.release_id else ReleaseBefore(None)
+    chosen = choose_release(request, inputs, wanted, before.release, before.passed_over)
+    made = plan_rollback(request, chosen, inputs, policies)
+    passed_over = before.passed_over if chosen is before.release else ()
+    said = tuple(skip(environment, PASSED_OVER, each) for each in passed_over)
+    return made, (*unread, *said)
+
+
+def _release_before(inputs: PlanInputs, records: Listed[DeploymentRecord], dependencies: Dependencies) -> ReleaseBefore:
+    if inputs.live is None:
+        return ReleaseBefore(None)
+
+    def find(release_id: str) -> Release | str:
+        try:
+            return dependencies.releases.release(release_id) or f"{release_id} was deleted from the history"
+        except AwsError as error:
+            return str(error)
+
+    return release_before(
+        inputs.live, left_by_rollback(records), find, lambda than: dependencies.releases.older_releases(than, 1)
     )
-    return plan_rollback(request, choose_release(request, inputs, wanted, before), inputs, policies)
 
 
 def _rollback_checks(made: Plan, inputs: PlanInputs, dependencies: Dependencies) -> list[Check]:

@@ -35,7 +35,7 @@ def roll_back(call: Invocation, dependencies: Dependencies, logger: Logger) -> R
         )
     call.renew_lease(dependencies)
     started_at = call.state.rollback_started_at or dependencies.clock.now()
-    dependencies.parameters.set_all({parameter.name: parameter.previous for parameter in plan.parameters})
+    written = dependencies.parameters.set_all({parameter.name: parameter.previous for parameter in plan.parameters})
     facts, revisions = dependencies.ecs.services(plan.in_order()), Revisions(dependencies.ecs)
     plan, others = returning(plan, call.state, facts, revisions.find)
     updated, overwritten = (list(before.services), dict(before.overwritten)) if before else ([], {})
@@ -53,7 +53,8 @@ def roll_back(call: Invocation, dependencies: Dependencies, logger: Logger) -> R
     # Last: what can be put back is put back even if the migration cannot be stopped. No service has moved by then.
     stopped = before.stopped_migration if before else stop_unfinished(call, dependencies)
     by_itself = tuple(dict.fromkeys([*(before.returned if before else ()), *returned]))
-    return RollbackResult(started_at, tuple(dict.fromkeys(updated)), overwritten, twins, stopped, by_itself)
+    repaired = tuple(dict.fromkeys((*before.parameters, *written))) if before else ()
+    return RollbackResult(started_at, tuple(dict.fromkeys(updated)), overwritten, twins, stopped, by_itself, repaired)
 
 
 handler = Handler(roll_back)

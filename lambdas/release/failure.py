@@ -16,6 +16,9 @@ from lambdas.release.wording import counted
 MAX_MESSAGE = 4000
 """Characters of a message: with the explanation it stays below the 32,768 of a Fail state's Cause."""
 
+MAX_NAMED = 5
+"""Parameters that a sentence names at most."""
+
 STEP_PREFIX = re.compile(r"^([A-Z][a-z]+(?: [a-z]+)*): (.*)$", re.DOTALL)
 """Every error of a handler begins with the name of its state (``lambdas/handler.py``)."""
 
@@ -112,6 +115,8 @@ def what_was_done(state: ExecutionState) -> tuple[str, ...]:
         done.append(f"{name} ran {ran}, which somebody else had deployed meanwhile: make that change again.")
     if plan:
         done.append(f"Restored {counted(len(plan.parameters), 'parameter')}.")
+    if rollback.parameters:
+        done.append(f"Set again what somebody had changed meanwhile: {', '.join(rollback.parameters[:MAX_NAMED])}.")
     if restored and restored.status == RollbackStatus.STEADY:
         done.append("All services are steady on what they ran before.")
     return tuple(done)

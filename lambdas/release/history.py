@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Self, TypeVar
 
 from lambdas.release.explanation import Explanation
+
+T = TypeVar("T")
+
+ROLLBACK = "rollback"
+"""The action of a rollback (``request.Action``)."""
 
 
 class Outcome(StrEnum):
@@ -39,6 +45,9 @@ class Release:
         others over from the release before, so a release always describes all of them.
     images
         Service name, and ``migration``, to ``repo@sha256:…``.
+    before
+        The release that was live when this one was first deployed; a rollback changes it in neither. None for the
+        first one, and for one that an older version wrote.
     """
 
     release_id: str
@@ -47,6 +56,39 @@ class Release:
     images: Mapping[str, str]
     verified_at: str
     execution: str
+    before: str | None = None
+
+
+class Listed(tuple[T, ...]):  # noqa: SLOT001 (a tuple has no room for slots beside its items)
+    """A list from the table. One item that cannot be read hides no other.
+
+    Attributes
+    ----------
+    unreadable
+        A sentence for each item that was left out: which one it is, why, and the fix.
+    """
+
+    unreadable: tuple[str, ...]
+
+    def __new__(cls, items: Iterable[T] = (), unreadable: Iterable[str] = ()) -> Self:
+        """Make the list."""
+        made = super().__new__(cls, items)
+        made.unreadable = tuple(unreadable)
+        return made
+
+
+@dataclass(frozen=True)
+class ReleaseBefore:
+    """The release that a rollback without a name returns to; None when there is none.
+
+    Attributes
+    ----------
+    passed_over
+        Those that it would have returned to, and why it does not: a sentence each.
+    """
+
+    release: Release | None
+    passed_over: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,6 +155,12 @@ def parse_timestamp(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
+def check_times(record: DeploymentRecord) -> None:
+    """Refuse a record whose times are none: figures and rollbacks compute with them; ValueError."""
+    parse_timestamp(record.started_at)
+    parse_timestamp(record.ended_at)
+
+
 def release_id_of(execution: str, started_at: float) -> str:
     """Return the id of the release that an execution makes: it sorts by time and is the same on a repeat.
 
@@ -157,7 +205,7 @@ def next_release(
         Name to (task definition ARN or "", pinned image) of what this deployment moved; the migration
         has no service and so no ARN.
     live
-        What the services that were not part of it are on.
+        What the services that were not part of it are on, and what a rollback will return to.
     """
     services = dict(live.services) if live else {}
     images = dict(live.images) if live else {}
@@ -165,4 +213,80 @@ def next_release(
         images[name] = image
         if task_definition:
             services[name] = task_definition
-    return Release(release_id, image_tag, services, images, verified_at, execution)
+    before = live.release_id if live else None
+    return Release(release_id, image_tag, services, images, verified_at, execution, before)
+
+
+def left_by_rollback(records: Sequence[DeploymentRecord]) -> frozenset[str]:
+    """Return the releases that somebody rolled back from, and that nobody has made live since.
+
+    Parameters
+    ----------
+    records
+        Newest first.
+
+    Examples
+    --------
+    v1, v2, v3, rollback to v2, rollback to v1: v3 and v2. After a rollback to v3 by its name: v2 alone, because who
+    goes on to a newer release leaves none.
+    """
+    left: set[str] = set()
+    live: str | None = None
+    for record in reversed(records):
+        if record.outcome != Outcome.DEPLOYED or record.release_id is None:
+            continue
+        if live is not None and record.action == ROLLBACK and record.release_id < live:
+            left.add(live)
+        live = record.release_id
+        left.discard(live)
+    return frozenset(left)
+
+
+def release_before(
+    live: Release,
+    left: Collection[str],
+    find: Callable[[str], Release | str],
+    older: Callable[[str], Listed[Release]],
+) -> ReleaseBefore:
+    """Find the release that a rollback of the live one returns to.
+
+    It is the one that was live when the live one was first deployed. Passed over is what somebody rolled back from
+    (its own release before comes next), and what cannot be read or is gone (the verified one before it by time comes
+    next). By time also goes what an older version wrote, which does not say what was live.
+
+    Parameters
+    ----------
+    left
+        Ids of the releases that somebody rolled back from.
+    find
+        Returns a release by its id, or the sentence why there is none.
+    older
+        Returns the newest verified release that is older than this id, if there is one.
+
+    Examples
+    --------
+    v1, v2, v3, rollback to v2, v4: of v4 it is v2, not v3, which somebody fled from. Of v2 it is v1.
+    """
+    passed_over: list[str] = []
+    seen = {live.release_id}
+    at, before = live.release_id, live.before
+    while True:
+        if before is not None and before not in seen:
+            seen.add(before)
+            found = find(before)
+            if isinstance(found, str):
+                passed_over.append(found)
+                at, before = before, None
+                continue
+        else:
+            listed = older(at)
+            passed_over.extend(listed.unreadable)
+            if not listed:
+                return ReleaseBefore(None, tuple(passed_over))
+            found = listed[0]
+        at, before = found.release_id, found.before
+        if at in left:
+            passed_over.append(f"{at} ({found.image_tag}): somebody rolled back from it")
+        elif at != live.release_id:
+            return ReleaseBefore(found, tuple(passed_over))
+        seen.add(at)

@@ -37,8 +37,15 @@ from lambdas.release.task_definition import TaskDefinition
 FARGATE, FARGATE_SPOT, EC2 = "FARGATE", "FARGATE_SPOT", "EC2"
 """Launch types, and the capacity providers of Fargate (ECS Developer Guide, "Fargate capacity providers")."""
 
+PASSED_OVER = "release before"
+"""The check that says which release a rollback did not return to, and why."""
+
 LIVE = "live"
 """As ``releaseId``: whatever release is live. A repair, and nothing to do where all services are on it."""
+
+
+MAX_PASSED_OVER = 5
+"""Releases that a message names at most."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +204,11 @@ def plan_recovery(request: Request, inputs: PlanInputs, policies: Policies) -> P
 
 
 def choose_release(
-    request: Request, inputs: PlanInputs, wanted: Release | None, before_live: Release | None
+    request: Request,
+    inputs: PlanInputs,
+    wanted: Release | None,
+    before_live: Release | None,
+    passed_over: Sequence[str] = (),
 ) -> Release:
     """Choose the release that a rollback returns to.
 
@@ -206,13 +217,15 @@ def choose_release(
     wanted
         The release of ``releaseId``, if the history has it.
     before_live
-        The verified release before the live one, if there is one.
+        The release before the live one, if there is one.
+    passed_over
+        Those that it might have been, and why they are not: a sentence each.
 
     Returns
     -------
     Release
         ``releaseId``, which may be ``live``; else the live release when some service is not on it (a repair);
-        else the one before.
+        else the one that was live when the live one was first deployed.
 
     Raises
     ------
@@ -230,10 +243,17 @@ def choose_release(
     if not _is_on(inputs.live, inputs):
         return inputs.live
     if before_live is None:
-        raise ReleaseNotFound(
-            f"rollback: {inputs.live.release_id} is the first verified release, there is none before; deploy a tag"
-        )
+        raise ReleaseNotFound(_none_before(inputs.live.release_id, passed_over))
     return before_live
+
+
+def _none_before(live: str, passed_over: Sequence[str]) -> str:
+    if not passed_over:
+        return f"rollback: {live} is the first verified release, there is none before; deploy a tag"
+    said = "; ".join(passed_over[:MAX_PASSED_OVER])
+    more = len(passed_over) - MAX_PASSED_OVER
+    others = f"; and {more} more" if more > 0 else ""
+    return f"rollback: {live} has no release before it to return to ({said}{others}); give a releaseId, or deploy a tag"
 
 
 def undone_meanwhile(records: Sequence[DeploymentRecord], asked_at: float) -> bool:

@@ -313,6 +313,8 @@ class RollbackResult(StepResult):
         The ARN of the migration task that was still running and was stopped.
     returned
         The services that ECS itself had put back to their previous task definition.
+    parameters
+        Names of the parameters that were set again, because somebody had changed them since the first of these steps.
     """
 
     started_at: float
@@ -321,6 +323,7 @@ class RollbackResult(StepResult):
     twins: Mapping[str, str] = field(default_factory=dict)
     stopped_migration: str | None = None
     returned: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
@@ -339,14 +342,17 @@ class TaskCount:
 
 @dataclass(frozen=True)
 class RestoredResult(StepResult):
-    """``Check rollback``."""
+    """``Check rollback``; ``parameters`` are those that somebody has changed since they were restored."""
 
     status: RollbackStatus
     services: Mapping[str, TaskCount]
+    parameters: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
         """``api 3/3, worker 1/2``, or that all are back."""
+        if self.parameters:
+            return f"{counted(len(self.parameters), 'parameter')} changed meanwhile: {', '.join(self.parameters)}"
         if self.status == RollbackStatus.STEADY:
             return "all services are steady on what they ran before"
         return ", ".join(f"{name} {count.running}/{count.desired}" for name, count in self.services.items())

@@ -92,6 +92,7 @@ def _drive(simulated: SimulatedEnvironment, *, approve: bool) -> None:
     simulated.push("v1", index=True, scan=ScanResult(counts={"LOW": 1}))
     deploy("v1", dryRun=True)
     deploy("v1")
+    _edit_parameters_during(simulated)
     simulated.push("v2", ImageBehavior(outcome="crash", logs=("boom",)))
     deploy("v2")
     simulated.push("v3", per_service={"migration": ImageBehavior(exit_code=1, logs=("boom",))})
@@ -140,6 +141,16 @@ def _clean_up_during(simulated: SimulatedEnvironment, crashing_tag: str) -> None
         ecs.deregister_task_definition(taskDefinition=arn)
     simulated.settle()
     assert run.state == "RolledBack"
+
+
+def _edit_parameters_during(simulated: SimulatedEnvironment) -> None:
+    """Edit the tag and an image by hand, while a rollback to the live release is about to end."""
+    run = simulated.start({"action": "rollback", "releaseId": "live", "force": True}, "beside-somebody")
+    simulated.aws.wait_for(lambda: run.state == "Bake")
+    for name in (simulated.identity.tag_parameter, f"{simulated.identity.images_path}api"):
+        simulated.aws.client("ssm").put_parameter(Name=name, Value="by-hand", Type="String", Overwrite=True)
+    simulated.settle()
+    assert "by-hand" not in simulated.parameters().values(), "what somebody edited is not repaired"
 
 
 def _change_infrastructure_during(simulated: SimulatedEnvironment, crashing_tag: str) -> None:

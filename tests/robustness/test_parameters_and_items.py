@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lambdas.release.catalog import MIGRATION, parse_catalog
 from lambdas.release.codec import encode
 from lambdas.release.errors import AwsError, InvalidRegistration, leaves
-from lambdas.release.history import DeploymentRecord, Release
+from lambdas.release.history import DeploymentRecord, Listed, Release
 from simulator.environment.platform import SimulatedService
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import Flow, StepError, writes
@@ -173,7 +173,12 @@ def check_item(simulated: SimulatedEnvironment, kind: str, data: st.DataObject) 
         "release": lambda: table.release("r-1"),
         "history": lambda: table.history(5),
     }
-    _, error = attempt(reads[kind], AwsError)
+    found, error = attempt(reads[kind], AwsError)
+    if kind == "history":
+        assert error is None
+        assert isinstance(found, Listed)
+        error = AwsError(found.unreadable[0]) if found.unreadable else None
+        assert (error is None) is (len(found) == 1)
     remove(simulated, key)
     if error is not None:
         assert key["pk"] in str(error)

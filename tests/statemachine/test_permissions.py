@@ -85,7 +85,7 @@ def test_a_role_writes_to_the_log_group_of_its_own_function_alone(
         ("ecs:RunTask", {"run_migration"}),
         ("ecs:RegisterTaskDefinition", {"register_task_definitions", "roll_back"}),
         ("iam:PassRole", {"register_task_definitions", "roll_back", "run_migration"}),
-        ("ssm:PutParameter", {"update_image_tag", "roll_back"}),
+        ("ssm:PutParameter", {"update_image_tag", "roll_back", "complete"}),
         ("ssm:DeleteParameter", {"update_image_tag", "roll_back"}),
         ("ecr:BatchGetImage", {"verify_image"}),
         ("events:PutEvents", {"request_approval", "complete", "record_failure", "record_outcome"}),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from lambdas.aws.gateway import ATTEMPTS
 from lambdas.aws.releases_table import FinalReport, ReleasesTable
+from lambdas.release.codec import encode
 from lambdas.release.errors import AwsError, AwsUnavailable, LeaseLost, StepshipError, Throttled
 from lambdas.release.history import DeploymentRecord, Outcome, Release, Report
 from lambdas.release.lock import Claim, Lock
@@ -314,3 +316,49 @@ def test_an_approval_is_kept_with_its_end_and_asked_again_without_harm() -> None
     TABLE.ask_approval(ONE.execution, "token-2", 1000.9)
     assert TABLE.approval_token(ONE.execution) == "token-2"
     assert TABLE.approval_token(TWO.execution) is None
+
+
+def broken(aws: SimulatedAws, pk: str, sk: str, document: dict[str, str] | None = None) -> None:
+    item = {"pk": {"S": pk}, "sk": {"S": sk}} | ({"document": document} if document else {})
+    aws.client("dynamodb").put_item(TableName="releases", Item=item)
+
+
+@pytest.mark.parametrize("document", [None, {"S": "{"}, {"N": "1"}, {"S": "{}"}, {"S": "null"}], ids=str)
+def test_one_item_that_cannot_be_read_hides_no_other_and_is_named(
+    aws: SimulatedAws, document: dict[str, str] | None
+) -> None:
+    for number in (1, 3):
+        claim = replace(ONE, execution=f"{PREFIX}:{number}")
+        TABLE.report(FinalReport(record(claim, started_at=f"2026-01-0{number}"), release=release(f"r-{number}")))
+    broken(aws, "history", "2026-01-02#bad", document)
+    broken(aws, "release", "r-2", document)
+    for found in (TABLE.history(2), TABLE.history_since("2026-01-01")):
+        assert [each.started_at for each in found] == ["2026-01-03", "2026-01-01"]
+        (said,) = found.unreadable
+        assert said.startswith("table releases, item history / 2026-01-02#bad")
+    for listed in (TABLE.releases(2), TABLE.older_releases("r-4", 2)):
+        assert [each.release_id for each in listed] == ["r-3", "r-1"]
+        (said,) = listed.unreadable
+        assert said.startswith("table releases, item release / r-2")
+    assert TABLE.release_before("r-3") == release("r-1")
+    with pytest.raises(AwsError, match="item release / r-2"):
+        TABLE.release("r-2")
+
+
+def test_a_record_whose_time_is_none_cannot_be_read(aws: SimulatedAws) -> None:
+    document = {**encode(record(ONE)), "endedAt": "soon"}
+    broken(aws, "history", "2026-01-05#one", {"S": json.dumps(document)})
+    assert TABLE.history(5) == ()
+    assert "document cannot be read (Invalid isoformat string: 'soon')" in TABLE.history(5).unreadable[0]
+
+
+def test_a_history_is_read_over_the_pages_of_a_query() -> None:
+    """DynamoDB answers 1 MB at a time, whatever was asked for."""
+    report = Report(Outcome.DEPLOYED, message="x" * 30_000)
+    for number in range(60):
+        at = f"2026-01-05T09:{number:02}:00Z"
+        claim = replace(ONE, execution=f"{PREFIX}:{number}")
+        TABLE.report(FinalReport(replace(record(claim, started_at=at), report=report)))
+    assert len(TABLE.history(50)) == 50
+    assert len({each.execution for each in TABLE.history(100)}) == 60
+    assert len(TABLE.history_since("2026-01-05T09:10:00Z")) == 50

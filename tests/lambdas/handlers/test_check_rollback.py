@@ -7,7 +7,7 @@ import pytest
 from simulator.ecs.images import ImageBehavior
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import Flow, StepError
-from tests.lambdas.handlers.surroundings import DEPLOY, change_definition, deployed
+from tests.lambdas.handlers.surroundings import DEPLOY, change_definition, denied, deployed
 
 HERE = "Check rollback"
 
@@ -90,3 +90,45 @@ def test_a_rollback_on_which_ecs_gives_up_has_failed() -> None:
         assert flow.run_to_end() == "RollbackFailed"
         assert flow.state["report"]["errorType"] == "KeyError"
         assert any("RollbackTimeout" in line for line in flow.state["report"]["explanation"]["done"])
+
+
+@pytest.mark.parametrize("value", ["by hand", None])
+def test_a_parameter_that_was_edited_while_everything_went_back_is_set_again(
+    simulated: SimulatedEnvironment, value: str | None
+) -> None:
+    flow = during_rollback(simulated, "Check rollout")
+    name, before = f"{simulated.identity.images_path}api", simulated.parameters()
+    ssm = simulated.aws.client("ssm")
+    if value is None:
+        ssm.delete_parameter(Name=name)
+    else:
+        ssm.put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
+    flow.wait(300)
+    result = flow.call()
+    assert (result["status"], result["parameters"]) == ("nextWave", [name])
+    assert result["message"] == f"1 parameter changed meanwhile: {name}"
+    assert flow.run_to_end() == "RolledBack"
+    assert simulated.parameters() == before
+    done = flow.state["report"]["explanation"]["done"]
+    assert f"Set again what somebody had changed meanwhile: {name}." in done
+
+
+def test_who_edits_a_parameter_again_and_again_keeps_no_rollback_from_ending(simulated: SimulatedEnvironment) -> None:
+    flow = during_rollback(simulated, "Check rollout")
+    for number in range(300):
+        if flow.ended:
+            break
+        if flow.at == HERE:
+            flow.wait(60)
+            simulated.aws.client("ssm").put_parameter(
+                Name=simulated.identity.tag_parameter, Value=f"by-hand-{number}", Type="String", Overwrite=True
+            )
+        flow.step()
+    assert flow.at == "RolledBack"
+
+
+def test_parameters_that_cannot_be_looked_up_make_no_failed_rollback(simulated: SimulatedEnvironment) -> None:
+    flow = during_rollback(simulated, "Check rollout")
+    flow.wait(300)
+    simulated.aws.faults.add(denied("GetParameters"))
+    assert flow.call()["status"] == "steady"

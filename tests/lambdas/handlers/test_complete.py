@@ -9,7 +9,7 @@ from simulator.environment.simulated_environment import LOGS, SimulatedEnvironme
 from simulator.faults.api_call import CallAction
 from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import Flow, footprint, table_items
-from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, deployed, push
+from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, denied, deployed, push
 
 HERE = "Complete"
 
@@ -174,3 +174,114 @@ def test_who_lost_the_lease_leaves_no_half_report(simulated: SimulatedEnvironmen
 def test_deploying_the_same_again_has_nothing_to_do(simulated: SimulatedEnvironment) -> None:
     deployed(simulated, "v1", "one")
     assert Flow(simulated, DEPLOY, "two").run_to_end() == "NothingToDo"
+
+
+def edit(simulated: SimulatedEnvironment, name: str, value: str | None) -> None:
+    """Change a parameter by hand."""
+    client = simulated.aws.client("ssm")
+    if value is None:
+        client.delete_parameter(Name=name)
+    else:
+        client.put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
+
+
+def stands(simulated: SimulatedEnvironment, flow: Flow) -> bool:
+    """Whether every parameter has the value of the plan."""
+    wanted = {each["name"]: each["target"] for each in flow.state["plan"]["parameters"]}
+    return {name: simulated.parameters().get(name) for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("which", ["tag", "image", "deleted image", "both"])
+def test_a_parameter_that_was_edited_in_mid_rollout_is_set_again_and_named(
+    simulated: SimulatedEnvironment, which: str
+) -> None:
+    tag, image = simulated.identity.tag_parameter, f"{simulated.identity.images_path}api"
+    push(simulated, "v1")
+    flow = Flow(simulated, DEPLOY).run_to("Check health")
+    edits: dict[str, dict[str, str | None]] = {
+        "tag": {tag: "v0"},
+        "image": {image: "x@sha256:0"},
+        "deleted image": {image: None},
+        "both": {tag: "v0", image: "x"},
+    }
+    edited = edits[which]
+    for name, value in edited.items():
+        edit(simulated, name, value)
+    assert flow.run_to_end() == "Deployed"
+    assert stands(simulated, flow)
+    message = flow.state["report"]["message"]
+    assert message.startswith(f"{flow.state['plan']['releaseId']} is live; {len(edited)} parameter")
+    assert all(name in message for name in edited)
+    assert "changed meanwhile and set again" in message
+    assert simulated.table.history(1)[0].report.message == message
+
+
+def test_nothing_is_written_where_the_parameters_are_right(simulated: SimulatedEnvironment) -> None:
+    flow = at_complete(simulated)
+    start = len(simulated.aws.calls)
+    report = flow.call()
+    made = [call.operation for call in simulated.aws.calls[start:]]
+    assert made.count("GetParameters") == 1
+    assert not {"PutParameter", "DeleteParameter", "UpdateItem"} & set(made)
+    assert report["message"] == f"{flow.state['plan']['releaseId']} is live"
+
+
+@pytest.mark.parametrize("request_", [ROLLBACK, {**ROLLBACK, "releaseId": "live"}])
+def test_after_a_rollback_too(simulated: SimulatedEnvironment, request_: dict[str, str]) -> None:
+    deployed(simulated, "v1", "one")
+    deployed(simulated, "v2", "two")
+    edit(simulated, simulated.identity.tag_parameter, "v7")
+    flow = Flow(simulated, request_, "back").run_to("Check health")
+    edit(simulated, f"{simulated.identity.images_path}worker", "by hand")
+    assert flow.run_to_end() == "Deployed"
+    assert stands(simulated, flow)
+    assert "images/worker" in flow.state["report"]["message"]
+
+
+def test_what_a_recovery_finds_too_much_is_named(simulated: SimulatedEnvironment) -> None:
+    """``Complete`` may delete nothing."""
+    push(simulated, "v1")
+    one = Flow(simulated, DEPLOY, "one").run_to("Check rollout")
+    one.stop()
+    simulated.aws.clock.sleep(120)
+    recovery = Flow(simulated, {**ROLLBACK, "takeover": one.arn}, "recovery").run_to("Check health")
+    name = f"{simulated.identity.images_path}api"
+    edit(simulated, name, "by hand")
+    assert recovery.run_to_end() == "Deployed"
+    assert recovery.state["report"]["message"] == (
+        f"the release before is live again; 1 parameter ({name}) was made meanwhile, delete it by hand"
+    )
+
+
+@pytest.mark.parametrize(
+    ("operation", "said"),
+    [("PutParameter", "could not be set again (ssm:put_parameter"), ("GetParameters", "could not be looked up")],
+)
+def test_a_repair_that_fails_rolls_no_healthy_release_back_and_says_what_to_do(
+    simulated: SimulatedEnvironment, operation: str, said: str
+) -> None:
+    flow = at_complete(simulated)
+    tag = simulated.identity.tag_parameter
+    edit(simulated, tag, "v7")
+    simulated.aws.faults.add(denied(operation))
+    assert flow.run_to_end() == "Deployed"
+    message = flow.state["report"]["message"]
+    assert said in message
+    assert (f"set {tag} = v1 by hand" in message) is (operation == "PutParameter")
+
+
+def test_who_has_lost_the_lease_repairs_nothing(simulated: SimulatedEnvironment) -> None:
+    flow = at_complete(simulated)
+    edit(simulated, simulated.identity.tag_parameter, "of the other one")
+    flow.lose_lock()
+    assert flow.fails().error_type == "LeaseLost"
+    assert simulated.parameters()[simulated.identity.tag_parameter] == "of the other one"
+
+
+def test_a_second_run_finds_what_the_first_has_repaired(simulated: SimulatedEnvironment) -> None:
+    flow = at_complete(simulated)
+    edit(simulated, simulated.identity.tag_parameter, "v7")
+    first = flow.call()
+    before = footprint(simulated)
+    assert flow.call() == first
+    assert footprint(simulated) == before

@@ -109,3 +109,92 @@ def test_a_failed_deployment_that_was_stopped_is_planned_the_other_way_round(sim
     assert plan["services"]["api"]["target"] == one.state["plan"]["services"]["api"]["previous"]
     assert {each["target"] for each in plan["parameters"]} == {None}
     assert plan["onFailure"] == "noRollbackPossible"
+
+
+def test_a_rollback_returns_to_what_was_live_when_the_release_was_first_deployed(
+    simulated: SimulatedEnvironment,
+) -> None:
+    """v1, v2, v3, rollback to v2, v4, rollback to v2 (not v3, which somebody fled from), rollback to v1."""
+    for tag in ("v1", "v2", "v3"):
+        deployed(simulated, tag, tag)
+    tags = []
+    then: tuple[str | None, ...] = (None, "v4", None, None)
+    for number, tag in enumerate(then):
+        if tag:
+            deployed(simulated, tag, tag)
+        else:
+            assert Flow(simulated, ROLLBACK, f"back-{number}").run_to_end() == "Deployed"
+        live = simulated.table.live()
+        assert live is not None
+        tags.append(live.image_tag)
+    assert tags == ["v2", "v4", "v2", "v1"]
+
+
+def test_rolling_back_and_forth_changes_no_release(simulated: SimulatedEnvironment) -> None:
+    made = [str(deployed(simulated, tag, tag).state["report"]["release"]) for tag in ("v1", "v2", "v3")]
+    releases = [simulated.table.release(each) for each in made]
+    assert [each.before for each in releases if each] == [None, made[0], made[1]]
+    for number, to in enumerate((made[0], made[2], made[1])):
+        assert Flow(simulated, {**ROLLBACK, "releaseId": to}, f"to-{number}").run_to_end() == "Deployed"
+    assert [simulated.table.release(each) for each in made] == releases
+
+
+def test_an_old_tag_that_is_deployed_again_makes_a_new_release(simulated: SimulatedEnvironment) -> None:
+    deployed(simulated, "v1", "one")
+    second = deployed(simulated, "v2", "two").state["report"]["release"]
+    again = deployed(simulated, "v1", "again").state["report"]["release"]
+    made = simulated.table.release(str(again))
+    assert made is not None
+    assert (made.image_tag, made.before) == ("v1", second)
+    plan = Flow(simulated, ROLLBACK, "back").run_to("Plan").call()
+    assert plan["releaseId"] == second
+
+
+def forget(simulated: SimulatedEnvironment, release_id: str, *, text: str | None = None) -> None:
+    """Delete a release, or let it be one that cannot be read."""
+    client, key = simulated.aws.client("dynamodb"), {"pk": {"S": "release"}, "sk": {"S": release_id}}
+    if text is None:
+        client.delete_item(TableName=simulated.identity.table, Key=key)
+    else:
+        client.put_item(TableName=simulated.identity.table, Item={**key, "document": {"S": text}})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(None, "was deleted from the history"), ("{", "document cannot be read")], ids=["gone", "broken"]
+)
+def test_a_release_that_is_gone_or_broken_is_passed_over_and_named(
+    simulated: SimulatedEnvironment, text: str | None, said: str
+) -> None:
+    first, second, _ = (deployed(simulated, tag, tag).state["report"]["release"] for tag in ("v1", "v2", "v3"))
+    forget(simulated, second, text=text)
+    flow = Flow(simulated, ROLLBACK, "back").run_to("Plan")
+    plan = flow.call()
+    assert plan["releaseId"] == first
+    (check,) = [each for each in plan["checks"] if each["check"] == "release before"]
+    assert check["result"] == "SKIP"
+    assert second in check["detail"]
+    assert said in check["detail"]
+    assert flow.run_to_end() == "Deployed"
+    assert f"{first} is live; passed over: " in flow.state["report"]["message"]
+    assert second in flow.state["report"]["message"]
+
+
+def test_where_no_release_is_left_the_message_names_those_that_were(simulated: SimulatedEnvironment) -> None:
+    first = deployed(simulated, "v1", "one").state["report"]["release"]
+    deployed(simulated, "v2", "two")
+    forget(simulated, first)
+    error = Flow(simulated, ROLLBACK, "back").run_to("Plan").fails()
+    assert error.error_type == "ReleaseNotFound"
+    assert f"{first} was deleted from the history" in error.message
+    assert "give a releaseId, or deploy a tag" in error.message
+
+
+def test_a_record_that_cannot_be_read_keeps_no_rollback_from_happening(simulated: SimulatedEnvironment) -> None:
+    first = deployed(simulated, "v1", "one").state["report"]["release"]
+    deployed(simulated, "v2", "two")
+    item = {"pk": {"S": "history"}, "sk": {"S": "2026-01-05T09:01:00Z#bad"}, "document": {"S": "{"}}
+    simulated.aws.client("dynamodb").put_item(TableName=simulated.identity.table, Item=item)
+    plan = Flow(simulated, ROLLBACK, "back").run_to("Plan").call()
+    assert plan["releaseId"] == first
+    (check,) = [each for each in plan["checks"] if each["check"] == "history"]
+    assert "item history / 2026-01-05T09:01:00Z#bad" in check["detail"]

@@ -147,3 +147,21 @@ def test_the_report_fits_into_the_cause_of_a_fail_state(simulated: SimulatedEnvi
     logs = tuple("x" * 5000 for _ in range(100))
     report = at_failure(simulated, ImageBehavior("crash", logs=logs)).call()
     assert len(json.dumps(report)) < 32_768
+
+
+def test_the_journal_stays_when_the_rollback_failed_and_goes_when_it_did_not(simulated: SimulatedEnvironment) -> None:
+    """It is all that says what every service ran before: a release says that only of those that were verified."""
+    simulated.push("v1", ImageBehavior("crash"))
+    failed = Flow(simulated, DEPLOY, "one").run_to("Roll back")
+    failed.catch(StepError("AwsError", "Roll back: no"))
+    assert failed.run_to_end() == "RollbackFailed"
+    journal = simulated.table.read_journal()
+    assert journal is not None
+    assert journal.release_id == failed.state["plan"]["releaseId"]
+    assert {name: each.previous for name, each in journal.services.items()} == {
+        name: each["previous"] for name, each in failed.state["plan"]["services"].items()
+    }
+    refused = Flow(simulated, DEPLOY, "two").run_to("Acquire lock").fails()
+    assert refused.error_type == "UnfinishedRollback"
+    assert Flow(simulated, ROLLBACK, "three").run_to_end() == "Deployed"
+    assert simulated.table.read_journal() is None
