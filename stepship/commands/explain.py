@@ -60,7 +60,8 @@ def _find(session: Session, wanted: str | None) -> tuple[Result, DeploymentRecor
     )
     if record is None:
         what = f"no deployment made the release {wanted}" if wanted else "no deployment has failed"
-        raise CommandError(f"{what}, as far as the newest records of {session.target.environment} tell")
+        unread = f"; {'; '.join(records.unreadable)}" if records.unreadable else ""
+        raise CommandError(f"{what}, as far as the newest records of {session.target.environment} tell{unread}")
     return _recorded(record, session.or_none(lambda: session.machine.describe(record.execution))), record
 
 
@@ -71,6 +72,6 @@ def _record(session: Session, found: Description) -> DeploymentRecord | None:
 def _recorded(record: DeploymentRecord, found: Description | None) -> Result:
     """Read a result from a record; Step Functions forgets an execution after 90 days, the table does not."""
     request: Mapping[str, Any] = found.input if found else {"action": record.action}
-    status = "SUCCEEDED" if EXIT_CODES.get(Outcome(record.outcome), 1) == 0 else "FAILED"
+    status = "SUCCEEDED" if EXIT_CODES.get(record.outcome, 1) == 0 else "FAILED"
     description = found or Description(record.execution, status, 0.0, None, request)
     return Result(description, record.outcome, encode(record.report))

@@ -21,11 +21,15 @@ def history(session: Session, limit: int, days: int) -> int:
     """Show the newest deployments and the figures of the last days."""
     now, output = session.host.now(), session.output
     records = session.table.history(limit)
-    found = figures(session.table.history_since(timestamp(now - days * DAY_SECONDS)), days, now)
+    recent = session.table.history_since(timestamp(now - days * DAY_SECONDS))
+    found = figures(recent, days, now)
+    unreadable = tuple(dict.fromkeys((*records.unreadable, *recent.unreadable)))
     if records:
         output.table(HEADERS, [_row(record) for record in records], right=("Lasted",))
     else:
         output.say(f"Nothing has been deployed to {session.target.environment} yet")
+    for each in unreadable:
+        output.say(Text(f"  ! left out: {each}", "yellow"))
     output.say()
     for line in figure_lines(found):
         output.say(line)
@@ -34,6 +38,7 @@ def history(session: Session, limit: int, days: int) -> int:
             "environment": session.target.environment,
             "deployments": [_document(record) for record in records],
             "figures": encode(found),
+            "unreadable": list(unreadable),
             "exitCode": 0,
         }
     )

@@ -104,6 +104,8 @@ def show(session: Session, found: Status) -> None:
         output.say(
             Text(f"  ! the tag parameter says {found.tag}, the live release is {found.live.image_tag}", "yellow")
         )
+    for each in found.tags.unreadable:
+        output.say(Text(f"  ! left out: {each}", "yellow"))
     output.say(f"Lock: {_lock(found, now)}")
     if found.question:
         asked = f"{found.question.name} has been waiting for {duration(now - found.question.since)}"
@@ -190,5 +192,6 @@ def document(session: Session, found: Status) -> dict[str, Any]:
         "approval": encode(found.question) if found.question else None,
         "pause": encode(found.paused) if found.paused else None,
         "freeze": encode(found.freeze) if found.freeze else None,
+        "unreadable": list(found.tags.unreadable),
         "exitCode": 0,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lambdas.aws.releases_table import ReleasesTable
 from lambdas.release.history import Release
@@ -15,9 +15,10 @@ SEARCHED = 50
 
 @dataclass(frozen=True)
 class Tags:
-    """Digest to tag."""
+    """Digest to tag; ``unreadable`` names the releases that could not be read."""
 
     by_digest: Mapping[str, str]
+    unreadable: tuple[str, ...] = ()
 
     def of(self, image: str | None) -> str | None:
         """Return the tag of a pinned image; None when no release tells."""
@@ -54,4 +55,5 @@ def tags_of(releases: Iterable[Release]) -> Tags:
 
 def read_tags(table: ReleasesTable) -> Tags:
     """Read the tags of the last releases."""
-    return tags_of(table.releases(SEARCHED))
+    releases = table.releases(SEARCHED)
+    return replace(tags_of(releases), unreadable=releases.unreadable)

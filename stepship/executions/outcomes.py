@@ -15,7 +15,7 @@ FAILED = "Failed"
 RUNNING = "Running"
 """What is said of an execution beside the outcomes of the machine: the service ended it, and it has not ended."""
 
-EXIT_CODES = {
+EXIT_CODES: Mapping[str, int] = {
     Outcome.DEPLOYED: 0,
     Outcome.NOTHING_TO_DO: 0,
     Outcome.PLANNED: 0,
@@ -26,7 +26,7 @@ EXIT_CODES = {
 }
 """The contract of all that starts deployments; any other end is 1."""
 
-HEADLINES = {
+HEADLINES: Mapping[str, str] = {
     Outcome.DEPLOYED: "Deployed",
     Outcome.NOTHING_TO_DO: "Nothing to do: everything already is as asked",
     Outcome.PLANNED: "Planned: nothing was written",
@@ -71,7 +71,8 @@ class Result:
         """One line."""
         if self.description.input.get("action") == "rollback" and self.outcome in ROLLBACK_HEADLINES:
             return ROLLBACK_HEADLINES[Outcome(self.outcome)]
-        return HEADLINES[self.outcome]
+        # A record may be of a newer version, which knows more of them.
+        return HEADLINES.get(self.outcome, self.outcome)
 
     @property
     def why(self) -> str:
