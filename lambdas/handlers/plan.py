@@ -24,7 +24,7 @@ from lambdas.release.history import (
     release_id_of,
 )
 from lambdas.release.image import ARCHIVED, RESTORE
-from lambdas.release.plan import AbandonedTask, Plan, PlannedService, check_size, migration_started_by
+from lambdas.release.plan import AbandonedTask, Plan, PlannedService, check_size, migration_started_by, room_for_checks
 from lambdas.release.planning import (
     LIVE,
     PASSED_OVER,
@@ -51,6 +51,7 @@ from lambdas.release.preflight import (
     fail,
     ok,
     require,
+    shown,
     skip,
 )
 from lambdas.release.request import Request
@@ -62,9 +63,6 @@ RECENT = 50
 
 Worked example: with ten deployments a day a release that was fled from is known as such for a week.
 """
-
-MAX_CHECKS = 300
-"""Checks that the state keeps: a payload may have 256 KiB, and a dry run of 100 services makes a thousand."""
 
 
 def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
@@ -129,15 +127,16 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
     )
     require(more)
     checks += more
-    kept = [c for c in checks if c.result != Result.OK][:MAX_CHECKS]
-    state = {**call.state.keys, "plan": encode(replace(made, checks=tuple(kept)))}
-    size = check_size(made, len(json.dumps(state)), dependencies.identity.environment)
+    state_bytes = len(json.dumps({**call.state.keys, "plan": encode(made)}))
+    environment = dependencies.identity.environment
+    size = check_size(made, state_bytes, environment, dry_run=request.dry_run)
     require([size])
     checks.append(size)
-    shown = [c for c in checks if c.result != Result.OK or request.dry_run][:MAX_CHECKS]
+    interesting = [c for c in checks if c.result != Result.OK or request.dry_run]
+    room = room_for_checks(made, state_bytes, dry_run=request.dry_run)
     logger.info("checks", results=[str(check) for check in checks])
     logger.info("planned", nothing_to_do=made.nothing_to_do, services=sorted(made.services))
-    return replace(made, checks=tuple(shown))
+    return replace(made, checks=shown(interesting, room, environment))
 
 
 def _journal(call: Invocation, dependencies: Dependencies) -> Plan | None:

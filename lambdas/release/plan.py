@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from lambdas.release.codec import encode
 from lambdas.release.preflight import Check, fail, ok
 from lambdas.release.wording import and_list
 
@@ -18,6 +20,12 @@ EXPLANATION_BYTES = 25_000
 
 MESSAGES_BYTES = 5_000
 """The ``message`` of each of the later steps: ten with ``results.MAX_MESSAGE`` characters, and their keys."""
+
+ENVELOPE_BYTES = 2_000
+"""What a function is called with beside the state: ARN, times, names, a task token. The limit counts it too."""
+
+CHECKS_BYTES = 30_000
+"""What a plan's checks may take: some two hundred of them."""
 
 VERDICTS_BYTES = 500
 """What the later steps add for a service beside names, ARNs and image: ids, two verdicts with a reason, keys."""
@@ -193,7 +201,8 @@ def bytes_to_come(plan: Plan) -> int:
     """Return how much the steps after the plan add to the execution's state at most."""
     # A name stands in six of the results, an ARN in two, an image in one.
     return (
-        EXPLANATION_BYTES
+        ENVELOPE_BYTES
+        + EXPLANATION_BYTES
         + MESSAGES_BYTES
         + sum(
             VERDICTS_BYTES + 6 * len(s.name) + 2 * len(s.previous) + len(s.image or s.previous_image or "")
@@ -202,19 +211,37 @@ def bytes_to_come(plan: Plan) -> int:
     )
 
 
-def check_size(plan: Plan, state_bytes: int, environment: str) -> Check:
+def bytes_to_show(plan: Plan) -> int:
+    """Return how much the report of a dry run adds to the execution's state at most: the whole plan once more."""
+    return len(json.dumps(encode(plan))) + MESSAGES_BYTES + ENVELOPE_BYTES
+
+
+def room_for_checks(plan: Plan, state_bytes: int, *, dry_run: bool) -> int:
+    """Return how many bytes of checks the state has room for; in a dry run they stand in it twice."""
+    left = MAX_STATE_BYTES - state_bytes - bytes_to_come(plan)
+    if dry_run:
+        left = min(left, (MAX_STATE_BYTES - state_bytes - bytes_to_show(plan)) // 2)
+    return max(0, min(left, CHECKS_BYTES))
+
+
+def check_size(plan: Plan, state_bytes: int, environment: str, *, dry_run: bool = False) -> Check:
     """Check that the execution's state has room for what the later steps add to it.
 
     Parameters
     ----------
     state_bytes
         Size of the state with the plan in it, as JSON.
+    dry_run
+        Whether the plan is shown: then it stands in the state a second time, as a part of the report.
 
     Examples
     --------
-    100 services with names of 19 characters: a plan of 106,000 bytes, and 86,000 + 25,000 + 5,000 that are added.
+    100 services with names of 19 characters: a plan of 106,000 bytes, and 86,000 + 25,000 + 5,000 + 2,000 that are
+    added. A dry run of them: twice 106,000 bytes, and 7,000.
     """
     total = state_bytes + bytes_to_come(plan)
+    if dry_run:
+        total = max(total, state_bytes + bytes_to_show(plan))
     if total <= MAX_STATE_BYTES:
         return ok(environment, "size", f"{total} bytes")
     fix = 'deploy them in parts, with "services" in the input'

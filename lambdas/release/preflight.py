@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from lambdas.release.codec import encode
 from lambdas.release.errors import PreflightFailed
+from lambdas.release.request import shorten
 from lambdas.release.rollout import ServiceFacts
 from lambdas.release.task_definition import TaskDefinition
+from lambdas.release.wording import and_list
 
 MAX_FIELDS = 5
 """Fields that a check names: all of one new feature, and not a whole answer."""
+
+MAX_DETAIL = 200
+"""Characters of a check's detail in a plan: an ARN and what is wrong with it; a name of a secret may have 2,048."""
+
+MAX_SAID, MAX_LISTED = 400, 3_600
+"""Characters of one check in a message, and of all: a report's message has 4,000 (``failure.MAX_MESSAGE``)."""
+
+MORE = "more checks"
+"""The check that counts those that a plan has no room for."""
+
+LEFT_OUT_BYTES = 400
+"""What that check takes at most as JSON."""
 
 
 class Result(StrEnum):
@@ -222,8 +239,53 @@ def require(checks: Sequence[Check]) -> None:
     Raises
     ------
     PreflightFailed
-        The message lists every check that is FAIL.
+        The message lists the checks that are FAIL: as many as fit into a report, and how many more there are.
     """
     bad = [check for check in checks if check.result == Result.FAIL]
-    if bad:
-        raise PreflightFailed(f"{len(bad)} of {len(checks)} checks: " + "; ".join(str(check) for check in bad))
+    if not bad:
+        return
+    listed: list[str] = []
+    room = MAX_LISTED
+    for check in bad:
+        said = shorten(str(check), MAX_SAID)
+        room -= len(said) + len("; ")
+        if room < 0:
+            break
+        listed.append(said)
+    more = len(bad) - len(listed)
+    others = f"; and {more} more" if more else ""
+    raise PreflightFailed(f"{len(bad)} of {len(checks)} checks: {'; '.join(listed)}{others}")
+
+
+def shown(checks: Sequence[Check], room_bytes: int, environment: str) -> tuple[Check, ...]:
+    """Return the checks that an execution's state keeps: those that did not pass first, as many as there is room for.
+
+    What is left out is counted in one more check, so that nobody takes the list for the whole.
+
+    Parameters
+    ----------
+    room_bytes
+        What they may take as JSON.
+
+    Examples
+    --------
+    900 checks with details of 2,000 characters and room for 20,000 bytes: some 70 with 200 characters each, and
+    ``OK dev: more checks — and 830 more OK``.
+    """
+    cut = [replace(c, detail=shorten(c.detail, MAX_DETAIL), subject=shorten(c.subject, MAX_DETAIL)) for c in checks]
+    sizes = [len(json.dumps(encode(check))) + len(", ") for check in cut]
+    order = sorted(range(len(cut)), key=lambda index: cut[index].result == Result.OK)
+    fitting = room_bytes if sum(sizes) <= room_bytes else room_bytes - LEFT_OUT_BYTES
+    kept: set[int] = set()
+    for index in order:
+        fitting -= sizes[index]
+        if fitting < 0:
+            break
+        kept.add(index)
+    left_out = Counter(str(check.result) for index, check in enumerate(cut) if index not in kept)
+    found = tuple(cut[index] for index in sorted(kept))
+    if not left_out or room_bytes < LEFT_OUT_BYTES:
+        return found
+    said = and_list(f"{left_out[each]} more {each}" for each in Result if each in left_out)
+    passed = set(left_out) == {Result.OK}
+    return (*found, Check(environment, MORE, Result.OK if passed else Result.SKIP, f"and {said}"))

@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from lambdas.release.history import Outcome
-from lambdas.release.preflight import Result
+from lambdas.release.preflight import MORE, Result
 from stepship.commands.deploy import DeployRequest
 from stepship.environment.tags import Tags, read_tags
 from stepship.errors import wrong_usage
@@ -96,15 +96,17 @@ def show_plan(session: Session, made: Mapping[str, Any], expected: float | None,
 
 def _show_checks(session: Session, checks: Sequence[Mapping[str, str]], *, show_all: bool) -> None:
     ordered = sorted(checks, key=lambda each: ORDER.index(Result(each["result"])))
-    shown = [each for each in ordered if show_all or each["result"] != Result.OK]
+    shown = [each for each in ordered if each["check"] != MORE and (show_all or each["result"] != Result.OK)]
     for each in shown:
         line = Text(f"  {each['result']:<4} ", STYLES[Result(each["result"])])
         line.append(f"{each['subject']}: {each['check']}", "default")
         line.append(f" ({each['detail']})" if each["detail"] else "", "dim")
         session.output.say(line)
-    passed = sum(each["result"] == Result.OK for each in checks)
+    passed = sum(each["result"] == Result.OK and each["check"] != MORE for each in checks)
     hidden = "" if show_all else "; --all lists them"
-    session.output.say(f"  {passed} of {len(checks)} checks are OK{hidden}")
+    more = "".join(f", {each['detail']}" for each in checks if each["check"] == MORE)
+    count = sum(each["check"] != MORE for each in checks)
+    session.output.say(f"  {passed} of {count} checks are OK{more}{hidden}")
 
 
 def _in_order(made: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from lambdas.release.catalog import MIGRATION, Catalog
 from lambdas.release.codec import decode, encode
 from lambdas.release.history import release_id_of
 from lambdas.release.plan import (
+    CHECKS_BYTES,
     MAX_STATE_BYTES,
     AbandonedTask,
     OnFailure,
@@ -22,8 +24,10 @@ from lambdas.release.plan import (
     PlannedMigration,
     PlannedParameter,
     bytes_to_come,
+    bytes_to_show,
     check_size,
     migration_started_by,
+    room_for_checks,
 )
 from lambdas.release.planning import PlanInputs, RunningService, launch_on_demand, plan_deploy
 from lambdas.release.policies import ApprovalPolicy
@@ -48,6 +52,7 @@ from tests.lambdas.release.examples import (
     running,
     service,
 )
+from tests.lambdas.release.examples import plan as plan_of
 
 NEW_ID = "r-20260106-090000-abcdef"
 
@@ -405,3 +410,38 @@ def test_a_longer_name_needs_more_room() -> None:
     plan = deploy(some(("api",)))
     longer = replace(plan, services={"api": replace(plan.services["api"], name="api-of-the-shop")})
     assert bytes_to_come(longer) == bytes_to_come(plan) + 6 * len("-of-the-shop")
+
+
+def large_plan(count: int) -> Plan:
+    """Return the plan of so many services, in which clusters and families have long names."""
+    plan = plan_of(tuple(f"service-{n}" for n in range(count)))
+    long = {name: replace(each, cluster="c" * 255, family="f" * 255) for name, each in plan.services.items()}
+    return replace(plan, services=long)
+
+
+@pytest.mark.parametrize(("count", "by"), [(1, bytes_to_come), (200, bytes_to_show)], ids=["small", "large"])
+def test_a_dry_run_needs_room_for_the_plan_a_second_time(count: int, by: Callable[[Plan], int]) -> None:
+    plan = large_plan(count)
+    room = MAX_STATE_BYTES - by(plan)
+    fits, too_much = (check_size(plan, size, "dev", dry_run=True) for size in (room, room + 1))
+    assert (fits.result, too_much.result) == ("OK", "FAIL")
+    assert check_size(plan, MAX_STATE_BYTES - bytes_to_come(plan), "dev").result == "OK"
+
+
+@pytest.mark.parametrize(
+    ("state_bytes", "dry_run", "expected"),
+    [
+        (1_000, False, CHECKS_BYTES),
+        (1_000, True, CHECKS_BYTES),
+        (MAX_STATE_BYTES, False, 0),
+        (MAX_STATE_BYTES, True, 0),
+    ],
+)
+def test_checks_have_the_room_that_is_left_and_no_more(state_bytes: int, dry_run: bool, expected: int) -> None:
+    assert room_for_checks(plan_of(("api",)), state_bytes, dry_run=dry_run) == expected
+
+
+def test_the_checks_of_a_dry_run_stand_in_the_state_twice() -> None:
+    plan = large_plan(200)
+    state_bytes = MAX_STATE_BYTES - bytes_to_show(plan) - 1_000
+    assert room_for_checks(plan, state_bytes, dry_run=True) == 500

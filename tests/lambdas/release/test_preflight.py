@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
@@ -7,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lambdas.release.codec import encode
 from lambdas.release.errors import PreflightFailed
 from lambdas.release.preflight import (
+    MAX_DETAIL,
+    MORE,
     Check,
     Result,
     check_alarms,
@@ -21,6 +25,7 @@ from lambdas.release.preflight import (
     fail,
     ok,
     require,
+    shown,
     skip,
 )
 from lambdas.release.rollout import DeploymentSettings, ServiceFacts
@@ -211,3 +216,57 @@ def test_a_migration_that_needs_a_network_has_one(mode: str | None, has_network:
     assert [check.result for check in checks] == results
     assert all("give subnets and securityGroups in its catalog parameter" in check.detail for check in checks)
     assert check_migration_network("migration", None, has_network=False) == ()
+
+
+def size_of(checks: tuple[Check, ...]) -> int:
+    return sum(len(json.dumps(encode(check))) + 2 for check in checks)
+
+
+def test_checks_that_fit_are_all_shown_in_their_order() -> None:
+    checks = (ok("api", "a"), skip("api", "b", "why"), ok("worker", "c", "d"))
+    assert shown(checks, 10_000, "dev") == checks
+    assert shown(checks, size_of(checks), "dev") == checks
+    assert shown((), 0, "dev") == ()
+
+
+def test_what_does_not_fit_is_counted_and_what_did_not_pass_comes_first() -> None:
+    checks = [ok("api", f"secret {n}", "x" * 3000) for n in range(900)]
+    checks[700] = skip("api", "secret 700", "may not be looked up")
+    found = shown(checks, 20_000, "dev")
+    *kept, more = found
+    assert size_of(found) <= 20_000
+    assert len(kept) > 50
+    assert max(len(each.detail) for each in kept) == MAX_DETAIL
+    assert kept[-1] == checks[700]
+    assert (more.check, more.result, more.detail) == (MORE, "OK", f"and {900 - len(kept)} more OK")
+
+
+def test_others_that_are_left_out_are_counted_by_their_result() -> None:
+    checks = [skip("api", f"secret {n}", "x" * 200) for n in range(90)] + [ok("api", "a")] * 3
+    *kept, more = shown(checks, 2_000, "dev")
+    assert (more.result, more.detail) == ("SKIP", f"and 3 more OK and {90 - len(kept)} more SKIP")
+
+
+@given(
+    details=st.lists(st.text(max_size=400), max_size=40),
+    passed=st.lists(st.booleans(), min_size=40, max_size=40),
+    room=st.integers(0, 30_000),
+)
+def test_checks_never_take_more_than_their_room(details: list[str], passed: list[bool], room: int) -> None:
+    checks = [ok("a", "c", each) if good else skip("a", "c", each) for each, good in zip(details, passed, strict=False)]
+    found = shown(checks, room, "dev")
+    assert size_of(found) <= room
+    if found and found[-1].check == MORE:
+        said = sum(int(number) for number in re.findall(r"\d+", found[-1].detail))
+        assert said + len(found) - 1 == len(checks)
+
+
+def test_a_message_lists_as_many_failures_as_a_report_can_hold() -> None:
+    checks = [fail(f"service-{n}", "secret exists", "s" * 2000) for n in range(300)]
+    with pytest.raises(PreflightFailed) as refused:
+        require(checks)
+    said = str(refused.value)
+    assert said.startswith("300 of 300 checks: FAIL service-0: secret exists")
+    assert len(said) < 4_000
+    listed = said.count("FAIL ")
+    assert said.endswith(f"; and {300 - listed} more")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -148,3 +150,46 @@ def test_an_operation_without_a_quota_is_an_error() -> None:
         run = simulated.run({"imageTag": "v1"}, "v1")
     assert run.state == "Rejected"
     assert "has no quota in simulator/faults/quotas.py" in str(run.cause)
+
+
+def test_a_dry_run_of_138_services_shows_what_its_state_has_room_for() -> None:
+    services = [SimulatedService(f"service-{n}", desired=0) for n in range(138)]
+    with SimulatedEnvironment(services=services, migration=False, settings=few_looks()) as simulated:
+        simulated.push("v1")
+        run = simulated.run({"imageTag": "v1", "dryRun": True}, "many")
+        assert run.state in ("Planned", "Rejected"), run.cause
+        if run.state == "Rejected":
+            assert '\\"services\\" in the input' in str(run.cause)
+        assert simulated.violations() == ()
+        part = simulated.run({"imageTag": "v1", "dryRun": True, "services": [s.name for s in services[:90]]}, "part")
+        assert part.state == "Planned"
+        plan = part.output["plan"]
+        assert len(plan["services"]) == 90
+        assert re.fullmatch(r"and \d+ more OK.*", plan["checks"][-1]["detail"])
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_long_names_of_secrets_do_not_outgrow_a_plan(dry_run: bool) -> None:
+    services = [SimulatedService(f"service-{n}", desired=1) for n in range(12)]
+    with SimulatedEnvironment(services=services, migration=False, settings=few_looks()) as simulated:
+        ecs = simulated.aws.client("ecs")
+        for service in services:
+            name = f"v3-backend-dev-{service.name}"
+            task = ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
+            keys = ("family", "containerDefinitions", "networkMode", "requiresCompatibilities", "cpu", "memory")
+            request = {key: task[key] for key in (*keys, "taskRoleArn", "executionRoleArn")}
+            # Of another account: the preflight may not look, so every one of them is SKIP.
+            request["containerDefinitions"][0]["secrets"] = [
+                {"name": f"S{n}", "valueFrom": f"arn:aws:secretsmanager:eu-west-1:999999999999:secret:{'x' * 480}-{n}"}
+                for n in range(40)
+            ]
+            revision = ecs.register_task_definition(**request)["taskDefinition"]["taskDefinitionArn"]
+            ecs.update_service(cluster="v3-backend-dev", service=name, taskDefinition=revision)
+        simulated.aws.clock.sleep(900)
+        simulated.push("v1")
+        run = simulated.run({"imageTag": "v1", "dryRun": dry_run}, "long")
+        assert run.state in ("Planned", "Deployed", "Rejected"), (run.error, run.cause)
+        assert run.error != "States.DataLimitExceeded"
+        if run.state == "Rejected":
+            assert "PreflightFailed" in str(run.cause)
+            assert "more" in json.loads(str(run.cause))["message"]
