@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lambdas.release.approval import rejection_message
 from lambdas.release.codec import read_object
 from lambdas.release.explanation import MAX_CAUSES, MAX_LOG_LINES, Explanation
-from lambdas.release.results import CaughtError, ExecutionState
+from lambdas.release.plan import Plan
+from lambdas.release.results import CaughtError, ExecutionState, RollbackResult
 from lambdas.release.verdicts import FAILING, MigrationStatus, RollbackStatus
 from lambdas.release.wording import counted
 
@@ -113,13 +114,17 @@ def what_was_done(state: ExecutionState) -> tuple[str, ...]:
             done.append(f"{name} runs {twin.rsplit('/', 1)[-1]}, {copied}.")
     for name, ran in rollback.overwritten.items():
         done.append(f"{name} ran {ran}, which somebody else had deployed meanwhile: make that change again.")
-    if plan:
-        done.append(f"Restored {counted(len(plan.parameters), 'parameter')}.")
-    if rollback.parameters:
-        done.append(f"Set again what somebody had changed meanwhile: {', '.join(rollback.parameters[:MAX_NAMED])}.")
+    done += _parameters(plan, rollback)
     if restored and restored.status == RollbackStatus.STEADY:
         done.append("All services are steady on what they ran before.")
     return tuple(done)
+
+
+def _parameters(plan: Plan | None, rollback: RollbackResult) -> Iterator[str]:
+    if plan:
+        yield f"Restored {counted(len(plan.parameters), 'parameter')}."
+    if rollback.parameters:
+        yield f"Set again what somebody had changed meanwhile: {', '.join(rollback.parameters[:MAX_NAMED])}."
 
 
 def _what_stays(state: ExecutionState) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ def history(session: Session, limit: int, days: int) -> int:
             "environment": session.target.environment,
             "deployments": [_document(record) for record in records],
             "figures": encode(found),
-            "unreadable": list(unreadable),
+            **({"unreadable": list(unreadable)} if unreadable else {}),
             "exitCode": 0,
         }
     )

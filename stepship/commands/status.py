@@ -192,6 +192,6 @@ def document(session: Session, found: Status) -> dict[str, Any]:
         "approval": encode(found.question) if found.question else None,
         "pause": encode(found.paused) if found.paused else None,
         "freeze": encode(found.freeze) if found.freeze else None,
-        "unreadable": list(found.tags.unreadable),
+        **({"unreadable": list(found.tags.unreadable)} if found.tags.unreadable else {}),
         "exitCode": 0,
     }

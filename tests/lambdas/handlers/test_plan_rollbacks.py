@@ -119,9 +119,9 @@ def test_a_rollback_returns_to_what_was_live_when_the_release_was_first_deployed
         deployed(simulated, tag, tag)
     tags = []
     then: tuple[str | None, ...] = (None, "v4", None, None)
-    for number, tag in enumerate(then):
-        if tag:
-            deployed(simulated, tag, tag)
+    for number, new in enumerate(then):
+        if new:
+            deployed(simulated, new, new)
         else:
             assert Flow(simulated, ROLLBACK, f"back-{number}").run_to_end() == "Deployed"
         live = simulated.table.live()

@@ -206,3 +206,19 @@ def test_a_plan_while_the_line_is_stopped_says_so(live: SimulatedEnvironment, st
 )
 def test_the_failed_checks_are_taken_apart(report: dict[str, str], expected: list[str]) -> None:
     assert failed_checks(report) == expected
+
+
+def test_an_item_that_cannot_be_read_is_named_and_hides_no_other(live: SimulatedEnvironment, stepship: Desk) -> None:
+    for pk, sk in (("history", "2026-01-05T09:00:01Z#bad"), ("release", "r-20260105-080000-bad")):
+        item = {"pk": {"S": pk}, "sk": {"S": sk}, "document": {"S": "{"}}
+        live.aws.client("dynamodb").put_item(TableName=live.identity.table, Item=item)
+    history, status = stepship("history"), stepship("status")
+    assert (history.exit_code, status.exit_code) == (0, 0)
+    assert "left out: table v3-backend-dev-releases, item history / 2026-01-05T09:00:01Z#bad" in _line(history.stdout)
+    assert "left out: table v3-backend-dev-releases, item release / r-20260105-080000-bad" in _line(status.stdout)
+    assert len(stepship("history", "--json").document["unreadable"]) == 1
+    assert len(stepship("status", "--json").document["unreadable"]) == 1
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
