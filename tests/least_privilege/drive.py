@@ -81,8 +81,9 @@ def _drive(simulated: SimulatedEnvironment, *, approve: bool) -> None:
 
     def lose_ending(handler: str) -> None:
         """Let the answer of the ending get lost until botocore gives up: the step then reads what it wrote."""
-        function = f"v3-backend-dev-{handler}"
-        simulated.aws.faults.add(CallFault(CallAction.LOST, "dynamodb", "TransactWriteItems", function, times=ATTEMPTS))
+        simulated.aws.faults.add(
+            CallFault(CallAction.LOST, "dynamodb", "TransactWriteItems", f"v3-backend-dev-{handler}", times=ATTEMPTS)
+        )
 
     simulated.push("v0", ImageBehavior(outcome="crash"))
     deploy("v0")
@@ -101,8 +102,9 @@ def _drive(simulated: SimulatedEnvironment, *, approve: bool) -> None:
     deploy("v4")
     deploy("v4", stop=StopAt("Wait for migration"))
     for nth in (1, 2):
-        migration = "v3-backend-dev-run-migration"
-        simulated.aws.faults.add(FunctionFault(FunctionAction.RAISE, migration, nth=nth, error="Broken"))
+        simulated.aws.faults.add(
+            FunctionFault(FunctionAction.RAISE, "v3-backend-dev-run-migration", nth=nth, error="Broken")
+        )
         deploy("v4")
     simulated.push("v5", ImageBehavior(crash_after_healthy_seconds=40, logs=("late",)))
     deploy("v5")
@@ -116,9 +118,7 @@ def _drive(simulated: SimulatedEnvironment, *, approve: bool) -> None:
     deploy("v6", stop=StopAt("Deploy wave", when="exited"))
     deploy("v6")
     if approve:
-        asked = simulated.start({"imageTag": "v1"}, "asked")
-        simulated.aws.wait_for(lambda: asked.state == "Wait for approval")
-        simulated.aws.clock.sleep(5)
+        _leave_a_question(simulated)
     else:
         _clean_up_during(simulated, "v2")
         _change_infrastructure_during(simulated, "v2")
@@ -128,6 +128,13 @@ def _drive(simulated: SimulatedEnvironment, *, approve: bool) -> None:
     simulated.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-deploy-wave", error="Broken"))
     lose_ending("record-failure")
     deploy("v6", stop=StopAt("Deploy wave"))
+
+
+def _leave_a_question(simulated: SimulatedEnvironment) -> None:
+    """Start a deployment that waits for an approval."""
+    asked = simulated.start({"imageTag": "v1"}, "asked")
+    simulated.aws.wait_for(lambda: asked.state == "Wait for approval")
+    simulated.aws.clock.sleep(5)
 
 
 def _clean_up_during(simulated: SimulatedEnvironment, crashing_tag: str) -> None:
