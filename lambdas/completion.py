@@ -24,6 +24,7 @@ from lambdas.release.history import (
     Release,
     Report,
     durations,
+    parse_timestamp,
     release_id_of,
     timestamp,
 )
@@ -82,7 +83,11 @@ def report_outcome(
         token=call.token if holds_lock else None,
         keep_journal=keep_journal,
     )
-    if not dependencies.releases.report(final):
+    put = dependencies.releases.put_on_record(final)
+    for stopped in put or ():
+        # Step Functions has counted it at its end: the alarm on the difference wants both in one period.
+        _count(dependencies, stopped.report, None, logger, at=parse_timestamp(stopped.ended_at))
+    if put is None:
         recorded = dependencies.releases.record(record.execution, record.started_at)
         if recorded and recorded.outcome == Outcome.STOPPED:
             raise AlreadyRecorded(f"{recorded.report.message}: {REDRIVEN}")
@@ -263,8 +268,13 @@ def _stopped_record(call: Invocation, execution: str, stopped: ExecutionFacts, n
     )
 
 
-def _count(dependencies: Dependencies, report: Report, seconds: float, logger: Logger) -> None:
-    """Write one line of CloudWatch embedded metrics: outcome and duration of the deployment."""
+def _count(
+    dependencies: Dependencies, report: Report, seconds: float | None, logger: Logger, *, at: float | None = None
+) -> None:
+    """Write one line of CloudWatch embedded metrics: outcome and duration of the deployment.
+
+    ``at`` (unix seconds) is the end of a stopped execution; how long that one worked is no duration of a deployment.
+    """
     from aws_lambda_powertools.metrics import MetricUnit
     from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
@@ -274,7 +284,11 @@ def _count(dependencies: Dependencies, report: Report, seconds: float, logger: L
     metrics.add_dimension("environment", dependencies.identity.environment)
     metrics.add_dimension("outcome", report.outcome)
     metrics.add_metric("Deployments", MetricUnit.Count, 1)
-    metrics.add_metric("DeploymentDuration", MetricUnit.Seconds, seconds)
+    if seconds is not None:
+        metrics.add_metric("DeploymentDuration", MetricUnit.Seconds, seconds)
     metrics.add_metadata("release", report.release)
     stream = getattr(logger.registered_handler, "stream", sys.stdout)
-    stream.write(json.dumps(metrics.serialize_metric_set()) + "\n")
+    line: dict[str, Any] = metrics.serialize_metric_set()
+    if at is not None:
+        line["_aws"]["Timestamp"] = round(at * 1000)
+    stream.write(json.dumps(line) + "\n")

@@ -7,7 +7,7 @@ from stacks.names import Names
 from stacks.stages import chosen, parts
 
 ALARMS: dict[str, tuple[str, ...]] = {
-    "deployment-coordinator": ("undelivered-events",),
+    "deployment-coordinator": ("undelivered-events", "unrecovered-executions"),
     "api-service": ("api-5xx", "api-unreachable"),
     "worker-service": ("worker-queue-age", "worker-dead-jobs"),
     "search-service": ("search-memory",),

@@ -24,6 +24,7 @@ from statemachine.iam import NO_RESOURCE, Grant, acknowledge, role
 from statemachine.permissions import PERMISSIONS, Resources
 from statemachine.steps import STEPS, Step, machine_name
 from statemachine.undelivered import UndeliveredEvents
+from statemachine.unrecovered import UnrecoveredExecutions
 
 MEMORY_MB = 256
 """Half the default of the tools and twice Lambda's minimum: the CPU comes with the memory, and at 128 MB a
@@ -104,6 +105,14 @@ class CodeDeployment(Construct):
             name=f"{self._identity.app}-{self._identity.environment}-undelivered-events",
             alerts=self.alerts,
         ).queue
+        UnrecoveredExecutions(
+            self,
+            "Unrecovered",
+            name=f"{self._identity.app}-{self._identity.environment}-unrecovered-executions",
+            machine=self.machine,
+            settings=settings,
+            alerts=self.alerts,
+        )
         self._start_when_an_execution_stopped()
         self._start_when_a_stack_was_taken_back()
         if settings.ecr_push.enabled:

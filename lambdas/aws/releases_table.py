@@ -195,12 +195,17 @@ class ReleasesTable(Gateway):
         )
 
     def report(self, final: FinalReport) -> bool:
+        """Do as ``put_on_record``; False when this execution's record was there already."""
+        return self.put_on_record(final) is not None
+
+    def put_on_record(self, final: FinalReport) -> tuple[DeploymentRecord, ...] | None:
         """Write the record, the live release and the free lock, all or nothing.
 
         Returns
         -------
-        bool
-            False when this execution's record was there already: a repeat changes nothing.
+        tuple or None
+            Those of ``final.stopped`` that were not on record yet; None when this execution's record was there
+            already: a repeat changes nothing.
 
         Raises
         ------
@@ -220,9 +225,9 @@ class ReleasesTable(Gateway):
         while True:
             reasons = self._transact(items)
             if reasons is None:
-                return True
+                return tuple(record for record in final.stopped if f"stopped {record.execution}" in items)
             if "record" in reasons and reasons["record"] == "ConditionalCheckFailed":
-                return False
+                return None
             if reasons.get("lock") == "ConditionalCheckFailed":
                 raise LeaseLost(f"token {final.token} is not the lock's: nothing was recorded")
             written = [name for name in stopped if reasons.get(name) == "ConditionalCheckFailed"]

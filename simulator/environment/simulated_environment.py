@@ -30,7 +30,7 @@ from simulator.ecs.images import HEALTHY, ImageBehavior, ScanResult
 from simulator.ecs.operations import EcsOperations
 from simulator.engine.local_lambda import ACCOUNT, REGION, Function
 from simulator.engine.machine import SimulatedAws
-from simulator.engine.runs import Run, StopAt
+from simulator.engine.runs import Consistency, Run, StopAt
 from simulator.environment.invariant import examine
 from simulator.environment.platform import DEFAULT_SERVICES, PLACEHOLDER, Platform, SimulatedService
 from simulator.environment.recorded_outcomes import Endings
@@ -116,6 +116,8 @@ class SimulatedEnvironment:
     beside
         The first environment of the account, which has been entered: this one is another in the same account, with its
         clock, its repository and its quotas.
+    consistency
+        What Step Functions promises nothing about; see there.
     dependencies
         Makes the gateways of a function: other ones let a test break them.
     """
@@ -133,6 +135,7 @@ class SimulatedEnvironment:
         circuit_breaker: bool = True,
         quotas: Sequence[Quota] = (),
         beside: SimulatedEnvironment | None = None,
+        consistency: Consistency | None = None,
         dependencies: Callable[[Mapping[str, str], Clock], Dependencies] = Dependencies,
     ) -> None:
         self.settings = settings or config.load("dev")
@@ -142,7 +145,9 @@ class SimulatedEnvironment:
         self.aws: SimulatedAws = (
             beside.aws
             if beside
-            else SimulatedAws(pace=pace, pace_limit_seconds=pace_limit_seconds, seed=seed, quotas=quotas)
+            else SimulatedAws(
+                pace=pace, pace_limit_seconds=pace_limit_seconds, seed=seed, quotas=quotas, consistency=consistency
+            )
         )
         self.ecs_world: EcsContext = beside.ecs_world if beside else EcsContext(self.aws.clock)
         self.platform = Platform(

@@ -143,6 +143,37 @@ def test_two_in_a_row_that_could_not_write_their_records_both_get_one(simulated:
     assert found == {"three": "Rejected", "four": "Rejected", "five": "Planned"}
 
 
+def test_a_stopped_execution_is_counted_once_and_at_the_moment_of_its_end(simulated: SimulatedEnvironment) -> None:
+    """Step Functions counts it then too: the alarm on the difference wants both in one period."""
+    one = at_end(simulated, "Complete")
+    one.stop()
+    ended_at = simulated.aws.clock.now()
+    simulated.aws.clock.sleep(120)
+    LOGS.lines.clear()
+    for name in ("recovery-1", "recovery-2"):
+        Flow(simulated, {**ROLLBACK, "takeover": one.arn}, name).run_to_end()
+    lines = [line for line in metrics() if line["outcome"] == "Stopped"]
+    assert [line["Deployments"] for line in lines] == [[1.0]]
+    assert "DeploymentDuration" not in lines[0]
+    assert lines[0]["_aws"]["Timestamp"] == int(ended_at) * 1000
+
+
+def test_no_record_is_written_for_a_takeover_that_succeeded(simulated: SimulatedEnvironment) -> None:
+    """It has written its own; where that is not in the table any more, nobody makes a stopped one of it."""
+    machine = simulated.aws.deploy_machine("good", {"StartAt": "Good", "States": {"Good": {"Type": "Succeed"}}})
+    good = simulated.aws.start({"imageTag": "v1"}, "good", machine=machine)
+    simulated.aws.wait_for(lambda: good.ended)
+    assert good.status == "SUCCEEDED"
+    assert Flow(simulated, {**ROLLBACK, "takeover": good.arn}, "recovery").run_to_end() == "NothingToDo"
+    assert [record.execution.rsplit(":", 1)[-1] for record in simulated.table.history(9)] == ["recovery"]
+
+
+def test_no_record_is_written_for_a_takeover_that_still_runs(simulated: SimulatedEnvironment) -> None:
+    one = Flow(simulated, DEPLOY, "one")
+    assert Flow(simulated, {**ROLLBACK, "takeover": one.arn}, "recovery").run_to_end() == "NothingToDo"
+    assert [record.execution.rsplit(":", 1)[-1] for record in simulated.table.history(9)] == ["recovery"]
+
+
 def test_an_execution_that_ended_by_itself_keeps_its_own_record(simulated: SimulatedEnvironment) -> None:
     flow = at_end(simulated, "Record outcome")
     flow.call()

@@ -108,15 +108,12 @@ def _drive(simulated: SimulatedEnvironment, *, approve: bool) -> None:
         deploy("v4")
     simulated.push("v5", ImageBehavior(crash_after_healthy_seconds=40, logs=("late",)))
     deploy("v5")
-    # The event of this end is lost: who waits next starts the recovery.
-    simulated.recovers = False
-    simulated.push("v7")
-    deploy("v7", stop=StopAt("Deploy wave", when="exited"))
-    deploy("v7")
-    simulated.recovers = True
-    simulated.push("v6")
-    deploy("v6", stop=StopAt("Deploy wave", when="exited"))
-    deploy("v6")
+    # The event of the first end is lost: who waits next starts the recovery.
+    for tag, recovers in (("v7", False), ("v6", True)):
+        simulated.push(tag)
+        simulated.recovers = recovers
+        deploy(tag, stop=StopAt("Deploy wave", when="exited"))
+        deploy(tag)
     if approve:
         _leave_a_question(simulated)
     else:

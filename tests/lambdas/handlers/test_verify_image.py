@@ -7,8 +7,9 @@ import pytest
 
 import config
 from simulator.ecs.ecr import push_image
-from simulator.ecs.images import ScanResult
+from simulator.ecs.images import ImageBehavior, ScanResult
 from simulator.environment.simulated_environment import SimulatedEnvironment
+from statemachine.triggers import PUSHED_IMAGE_INPUT
 from tests.lambdas.handlers.flow import Flow, footprint, writes
 
 
@@ -139,6 +140,82 @@ def test_a_digest_cannot_be_deployed_to_several_repositories(simulated: Simulate
     assert error == "InvalidInput"
     assert "imageDigest" in message
     assert "v3-backend, worker" in message
+
+
+# --- a deployment that the push of an image has started, with two repositories in the catalog
+
+
+def pushes(simulated: SimulatedEnvironment) -> tuple[str, str]:
+    """Register the worker in a repository of its own; returns the digests of v1 in both."""
+    first = simulated.push("v1")
+    simulated.aws.client("ecr").create_repository(repositoryName="worker")
+    register_in(simulated, "worker", "worker")
+    simulated.aws.clock.sleep(90)
+    return first, push_image(simulated.aws.client("ecr"), "worker", "v1")
+
+
+def by_push(tag: str, digest: str) -> dict[str, object]:
+    return {**PUSHED_IMAGE_INPUT, "imageTag": tag, "imageDigest": digest}
+
+
+def test_a_push_deploys_its_tag_when_all_repositories_have_it(simulated: SimulatedEnvironment) -> None:
+    first, second = pushes(simulated)
+    now = simulated.aws.clock.now()
+    for digest in (first, second):
+        image = Flow(simulated, by_push("v1", digest), digest[-9:]).call("Verify image")["image"]
+        assert image["pinned"] == {"v3-backend": f"{uri()}@{first}", "worker": f"{uri('worker')}@{second}"}
+        assert image["pushedAt"] == int(now), "the last push makes the release"
+
+
+def test_a_tag_and_the_digest_of_one_repository_agree(simulated: SimulatedEnvironment) -> None:
+    first, second = pushes(simulated)
+    for digest in (first, second):
+        flow = Flow(simulated, {"imageTag": "v1", "imageDigest": digest}, digest[-9:])
+        assert flow.call("Verify image")["image"]["tag"] == "v1"
+    error, message = error_of(simulated, imageTag="v1", imageDigest="sha256:" + "0" * 64)
+    assert (error, first in message, second in message) == ("DigestMismatch", True, True)
+
+
+def test_the_first_push_of_two_deploys_nothing_and_fails_nothing(simulated: SimulatedEnvironment) -> None:
+    digest = simulated.push("v1")
+    simulated.aws.client("ecr").create_repository(repositoryName="worker")
+    register_in(simulated, "worker", "worker")
+    flow = Flow(simulated, by_push("v1", digest))
+    assert flow.run_to_end() == "NothingToDo"
+    assert flow.state["report"]["message"].startswith("worker has no image v1 yet")
+    assert writes(simulated.aws.calls) == ["TransactWriteItems", "PutEvents"]
+
+
+def test_a_tag_that_was_pushed_again_since_is_deployed_by_its_own_event(simulated: SimulatedEnvironment) -> None:
+    old = simulated.push("v1")
+    simulated.push("v1b")
+    ecr, repository = simulated.aws.client("ecr"), simulated.platform.repository
+    image = ecr.batch_get_image(repositoryName=repository, imageIds=[{"imageTag": "v1b"}])["images"][0]
+    ecr.put_image(repositoryName=repository, imageManifest=image["imageManifest"], imageTag="v1")
+    flow = Flow(simulated, by_push("v1", old))
+    assert flow.run_to_end() == "NothingToDo"
+    assert "was pushed again" in flow.state["report"]["message"]
+
+
+def test_a_push_whose_image_is_gone_is_rejected(simulated: SimulatedEnvironment) -> None:
+    flow = Flow(simulated, by_push("v9", "sha256:" + "0" * 64))
+    assert flow.run_to_end() == "Rejected"
+    assert flow.state["report"]["errorType"] == "ImageNotFound"
+
+
+def test_of_two_pushes_in_the_wrong_order_the_newer_image_wins(simulated: SimulatedEnvironment) -> None:
+    older = simulated.push("v2")
+    simulated.aws.clock.sleep(5)
+    newer = simulated.push("v3", ImageBehavior(start_seconds=9))
+    assert Flow(simulated, by_push("v3", newer), "newer").run_to_end() == "Deployed"
+    simulated.aws.clock.sleep(60)
+    late = Flow(simulated, by_push("v2", older), "late")
+    assert late.run_to_end() == "Superseded"
+    assert late.state["report"]["message"] == "a newer image was pushed meanwhile: newer deploys it"
+    again = Flow(simulated, by_push("v3", newer), "again")
+    assert (again.run_to_end(), again.state["report"]["message"]) == ("Superseded", "newer deploys the same push")
+    by_hand = Flow(simulated, {"imageTag": "v2"}, "by-hand")
+    assert by_hand.run_to_end() == "Deployed", "a person may deploy what they like"
 
 
 def test_services_that_share_a_repository_are_looked_up_once(simulated: SimulatedEnvironment) -> None:

@@ -170,4 +170,5 @@ def test_alarms_of_parts_that_are_switched_off_are_not_shown() -> None:
         if each["type"] == "alarm"
         for name in shown(each)
     ]
-    assert sorted(alarms) == sorted([*dev.circuit_breaker.alarms, "v3-backend-dev-undelivered-events"])
+    coordinators = ("v3-backend-dev-undelivered-events", "v3-backend-dev-unrecovered-executions")
+    assert sorted(alarms) == sorted([*dev.circuit_breaker.alarms, *coordinators])
