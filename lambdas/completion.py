@@ -288,7 +288,7 @@ def _count(
         metrics.add_metric("DeploymentDuration", MetricUnit.Seconds, seconds)
     metrics.add_metadata("release", report.release)
     stream = getattr(logger.registered_handler, "stream", sys.stdout)
-    line: dict[str, Any] = metrics.serialize_metric_set()
+    line = metrics.serialize_metric_set()
     if at is not None:
         line["_aws"]["Timestamp"] = round(at * 1000)
     stream.write(json.dumps(line) + "\n")

@@ -173,7 +173,11 @@ def test_an_event_that_cannot_be_delivered_is_kept_and_told(name: str, hours: in
     (target,) = rules(dev)[name]["Targets"]
     assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": [queue, "Arn"]}}
     assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": hours * 3600, "MaximumRetryAttempts": 185}
-    alarm = the_one(dev, "AWS::CloudWatch::Alarm")["Properties"]
+    alarm = next(
+        each["Properties"]
+        for each in of_type(dev, "AWS::CloudWatch::Alarm").values()
+        if each["Properties"]["AlarmName"].endswith("-undelivered-events")
+    )
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}]
 
 

@@ -37,6 +37,7 @@ def diff(series: Series) -> Series:
 @pytest.fixture(scope="module")
 def alarm(templates: dict[str, dict[str, Any]]) -> dict[str, Any]:
     resources = templates["dev"]["Resources"].values()
+    found: dict[str, Any]
     (found,) = (each["Properties"] for each in resources if each["Properties"].get("AlarmName") == ALARM)
     return found
 
