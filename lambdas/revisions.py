@@ -100,7 +100,8 @@ class Revisions:
         image: str | None,
         refused: frozenset[str],
     ) -> str:
-        for candidate in self._newest_first(family_of(arn)):
+        # A twin is made after what it stands for. Of what was deleted any revision with the image will do.
+        for candidate in self._newest_first(family_of(arn), until=wanted.revision if wanted else 0):
             if wanted is not None:
                 is_same = is_twin(candidate, wanted)
             else:
@@ -114,11 +115,11 @@ class Revisions:
             )
         return self._register(wanted, copy_of(wanted, self.ecs.accepted_fields()))
 
-    def _newest_first(self, family: str) -> Iterator[TaskDefinition]:
+    def _newest_first(self, family: str, *, until: int) -> Iterator[TaskDefinition]:
         newest = self.find(family)
         if newest is None:
             return
-        for number in range(newest.revision, max(0, newest.revision - NEWEST), -1):
+        for number in range(newest.revision, max(until, newest.revision - NEWEST), -1):
             found = newest if number == newest.revision else self.find(f"{family}:{number}")
             if found:
                 yield found

@@ -42,7 +42,7 @@ def register_task_definitions(call: Invocation, dependencies: Dependencies, logg
         twin = _twin_of_previous(plan, service, revisions, logger)
         if twin not in (None, service.previous):
             twins[service.name] = str(twin)
-        arns[service.name] = _target(service, revisions)
+        arns[service.name] = _target(service, revisions, forced=plan.force)
         logger.info("task definition", service=service.name, task_definition=arns[service.name], returns_to=twin)
     migration = None
     if plan.migration.runs:
@@ -66,20 +66,24 @@ def _twin_of_previous(plan: Plan, service: PlannedService, revisions: Revisions,
     try:
         return revisions.active(service.previous, service, service.previous_image)
     except AwsError as error:
-        if plan.action == "deploy":
+        if plan.action == "deploy" and not plan.force:
             raise
-        # A rollback leaves what runs now: that this cannot be had again must not stop it.
-        logger.warning("this rollback cannot be rolled back", service=service.name, reason=str(error))
+        # A rollback, or a forced deploy, is the way out of what runs now: what cannot be had again must not stop it.
+        logger.warning("there will be no rollback of this", service=service.name, reason=str(error))
         return None
 
 
-def _target(service: PlannedService, revisions: Revisions) -> str:
+def _target(service: PlannedService, revisions: Revisions, *, forced: bool) -> str:
     """Return the ARN of the task definition that the service gets."""
     if service.target is not None:
         return revisions.active(service.target, service, service.image)
     newest = revisions.find(service.family)
     runs = service.previous if is_revision_of(service.previous, service.family) else service.family
-    base = newest if newest and runs in {newest.arn, service.family} else revisions.describe(runs)
+    if newest and (runs in {newest.arn, service.family} or (forced and revisions.find(runs) is None)):
+        # A forced deploy goes forward from the newest one, where what ran before was deleted.
+        base = newest
+    else:
+        base = revisions.describe(runs)
     return revisions.with_image(base, newest, service.container, service.image or "")
 
 

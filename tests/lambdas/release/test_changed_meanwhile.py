@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lambdas.release.errors import ServiceChanged
-from lambdas.release.rollback import changed_by_others, is_back, keep_infrastructure
+from lambdas.release.rollback import changed_by_others, is_back, keep_infrastructure, with_twins
 from lambdas.release.rollout import ServiceFacts, check_unchanged
 from lambdas.release.task_definition import TaskDefinition
 from tests.lambdas.release.examples import arn, deployment, pinned, plan, service
@@ -63,3 +63,26 @@ def test_an_infrastructure_change_with_the_code_of_before_stays() -> None:
 @pytest.mark.parametrize("found", [definition(pinned(2)), None], ids=["the new code", "deleted meanwhile"])
 def test_a_change_that_carries_other_code_goes_back(found: TaskDefinition | None) -> None:
     assert keep_infrastructure(PLAN, {"api": found}, {}) == PLAN
+
+
+def test_what_has_the_content_of_before_is_back_where_the_image_of_before_is_not_known() -> None:
+    """The placeholder of an application may have no container of that name."""
+    unknown = replace(PLAN, services={"api": replace(API, previous_image=None)})
+    before, other = definition(pinned(1)), definition(pinned(2))
+    assert keep_infrastructure(unknown, {"api": before}, {"api": before}).services["api"].previous == OTHERS
+    assert keep_infrastructure(unknown, {"api": other}, {"api": before}) == unknown
+    assert keep_infrastructure(unknown, {"api": other}, {"api": None}) == unknown
+
+
+@pytest.mark.parametrize(
+    ("facts", "returns_to"),
+    [(runs(OURS), OTHERS), (runs(OTHERS), OTHERS), (runs(OLD), OLD), (None, OLD), (service(status="INACTIVE"), OLD)],
+    ids=["moved", "on the twin", "still there, or put back by ECS", "gone", "deleted"],
+)
+def test_a_service_returns_to_the_twin_unless_it_never_left(facts: ServiceFacts | None, returns_to: str) -> None:
+    seen = {"api": facts} if facts else {}
+    wanted = with_twins(PLAN, seen, {"api": OTHERS, "somebody": OURS})
+    assert wanted.services["api"].previous == returns_to
+    assert changed_by_others(wanted, {"api": runs(OTHERS)}, {}) == (
+        {} if returns_to == OTHERS else {"api": runs(OTHERS)}
+    )

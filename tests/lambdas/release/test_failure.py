@@ -196,6 +196,18 @@ DONE: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
             "Restored 1 parameter.",
         ),
     ),
+    "what it had was deregistered": (
+        {
+            "registered": {"taskDefinitions": {}, "twins": {"api": "a:task-definition/api:7", "web": "web:9"}},
+            "rollback": {**rolled_back("api", "worker"), "twins": {"worker": "a:task-definition/worker:3"}},
+        },
+        (
+            "Rolled back to their previous task definitions: api, worker.",
+            "api runs api:7, which has the content of its previous task definition: that was deregistered.",
+            "worker runs worker:3, which has the content of its previous task definition: that was deregistered.",
+            "Restored 1 parameter.",
+        ),
+    ),
     "it never began": ({}, ("Nothing was rolled back.",)),
     "services and all steady": (
         {"rollback": rolled_back("worker", "api"), "restored": {"status": "steady", "services": {}}},

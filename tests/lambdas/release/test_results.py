@@ -238,6 +238,15 @@ def test_a_rollback_reads_of_another_version_what_it_knows() -> None:
     assert (state.registered_revisions, state.rollback_started_at) == ({"api": "api:7"}, 12.0)
 
 
+def test_the_newest_twin_counts_and_one_that_cannot_be_read_does_not() -> None:
+    registered = {"twins": {"api": "api:7", "worker": "worker:2", "web": None}}
+    assert ExecutionState({"registered": registered, "rollback": {"twins": {"api": "api:9", "x": 1}}}).twins == {
+        "api": "api:9",
+        "worker": "worker:2",
+    }
+    assert ExecutionState({"registered": {"twins": []}, "rollback": []}).twins == {}
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -15,7 +15,9 @@ from lambdas.release.task_definition import (
     LogTarget,
     Platform,
     TaskDefinition,
+    copy_of,
     is_revision_of,
+    is_twin,
     same_content,
     with_image,
 )
@@ -309,3 +311,63 @@ def test_the_environment_of_a_container_is_its_plain_variables() -> None:
     found = TaskDefinition({"containerDefinitions": containers})
     assert found.environment(CONTAINER) == {"MODE": "fast", "EMPTY": ""}
     assert (found.environment("x"), found.environment("unknown")) == ({}, {})
+
+
+SAME: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
+    "the environment in another order": (
+        {"environment": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]},
+        {"environment": [{"name": "B", "value": "2"}, {"name": "A", "value": "1"}]},
+        True,
+    ),
+    "what is empty": ({"mountPoints": [], "dockerLabels": {}, "command": None}, {}, True),
+    "another value": ({"environment": [{"name": "A", "value": ""}]}, {"environment": [{"name": "A"}]}, False),
+    "no is not nothing": ({"readonlyRootFilesystem": False}, {}, False),
+    "words of a command in another order": ({"command": ["a", "b"]}, {"command": ["b", "a"]}, False),
+    "files in another order": (
+        {"environmentFiles": [{"value": "1"}, {"value": "2"}]},
+        {"environmentFiles": [{"value": "2"}, {"value": "1"}]},
+        False,
+    ),
+}
+
+
+def revision(number: int, container: dict[str, Any], **more: Any) -> TaskDefinition:
+    document = {
+        "family": "api",
+        "taskDefinitionArn": arn("api", number),
+        "revision": number,
+        "containerDefinitions": [{"name": CONTAINER, "image": pinned(1), **container}],
+    }
+    lost = more.pop("lost", ())
+    return TaskDefinition({**document, **more}, ({"key": "number", "value": str(number)},), lost)
+
+
+@pytest.mark.parametrize(("left", "right", "same"), SAME.values(), ids=SAME)
+def test_a_twin_has_the_same_content_whatever_its_number_status_and_tags(
+    left: dict[str, Any], right: dict[str, Any], *, same: bool
+) -> None:
+    inactive = revision(3, left, status="INACTIVE", deregisteredAt="2026-01-06T09:00:00Z")
+    assert is_twin(inactive, revision(5, right, status="ACTIVE")) is same
+    assert is_twin(inactive, revision(5, {**right, "image": pinned(2)})) is False
+
+
+def test_where_something_is_lost_nothing_is_a_twin_but_the_revision_itself() -> None:
+    newer = revision(3, {}, lost=("newThing",))
+    assert not is_twin(newer, revision(5, {}))
+    assert not is_twin(revision(5, {}), newer)
+    assert is_twin(newer, newer)
+
+
+@pytest.mark.parametrize("key", ["aws:cloudformation:stack-name", "AWS:x", "Aws:"])
+def test_tags_that_aws_has_set_are_not_copied(key: str) -> None:
+    mine = {"key": "team", "value": "aws"}
+    tagged = TaskDefinition(
+        revision(3, {}).document, ({"key": key, "value": "x"}, mine, {"key": "a", "value": "aws:b"})
+    )
+    assert copy_of(tagged, ACCEPTED)["tags"] == [mine]
+    assert with_image(tagged, CONTAINER, pinned(2), ACCEPTED)["tags"] == [mine]
+    assert "tags" not in copy_of(TaskDefinition(tagged.document, ({"key": key, "value": "x"},)), ACCEPTED)
+
+
+def test_a_revision_knows_its_family_and_number() -> None:
+    assert (revision(12, {}).family, revision(12, {}).revision) == ("v3-backend-dev-api", 12)
