@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
+import botocore.session
 import pytest
 from botocore.awsrequest import AWSResponse
 
-from lambdas.aws.ecs import ContainerService
+from lambdas.aws.ecs import ContainerService, _facts, lost_members
 from lambdas.aws.gateway import client_of
-from lambdas.release.errors import AwsError
-from lambdas.release.rollout import ServiceDeployment
+from lambdas.release.errors import AwsError, Throttled
+from lambdas.release.rollout import DeploymentSettings, ServiceDeployment
+from simulator.ecs.backend import live_ecs
 from simulator.ecs.ecr import push_image
 from simulator.ecs.images import ImageBehavior
+from simulator.engine.local_lambda import ACCOUNT, REGION
 from simulator.engine.machine import SimulatedAws
+from simulator.faults.api_call import CallAction
+from simulator.faults.faults import CallFault
 from tests.lambdas.aws.conftest import Inside
 
 ECS = ContainerService()
@@ -340,3 +346,162 @@ def test_a_service_without_a_circuit_breaker_has_no_threshold(aws: SimulatedAws)
     found = ECS.service_deployment("c", key.service, primary.id)
     assert found is not None
     assert (found.status, found.message) == ("SUCCESSFUL", "")
+
+
+# --- what an answer has and the SDK has not
+
+MODEL = botocore.session.get_session().get_service_model("ecs")
+ANSWERED = MODEL.operation_model("DescribeTaskDefinition").output_shape
+ACCEPTED = MODEL.operation_model("RegisterTaskDefinition").input_shape
+
+LOST: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "nothing": ({"taskDefinition": {"family": "f", "revision": 3, "containerDefinitions": [{"name": "a"}]}}, []),
+    "what AWS adds itself": ({"taskDefinition": {"registeredBy": "x", "status": "ACTIVE", "compatibilities": []}}, []),
+    "a member": ({"taskDefinition": {"newThing": {"a": 1}}}, ["newThing"]),
+    "a member that is no": ({"taskDefinition": {"newThing": False}}, ["newThing"]),
+    "a member that is not there": ({"taskDefinition": {"newThing": None}}, []),
+    "a member of a container": (
+        {"taskDefinition": {"containerDefinitions": [{"name": "a"}, {"name": "b", "newThing": "x"}]}},
+        ["containerDefinitions[1].newThing"],
+    ),
+    "deep inside": (
+        {
+            "taskDefinition": {
+                "volumes": [{"efsVolumeConfiguration": {"fileSystemId": "fs", "authorizationConfig": {"newThing": 1}}}]
+            }
+        },
+        ["volumes[0].efsVolumeConfiguration.authorizationConfig.newThing"],
+    ),
+    "keys of a map are free": (
+        {"taskDefinition": {"containerDefinitions": [{"dockerLabels": {"newThing": "x"}, "logConfiguration": {
+            "options": {"newThing": "x"}, "newThing": []}}]}},
+        ["containerDefinitions[0].logConfiguration.newThing"],
+    ),
+    "an object where there was a word": ({"taskDefinition": {"cpu": {"units": 1}}}, ["cpu"]),
+    "a list where there was an object": ({"taskDefinition": {"runtimePlatform": [1]}}, ["runtimePlatform"]),
+    "of a tag": ({"taskDefinition": {}, "tags": [{"key": "a", "newThing": "b"}]}, ["tags[0].newThing"]),
+    "beside the definition, as tags once came": ({"taskDefinition": {}, "newThings": []}, ["newThings"]),
+    "of several": (
+        {"taskDefinition": {"a": 1, "containerDefinitions": [{"b": 1}, {"c": 1}]}},
+        ["a", "containerDefinitions[0].b", "containerDefinitions[1].c"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "lost"), LOST.values(), ids=LOST)
+def test_what_a_copy_would_not_have_is_named(answer: dict[str, Any], lost: list[str]) -> None:
+    assert lost_members(json.dumps(answer).encode(), ANSWERED, ACCEPTED) == lost
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"x"', b"null"])
+def test_an_answer_that_is_none_loses_nothing(body: bytes) -> None:
+    assert lost_members(body, ANSWERED, ACCEPTED) == []
+
+
+def test_a_member_that_can_be_read_and_not_written_is_lost_too() -> None:
+    class Shape:
+        type_name = "structure"
+
+        def __init__(self, **members: Any) -> None:
+            self.members = members
+
+    tags = ACCEPTED.members["tags"]
+    answered = Shape(taskDefinition=Shape(a=Shape(), b=Shape()), tags=tags)
+    body = json.dumps({"taskDefinition": {"a": {}, "b": {}}}).encode()
+    assert lost_members(body, answered, Shape(a=Shape(), tags=tags)) == ["b"]
+
+
+def test_a_described_definition_says_what_it_lost(aws: SimulatedAws, inside: Inside) -> None:
+    arn = register(aws)
+    described = inside(lambda: ECS.task_definition(arn))
+    assert described.lost == ()
+    live_ecs(ACCOUNT, REGION).task_definitions.carry_newer_field(arn, "containerDefinitions.newThing", {"on": True})
+    for _ in range(2):
+        described = inside(lambda: ECS.task_definition(arn))
+        assert described.lost == ("containerDefinitions[0].newThing",)
+        assert "newThing" not in described.containers[0]
+
+
+# --- how a service is deployed
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, DeploymentSettings("ECS", "ROLLING", False, 100, 200)),
+        (
+            {"deploymentConfiguration": {"minimumHealthyPercent": 75, "maximumPercent": 125, "strategy": "CANARY"}},
+            DeploymentSettings("ECS", "CANARY", False, 75, 125),
+        ),
+        (
+            {"deploymentController": {"type": "CODE_DEPLOY"}},
+            DeploymentSettings("CODE_DEPLOY", "ROLLING", False, 100, 200),
+        ),
+    ],
+    ids=["the defaults", "its own", "CodeDeploy"],
+)
+def test_a_service_says_how_it_is_deployed(
+    aws: SimulatedAws, inside: Inside, more: dict[str, Any], expected: DeploymentSettings
+) -> None:
+    keys = create(aws, 1, **more)
+    assert inside(lambda: ECS.services(keys))["s00"].settings == expected
+
+
+def test_what_an_older_service_or_another_controller_does_not_say_is_no_error() -> None:
+    described = {
+        "serviceName": "s",
+        "status": "ACTIVE",
+        "desiredCount": 1,
+        "runningCount": 1,
+        "pendingCount": 0,
+        "deploymentController": {"type": "EXTERNAL"},
+    }
+    facts = _facts("c", described)
+    assert (facts.task_definition, facts.primary) == ("", None)
+    assert facts.settings == DeploymentSettings("EXTERNAL")
+    old = _facts("c", {**described, "deploymentController": None, "taskDefinition": "t"})
+    assert (old.settings, old.settings.minimum, old.settings.maximum) == (DeploymentSettings(), 100, 200)
+    daemon = _facts("c", {**described, "schedulingStrategy": "DAEMON", "deploymentConfiguration": {}}).settings
+    assert (daemon.minimum, daemon.maximum) == (0, 100)
+
+
+# --- what ECS refuses
+
+
+@pytest.mark.parametrize("delete", [False, True], ids=["deregistered", "deleted"])
+def test_a_revision_that_is_not_active_is_not_taken(aws: SimulatedAws, inside: Inside, *, delete: bool) -> None:
+    (key,) = create(aws, 1)
+    arn = register(aws)
+    assert inside(lambda: ECS.takes("c", key.service, arn))
+    aws.client("ecs").deregister_task_definition(taskDefinition=arn)
+    if delete:
+        aws.client("ecs").delete_task_definitions(taskDefinitions=[arn])
+    assert not inside(lambda: ECS.takes("c", key.service, arn))
+    with pytest.raises(AwsError, match=r"TaskDefinition is inactive \(f:2\)"):
+        inside(lambda: ECS.update("c", key.service, arn, force=True))
+
+
+def test_another_refusal_is_an_error(aws: SimulatedAws, inside: Inside) -> None:
+    create(aws, 1)
+    with pytest.raises(AwsError, match="ServiceNotFoundException"):
+        inside(lambda: ECS.takes("c", "nobody", register(aws)))
+    aws.faults.add(
+        CallFault(CallAction.ERROR, operation="UpdateService", code="ClientException", message="x", http_status=400)
+    )
+    with pytest.raises(AwsError, match="ClientException: x"):
+        inside(lambda: ECS.takes("c", "service-00", register(aws)))
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ("Too many concurrent attempts to create a new revision of the specified family.", Throttled),
+        ("Container list cannot be empty.", AwsError),
+    ],
+)
+def test_a_race_for_a_revision_is_throttling(
+    aws: SimulatedAws, inside: Inside, message: str, error: type[Exception]
+) -> None:
+    aws.faults.add(CallFault(CallAction.ERROR, code="ClientException", message=message, http_status=400, times=9))
+    with pytest.raises(error, match=message):
+        inside(lambda: ECS.register({"family": "f", "containerDefinitions": []}))

@@ -266,6 +266,93 @@ def test_an_inactive_task_definition_is_refused(account: Account) -> None:
     assert error_of(run, cluster="c", taskDefinition=old) == ("InvalidParameterException", refused)
 
 
+def test_what_a_service_runs_goes_on_and_may_scale_after_it_was_deregistered(account: Account) -> None:
+    arn = account.register(account.push("v1"))
+    account.create_service(arn)
+    account.wait(60)
+    account.ecs.deregister_task_definition(taskDefinition=arn)
+    account.ecs.update_service(cluster="c", service="api", desiredCount=4)
+    account.wait(60)
+    assert account.service()["runningCount"] == 4
+    force = {"cluster": "c", "service": "api", "taskDefinition": arn, "forceNewDeployment": True}
+    assert error_of(account.ecs.update_service, **force)[0] == "ClientException"
+
+
+def test_what_is_deleted_stays_until_nothing_uses_it(account: Account) -> None:
+    arn, other = account.register(account.push("v1")), account.register(account.push("v2"))
+    account.create_service(arn, deploymentConfiguration={})
+    account.wait(60)
+    refused = account.ecs.delete_task_definitions(taskDefinitions=[arn])
+    assert (refused["taskDefinitions"], refused["failures"][0]["arn"]) == ([], arn)
+    account.ecs.deregister_task_definition(taskDefinition=arn)
+    account.ecs.delete_task_definitions(taskDefinitions=[arn])
+    assert account.ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]["status"] == "DELETE_IN_PROGRESS"
+    account.wait(600)
+    assert account.service()["runningCount"] == 2
+    account.ecs.update_service(cluster="c", service="api", taskDefinition=other)
+    account.wait(600)
+    account.service()
+    assert error_of(account.ecs.describe_task_definition, taskDefinition=arn)[0] == "ClientException"
+
+
+@pytest.mark.parametrize("tag", [("aws:stack", "x"), ("AWS:stack", "x"), ("stack", "aws:x")])
+def test_tags_of_aws_are_refused(account: Account, tag: tuple[str, str]) -> None:
+    tags = [{"key": tag[0], "value": tag[1]}]
+    said = error_of(account.register, image=account.push("v1"), tags=tags)
+    assert said == ("InvalidParameterException", "Tag keys and values must not begin with aws:")
+
+
+def test_the_sdk_drops_a_member_that_it_does_not_know(account: Account) -> None:
+    arn = account.register(account.push("v1"))
+    account.live.task_definitions.carry_newer_field(arn, "newThing", 1)
+    account.live.task_definitions.carry_newer_field(arn, "containerDefinitions.newThing", 1)
+    raw = account.live.task_definitions.describe(arn)
+    assert (raw["newThing"], raw["containerDefinitions"][0]["newThing"]) == (1, 1)
+    parsed = account.ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+    assert "newThing" not in parsed
+    assert "newThing" not in parsed["containerDefinitions"][0]
+
+
+@pytest.mark.parametrize("percentages", [(100, 100), (75, 125)])
+def test_percentages_without_room_are_a_deployment_that_never_moves(
+    account: Account, percentages: tuple[int, int]
+) -> None:
+    account.create_service(
+        account.register(account.push("v1")),
+        desired=1,
+        deploymentConfiguration={"minimumHealthyPercent": percentages[0], "maximumPercent": percentages[1]},
+    )
+    account.wait(60)
+    account.ecs.update_service(cluster="c", service="api", taskDefinition=account.register(account.push("v2")))
+    account.wait(7200)
+    service = account.service()
+    assert rollout_states(service) == [("PRIMARY", "2", "IN_PROGRESS"), ("ACTIVE", "1", "COMPLETED")]
+    assert service["events"][0]["message"] == (
+        "(service api) was unable to stop or start tasks during a deployment because of the service deployment "
+        "configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
+    )
+    account.ecs.update_service(
+        cluster="c", service="api", deploymentConfiguration={"minimumHealthyPercent": 0, "maximumPercent": 100}
+    )
+    account.wait(120)
+    assert rollout_states(account.service()) == [("PRIMARY", "2", "COMPLETED")]
+
+
+@pytest.mark.parametrize("controller", ["CODE_DEPLOY", "EXTERNAL"])
+def test_another_controller_keeps_its_service_to_itself(account: Account, controller: str) -> None:
+    arn = account.register(account.push("v1"))
+    account.create_service(arn, deploymentController={"type": controller})
+    account.wait(60)
+    service = account.service()
+    assert (service["deployments"], service["taskSets"][0]["taskDefinition"]) == ([], arn)
+    assert ("taskDefinition" in service) is (controller == "CODE_DEPLOY")
+    update = {"cluster": "c", "service": "api"}
+    for change in ({"taskDefinition": arn}, {"forceNewDeployment": True}):
+        code, message = error_of(account.ecs.update_service, **update, **change)
+        assert (code, controller in message) == ("InvalidParameterException", True)
+    account.ecs.update_service(**update, desiredCount=3)
+
+
 def test_the_limits_of_the_api_hold(account: Account) -> None:
     names = [f"s{number}" for number in range(11)]
     assert error_of(account.ecs.describe_services, cluster="c", services=names) == (

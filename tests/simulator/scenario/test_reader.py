@@ -77,6 +77,14 @@ def step(**keys: object) -> dict[str, Any]:
             "scenario: steps[0].infrastructure changes nothing; add memory, desired, image, deregister or newer_field",
         ),
         (
+            {**GOOD, "steps": [{"infrastructure": {"service": "api", "deregister": "replaced"}}]},
+            "scenario: steps[0].infrastructure.deregister is replaced, and nothing is; add memory or image",
+        ),
+        (
+            {**GOOD, "steps": [{"infrastructure": {"service": "api", "memory": 512, "delete": True}}]},
+            "scenario: steps[0].infrastructure.delete deletes nothing; add deregister",
+        ),
+        (
             {**GOOD, "steps": [{"infrastructure": {"service": "web", "memory": 512}}]},
             "scenario: steps[0].infrastructure.service is web, which is no service; the services are",
         ),
