@@ -313,7 +313,7 @@ def test_the_environment_of_a_container_is_its_plain_variables() -> None:
     assert (found.environment("x"), found.environment("unknown")) == ({}, {})
 
 
-SAME: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
+TWINS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
     "the environment in another order": (
         {"environment": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]},
         {"environment": [{"name": "B", "value": "2"}, {"name": "A", "value": "1"}]},
@@ -342,7 +342,7 @@ def revision(number: int, container: dict[str, Any], **more: Any) -> TaskDefinit
     return TaskDefinition({**document, **more}, ({"key": "number", "value": str(number)},), lost)
 
 
-@pytest.mark.parametrize(("left", "right", "same"), SAME.values(), ids=SAME)
+@pytest.mark.parametrize(("left", "right", "same"), TWINS.values(), ids=TWINS)
 def test_a_twin_has_the_same_content_whatever_its_number_status_and_tags(
     left: dict[str, Any], right: dict[str, Any], *, same: bool
 ) -> None:
