@@ -99,14 +99,14 @@ def _schedule(title: str, drawn: list[dict[str, Any]], recovery: object, *, migr
         steps.append({"name": name, **{key: value for key, value in step.items() if not (first and key == "overlap")}})
         if "redrive" in step:
             steps[-1] = {**steps[-1], "redrive": executions[-1 - step["redrive"] % len(executions)]}
-        elif "infrastructure" not in step:
+        elif not {"infrastructure", "interrupt"} & set(step):
             executions.append(name)
     return Schedule(title, migrates, tuple(steps), recovery=recovery)
 
 
 @st.composite
 def _step(draw: st.DrawFn, tags: st.SearchStrategy[str]) -> dict[str, Any]:
-    kind = draw(st.sampled_from(("deploy", "deploy", "deploy", "rollback", "infrastructure", "redrive")))
+    kind = draw(st.sampled_from(("deploy", "deploy", "deploy", "rollback", "infrastructure", "redrive", "interrupt")))
     step: dict[str, Any] = {}
     overlap = draw(st.sampled_from((None, *OVERLAPS_SECONDS)))
     if overlap is not None:
@@ -122,6 +122,10 @@ def _step(draw: st.DrawFn, tags: st.SearchStrategy[str]) -> dict[str, Any]:
                 )
             ),
         }
+        return step
+    if kind == "interrupt":
+        kinds = st.sampled_from(("spot", "host", "maintenance", "user"))
+        step["interrupt"] = {"service": draw(st.sampled_from(SERVICES)), "kind": draw(kinds)}
         return step
     if kind == "redrive":
         step["redrive"] = draw(st.integers(0, 2))

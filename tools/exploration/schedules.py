@@ -168,6 +168,11 @@ def _scaled(service: str, there: int, back: int) -> tuple[Mapping[str, Any], ...
     )
 
 
+def _interrupted(kind: str, *services: str) -> tuple[Mapping[str, Any], ...]:
+    """Let a task of each service end, one every 30 s, for a reason that is not the program's."""
+    return tuple({"overlap": 30, "interrupt": {"service": name, "kind": kind}} for name in services)
+
+
 SURROUNDINGS: tuple[Surrounding, ...] = (
     Surrounding("while the first wave is scaled out and in", beside=_scaled("api", 5, 2)),
     Surrounding("while the last wave is scaled out and in", beside=_scaled(BROKEN_SERVICE, 4, 1)),
@@ -183,6 +188,9 @@ SURROUNDINGS: tuple[Surrounding, ...] = (
         "while a clean-up job deregisters what runs",
         beside=({"overlap": 25, "infrastructure": {"service": BROKEN_SERVICE, "deregister": "running"}},),
     ),
+    Surrounding("while Spot takes two tasks", beside=_interrupted("spot", "api", BROKEN_SERVICE)),
+    Surrounding("while two hosts end", beside=_interrupted("host", "api", "worker")),
+    Surrounding("while a person stops tasks", beside=_interrupted("user", BROKEN_SERVICE, "api")),
     Surrounding("with events that come twice", recovery="doubled"),
     Surrounding("with events that come late and say no error", recovery={"after": 200, "without_error": True}),
     # Whoever comes next starts the recovery then.
