@@ -217,3 +217,46 @@ def test_25_services_are_described_ten_at_a_time() -> None:
         start = simulated.aws.calls[-len(calls) + 1 :]
         assert [len(call.params["services"]) for call in start[:3]] == [10, 10, 5]
         assert calls.count("DescribeServices") % 3 == 0
+
+
+def operations(simulated: SimulatedEnvironment) -> list[str]:
+    """What ``Check rollout`` has called so far."""
+    function = "v3-backend-dev-check-rollout"
+    return [call.operation for call in simulated.aws.calls if call.function == function]
+
+
+def test_a_rollout_in_which_nothing_dies_asks_for_no_stopped_task(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1")
+    Flow(simulated, DEPLOY).run_to("Check health")
+    assert not {"ListTasks", "DescribeTasks", "ListServiceDeployments"} & set(operations(simulated))
+
+
+def test_interrupted_tasks_are_looked_at_once_each_and_are_no_failure(bare: SimulatedEnvironment) -> None:
+    bare.push("v1", ImageBehavior(healthy_seconds=120))
+    flow = Flow(bare, DEPLOY).run_to(HERE)
+    for kind in ("spot", "host", "maintenance", "user"):
+        flow.wait(30)
+        bare.live.interrupt("v3-backend-dev", "v3-backend-dev-api", kind, 1)
+    assert flow.call()["services"]["api"]["status"] == "inProgress"
+    assert 1 <= operations(bare).count("ListTasks") <= 2
+    flow.run_to("More waves?")
+    assert flow.state["rollout"]["status"] == "steady"
+
+
+def test_ecs_s_own_count_is_shown_and_a_refused_answer_changes_nothing(bare: SimulatedEnvironment) -> None:
+    bare.aws.faults.add(denied("ListServiceDeployments", "v3-backend-dev-check-rollout"))
+    reason = failed(bare, ImageBehavior("crash"))["services"]["api"]["reason"]
+    assert "ECS counts" not in reason
+
+
+def test_what_ecs_rolled_back_by_itself_is_told_as_done(simulated: SimulatedEnvironment) -> None:
+    deployed(simulated, "v0", "zero")
+    simulated.push("v1", ImageBehavior("crash"))
+    flow = Flow(simulated, DEPLOY).run_to(HERE)
+    flow.wait(400)
+    assert "; ECS counts 3 failed tasks, and gives up at 3" in flow.call()["services"]["api"]["reason"]
+    assert flow.run_to_end() == "RolledBack"
+    assert flow.state["rollback"]["returned"] == ["api"]
+    done = flow.state["report"]["explanation"]["done"]
+    assert done[0].startswith("The migration was applied and stays applied")
+    assert done[1] == "ECS had rolled back to the previous task definition by itself: api."

@@ -241,6 +241,17 @@ DONE: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"migration": {"status": "failed", "task": "t", "startedAt": 1.0}},
         ("The migration was started: what it has changed stays changed.", "Nothing was rolled back."),
     ),
+    "a migration was stopped": (
+        {
+            "migration": {"status": "running", "task": "t", "startedAt": 1.0},
+            "rollback": {**rolled_back(), "stoppedMigration": "t"},
+        },
+        (
+            "Stopped the migration, which was still running; what it has changed stays changed.",
+            "Stepship had no service to roll back.",
+            "Restored 1 parameter.",
+        ),
+    ),
     "a migration could not be started": (
         {"migration": {"status": "failed", "task": None, "startedAt": 1.0}},
         ("Nothing was rolled back.",),

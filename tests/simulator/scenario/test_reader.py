@@ -85,6 +85,18 @@ def step(**keys: object) -> dict[str, Any]:
             "scenario: steps[0].infrastructure.delete deletes nothing; add deregister",
         ),
         (
+            {**GOOD, "steps": [{"interrupt": {"service": "web", "kind": "spot"}}]},
+            "scenario: steps[0].interrupt.service is web, which is no service; the services are",
+        ),
+        (
+            {**GOOD, "steps": [{"interrupt": {"service": "api", "kind": "fire"}}]},
+            'scenario: steps[0].interrupt.kind is "fire"; write spot, host, maintenance or user',
+        ),
+        (
+            {**GOOD, "steps": [{"interrupt": {"service": "api", "kind": "spot"}, "expect": {}}]},
+            "scenario: steps[0].expect belongs to an execution; leave it out of an interrupt step",
+        ),
+        (
             {**GOOD, "steps": [{"infrastructure": {"service": "web", "memory": 512}}]},
             "scenario: steps[0].infrastructure.service is web, which is no service; the services are",
         ),
