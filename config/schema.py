@@ -36,6 +36,7 @@ from lambdas.release.policies import (
     MachinePolicy,
     MigrationPolicy,
     Policy,
+    RolePolicy,
     RolloutPolicy,
 )
 
@@ -48,6 +49,7 @@ POLICIES: tuple[type[Policy], ...] = (
     ApprovalPolicy,
     FreezePolicy,
     MachinePolicy,
+    RolePolicy,
 )
 """The sections that travel to the functions as environment variables."""
 
@@ -233,5 +235,5 @@ class EnvironmentConfig:
         return self.environment == "production"
 
 
-def _narrow(section: Policy, policy: type[Policy]) -> Policy:
+def _narrow(section: object, policy: type[Policy]) -> Policy:
     return policy(**{each.name: getattr(section, each.name) for each in fields(policy)})

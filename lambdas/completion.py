@@ -18,6 +18,7 @@ from lambdas.release.approval import read_approval
 from lambdas.release.codec import encode
 from lambdas.release.errors import AlreadyRecorded, StepshipError
 from lambdas.release.history import (
+    LOOKED_AFTER,
     REDRIVEN,
     DeploymentRecord,
     Outcome,
@@ -288,7 +289,17 @@ def _count(
         metrics.add_metric("DeploymentDuration", MetricUnit.Seconds, seconds)
     metrics.add_metadata("release", report.release)
     stream = getattr(logger.registered_handler, "stream", sys.stdout)
-    line = metrics.serialize_metric_set()
+    line: Any = metrics.serialize_metric_set()
+    if report.outcome in LOOKED_AFTER:
+        # By itself, and without the outcome: an alarm pays by the metric that it looks at.
+        line["_aws"]["CloudWatchMetrics"].append(
+            {
+                "Namespace": "Stepship",
+                "Dimensions": [["service", "environment"]],
+                "Metrics": [{"Name": "LookedAfter", "Unit": "Count"}],
+            }
+        )
+        line["LookedAfter"] = [1.0]
     if at is not None:
         line["_aws"]["Timestamp"] = round(at * 1000)
     stream.write(json.dumps(line) + "\n")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lambdas.aws.iam import Roles
     from lambdas.aws.logs import ContainerLogs
     from lambdas.aws.releases_table import ReleasesTable
+    from lambdas.aws.s3 import Objects
     from lambdas.aws.secrets import Secrets
     from lambdas.aws.ssm import ParameterStore
 
@@ -128,6 +129,13 @@ class Dependencies:
         from lambdas.aws.secrets import Secrets
 
         return Secrets()
+
+    @cached_property
+    def objects(self) -> Objects:
+        """S3, names only."""
+        from lambdas.aws.s3 import Objects
+
+        return Objects()
 
     @cached_property
     def events(self) -> EventBus:

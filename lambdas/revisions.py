@@ -7,7 +7,7 @@ with the same content. It is looked for before one is registered, so a step that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from lambdas.aws.ecs import ContainerService
 from lambdas.release.errors import AwsError
@@ -54,11 +54,14 @@ class Revisions:
             raise AwsError(f"ecs:describe_task_definition: {name} is gone since it was planned")
         return found
 
-    def with_image(self, base: TaskDefinition, newest: TaskDefinition | None, container: str, image: str) -> str:
+    def with_image(
+        self, base: TaskDefinition, newest: TaskDefinition | None, containers: Sequence[str], image: str
+    ) -> str:
         """Register ``base`` with the image, unless the family's newest revision is just that; returns the ARN."""
-        if base.container(container) is None:
-            raise AwsError(f"ecs:describe_task_definition: {base.arn} has no container {container} any more")
-        request = with_image(base, container, image, self.ecs.accepted_fields())
+        missing = [name for name in containers if base.container(name) is None]
+        if missing:
+            raise AwsError(f"ecs:describe_task_definition: {base.arn} has no container {missing[0]} any more")
+        request = with_image(base, containers, image, self.ecs.accepted_fields())
         if newest and newest.is_active and same_content(request, copy_of(newest, self.ecs.accepted_fields())):
             return newest.arn
         return self._register(base, request)
@@ -105,7 +108,7 @@ class Revisions:
             if wanted is not None:
                 is_same = is_twin(candidate, wanted)
             else:
-                is_same = image is not None and candidate.image(service.container) == image
+                is_same = image is not None and candidate.image(*service.containers) == image
             if is_same and candidate.is_active and candidate.arn not in refused:
                 return candidate.arn
         if wanted is None:

@@ -18,6 +18,7 @@ from lambdas.release.policies import (
     MachinePolicy,
     MigrationPolicy,
     Policy,
+    RolePolicy,
     RolloutPolicy,
 )
 from lambdas.settings import dump_identity, dump_policy
@@ -81,7 +82,11 @@ class Step:
 VERIFY_IMAGE = Step("Verify image", "verify_image", "", 60, (ImagePolicy,))
 ACQUIRE_LOCK = Step("Acquire lock", "acquire_lock", "lock", 30, (LockPolicy, MachinePolicy))
 PLAN = Step(
-    "Plan", "plan", "plan", 120, (RolloutPolicy, CircuitBreakerPolicy, MigrationPolicy, ApprovalPolicy, FreezePolicy)
+    "Plan",
+    "plan",
+    "plan",
+    120,
+    (RolloutPolicy, CircuitBreakerPolicy, MigrationPolicy, ApprovalPolicy, FreezePolicy, RolePolicy),
 )
 REQUEST_APPROVAL = Step("Wait for approval", "request_approval", "approval", 30)
 UPDATE_IMAGE_TAG = Step("Update image tag", "update_image_tag", "tag", 60, (ApprovalPolicy, FreezePolicy))

@@ -18,15 +18,11 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from config import EnvironmentConfig
-from lambdas.release.history import Outcome
 from lambdas.release.recovery import RECOVERY_GRACE_SECONDS
 from statemachine.steps import STEPS
 
 ENDED_BADLY = ("ExecutionsAborted", "ExecutionsTimedOut", "ExecutionsFailed")
 """Step Functions' metrics of a machine; there is none by error name (Developer Guide, "CloudWatch metrics")."""
-
-LOOKED_AFTER = (Outcome.REJECTED, Outcome.ROLLED_BACK, Outcome.STOPPED)
-"""Outcomes of executions that ended badly and left everything in order. RollbackFailed is none of them."""
 
 UNRECOVERED = "2 * left - DIFF(left)"
 """``DIFF`` is a value minus the one before, so this is the sum of two periods: ``left + (left - DIFF(left))``.
@@ -88,12 +84,9 @@ class UnrecoveredExecutions(Construct):
             for number, each in enumerate(ENDED_BADLY)
         }
         ours = {"service": settings.app, "environment": settings.environment}
-        cared = {
-            f"cared{number}": counted("Stepship", "Deployments", {**ours, "outcome": str(each)})
-            for number, each in enumerate(LOOKED_AFTER)
-        }
+        cared = {"cared": counted("Stepship", "LookedAfter", ours)}
         left = cloudwatch.MathExpression(
-            expression=f"{_sum(ended)} - ({_sum(cared)})",
+            expression=f"{_sum(ended)} - {_sum(cared)}",
             using_metrics={**ended, **cared},
             label="ended badly, less reported or recovered",
             period=period,

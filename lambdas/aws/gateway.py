@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from lambdas.release.errors import AccessDenied, AwsError, AwsUnavailable, StepshipError, Throttled
 
@@ -134,13 +135,14 @@ def _patiently(name: str, call: Callable[[], Answer]) -> Answer:
 
 
 @cache
-def client_of(service: str) -> Any:
-    """Return this process's client of a service."""
+def client_of(service: str, region: str | None = None) -> Any:
+    """Return this process's client of a service, in its own region or in another."""
     import boto3
     from botocore.config import Config
 
     return boto3.client(
         service,
+        region_name=region,
         config=Config(
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             connect_timeout=CONNECT_SECONDS,
@@ -154,11 +156,18 @@ class Gateway:
     """One AWS service. Subclasses turn its answers into domain types."""
 
     service: ClassVar[str]
+    other_region: str | None = None
 
     @property
     def client(self) -> Any:
         """The boto3 client. Made on first use: a step that does not need it does not pay for it."""
-        return client_of(self.service)
+        return client_of(self.service, self.other_region) if self.other_region else client_of(self.service)
+
+    def in_region(self, region: str) -> Self:
+        """Return this gateway for another region than the function's own."""
+        other = copy(self)
+        other.other_region = region
+        return other
 
     def call(self, operation: str, *, known: KnownErrors | None = None, **request: Any) -> Answer:
         """Make one API call.

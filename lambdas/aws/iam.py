@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from lambdas.aws.gateway import Gateway
-from lambdas.release.errors import AccessDenied, StepshipError
+from lambdas.release.errors import StepshipError
 
 
 class _NoRole(StepshipError):
@@ -13,16 +13,20 @@ class _NoRole(StepshipError):
 
 
 class Roles(Gateway):
-    """Roles by ARN."""
+    """Roles by name."""
 
     service: ClassVar[str] = "iam"
 
-    def exists(self, arn: str) -> bool | None:
-        """Whether the role exists; None when this function may not look."""
+    def arn(self, name: str) -> str | None:
+        """Return the ARN, which has the path, of a role; None when there is no such role.
+
+        Raises
+        ------
+        AccessDenied
+            This function may not look at it.
+        """
         try:
-            self.call("get_role", known={"NoSuchEntity": _NoRole}, RoleName=arn.rsplit("/", 1)[-1])
+            answer = self.call("get_role", known={"NoSuchEntity": _NoRole}, RoleName=name)
         except _NoRole:
-            return False
-        except AccessDenied:
             return None
-        return True
+        return str(answer["Role"]["Arn"])

@@ -33,7 +33,9 @@ class ParameterStore(Gateway):
         found: dict[str, str | None] = dict.fromkeys(names)
         for batch in batches(sorted(found), GET_LIMIT):
             answer = self.call("get_parameters", Names=batch)
-            found.update({p["Name"]: p["Value"] for p in answer["Parameters"]})
+            values = {p["Name"]: p["Value"] for p in answer["Parameters"]}
+            # A version or a label that was asked for, `name:3`, comes back beside the name, as `Selector`.
+            found.update({name: values.get(name, values.get(name.partition(":")[0])) for name in batch})
         return found
 
     def exist(self, references: Sequence[str]) -> dict[str, bool | None]:
@@ -45,7 +47,10 @@ class ParameterStore(Gateway):
         try:
             values = self.get(list(names.values()))
         except AccessDenied:
-            return dict.fromkeys(references)
+            if len(references) == 1:
+                return dict.fromkeys(references)
+            # One that may not be asked for refuses the whole call.
+            return {one: found for each in references for one, found in self.exist([each]).items()}
         return {reference: values[name] is not None for reference, name in names.items()}
 
     def set_all(self, wanted: Mapping[str, str | None]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import replace
 
 from aws_lambda_powertools import Logger
@@ -11,6 +10,7 @@ from aws_lambda_powertools import Logger
 from lambdas.dependencies import Dependencies
 from lambdas.gatekeeper import pass_gates
 from lambdas.handler import Handler, Invocation
+from lambdas.lookups import Lookups
 from lambdas.release.catalog import MIGRATION, Catalog, parse_catalog
 from lambdas.release.codec import encode
 from lambdas.release.errors import AwsError
@@ -37,13 +37,13 @@ from lambdas.release.planning import (
     plan_rollback,
     undone_meanwhile,
 )
-from lambdas.release.policies import ApprovalPolicy, CircuitBreakerPolicy, MigrationPolicy, RolloutPolicy
+from lambdas.release.policies import ApprovalPolicy, CircuitBreakerPolicy, MigrationPolicy, RolePolicy, RolloutPolicy
 from lambdas.release.preflight import (
     Check,
+    Home,
     Result,
     check_alarms,
     check_complete,
-    check_found,
     check_migration_network,
     check_room,
     check_service,
@@ -95,17 +95,17 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
     checks += [
         c for s in catalog.services for c in check_service(s.name, facts.get(s.name), may_interrupt=may_interrupt)
     ]
-    checks += [c for s in ours for c in check_task_definition(s.name, s.family, s.container, bases[s.name])]
+    checks += [c for s in ours for c in check_task_definition(s.name, s.family, s.containers, bases[s.name])]
     alarms = dependencies.alarms.states(dependencies.policy(CircuitBreakerPolicy).alarms) if request.is_deploy else {}
     migration = _migration(request, catalog, dependencies)
     if request.is_deploy:
         checks += [check_room(s.name, facts[s.name]) for s in ours]
-        checks += _deploy_checks(request, catalog, bases, migration, dependencies)
+        checks += _deploy_checks(call, catalog, bases, migration, dependencies)
         checks += check_alarms(dependencies.policy(CircuitBreakerPolicy).alarms, alarms, forced=request.force)
     require(checks)
 
     running = {
-        s.name: RunningService(s, facts[s.name], _image(definitions[s.name], s.container)) for s in catalog.services
+        s.name: RunningService(s, facts[s.name], _image(definitions[s.name], s.containers)) for s in catalog.services
     }
     names = [
         dependencies.identity.tag_parameter,
@@ -253,7 +253,7 @@ def _check_target(service: PlannedService, target: TaskDefinition | None) -> lis
 
 
 def _deploy_checks(
-    request: Request,
+    call: Invocation,
     catalog: Catalog,
     definitions: dict[str, TaskDefinition | None],
     migration: TaskDefinition | None,
@@ -262,44 +262,19 @@ def _deploy_checks(
     """Check everything that the new tasks will need, each thing looked up once."""
     subjects = {name: found for name, found in definitions.items() if found}
     checks: list[Check] = []
-    if catalog.migration and request.run_migration:
+    if catalog.migration and call.request.run_migration:
         task = catalog.migration
-        checks += check_task_definition(MIGRATION, task.family, task.container, migration)
+        checks += check_task_definition(MIGRATION, task.family, [task.container], migration)
         if migration:
             subjects[MIGRATION] = migration
-    roles = {arn: dependencies.roles.exists(arn) for arn in _all(d.role_arns for d in subjects.values())}
-    groups = {name: dependencies.logs.group_exists(name) for name in _all(d.log_groups for d in subjects.values())}
-    references = _all(d.secret_references for d in subjects.values())
-    secrets = _secrets(references, dependencies)
-    for subject, definition in subjects.items():
-        checks.append(check_complete(subject, definition))
-        checks += check_found(subject, "role exists", definition.role_arns, roles)
-        checks += check_found(subject, "log group exists", definition.log_groups, groups)
-        checks += check_found(subject, "secret exists", definition.secret_references, secrets)
-    return checks
+    checks += [check_complete(subject, definition) for subject, definition in subjects.items()]
+    _, _, _, region, account, *_ = call.execution.split(":")
+    home = Home(region, account, dependencies.policy(RolePolicy).role_path)
+    return checks + Lookups(dependencies, home).checks(subjects)
 
 
-def _all(groups: Iterable[tuple[str, ...]]) -> list[str]:
-    """Flatten, each once, in order."""
-    return list(dict.fromkeys(item for group in groups for item in group))
-
-
-def _secrets(references: list[str], dependencies: Dependencies) -> dict[str, bool | None]:
-    """Look secrets up by name: Secrets Manager ARNs there, everything else in Parameter Store."""
-    found: dict[str, bool | None] = {}
-    parameters = []
-    for reference in references:
-        if ":secretsmanager:" in reference:
-            found[reference] = dependencies.secrets.exists(reference)
-        else:
-            parameters.append(reference)
-    if parameters:
-        found.update(dependencies.parameters.exist(parameters))
-    return found
-
-
-def _image(definition: TaskDefinition | None, container: str) -> str | None:
-    return definition.image(container) if definition else None
+def _image(definition: TaskDefinition | None, containers: tuple[str, ...]) -> str | None:
+    return definition.image(*containers) if definition else None
 
 
 handler = Handler(plan)

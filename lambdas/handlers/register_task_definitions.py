@@ -47,7 +47,7 @@ def register_task_definitions(call: Invocation, dependencies: Dependencies, logg
     migration = None
     if plan.migration.runs:
         base = revisions.describe(plan.migration.family)
-        migration = revisions.with_image(base, base, plan.migration.container, plan.migration.image)
+        migration = revisions.with_image(base, base, [plan.migration.container], plan.migration.image)
     return RegisterResult(arns, migration, revisions.registered, twins)
 
 
@@ -84,7 +84,7 @@ def _target(service: PlannedService, revisions: Revisions, *, forced: bool) -> s
         base = newest
     else:
         base = revisions.describe(runs)
-    return revisions.with_image(base, newest, service.container, service.image or "")
+    return revisions.with_image(base, newest, service.containers, service.image or "")
 
 
 handler = Handler(register_task_definitions)

@@ -37,6 +37,8 @@ class Service:
         How people call it: ``api``.
     cluster, service, family, container
         The ECS cluster, service, task definition family, and the container whose image is replaced.
+    more_containers
+        Other containers of the same task definition that get the same image.
     repository
         The ECR repository of that image.
     wave
@@ -50,6 +52,12 @@ class Service:
     container: str
     repository: str
     wave: int = 1
+    more_containers: tuple[str, ...] = ()
+
+    @property
+    def containers(self) -> tuple[str, ...]:
+        """All containers whose image is replaced, ``container`` first."""
+        return (self.container, *self.more_containers)
 
 
 @dataclass(frozen=True)
@@ -151,11 +159,13 @@ def parse_catalog(parameters: Mapping[str, str]) -> Catalog:
                 cluster=_text(parameter, entry, "cluster", CLUSTER),
                 service=_text(parameter, entry, "service", ECS_NAME),
                 family=_text(parameter, entry, "family", ECS_NAME),
-                container=_text(parameter, entry, "container", ECS_NAME),
+                container=(containers := _containers(parameter, entry))[0],
                 repository=_text(parameter, entry, "repository", REPOSITORY),
                 wave=wave,
+                more_containers=containers[1:],
             )
         )
+    _require_apart(services, {name.rsplit("/", 1)[-1]: name for name in parameters})
     return Catalog(tuple(sorted(services, key=lambda s: (s.wave, s.name))), migration)
 
 
@@ -176,6 +186,44 @@ def _text(parameter: str, entry: Mapping[str, object], key: str, pattern: re.Pat
     if not pattern.fullmatch(value):
         raise InvalidRegistration(f"{parameter}: {key} is {shorten(value)!r}, which is no name of one; {FIX}")
     return value
+
+
+def _containers(parameter: str, entry: Mapping[str, object]) -> tuple[str, ...]:
+    """Read ``container``, ``containers``, or both: then the first is the one that explanations begin with."""
+    listed = _texts(parameter, entry, "containers")
+    wrong = next((name for name in listed if not ECS_NAME.fullmatch(name)), None)
+    if wrong is not None:
+        raise InvalidRegistration(f"{parameter}: containers has {shorten(wrong)!r}, which is no name of one; {FIX}")
+    if listed and "container" not in entry:
+        return tuple(dict.fromkeys(listed))
+    return tuple(dict.fromkeys((_text(parameter, entry, "container", ECS_NAME), *listed)))
+
+
+def _require_apart(services: Sequence[Service], parameters: Mapping[str, str]) -> None:
+    """Refuse what would be deployed twice: each rollout would undo what the other one has moved.
+
+    Raises
+    ------
+    InvalidRegistration
+        Two entries are one ECS service, or give one container of one family images of two repositories.
+    """
+    seen: dict[tuple[str, str], Service] = {}
+    images: dict[tuple[str, str], Service] = {}
+    for service in services:
+        first = seen.setdefault((service.cluster.rpartition("/")[2], service.service), service)
+        if first is not service:
+            both = json.dumps(list(dict.fromkeys((*first.containers, *service.containers))))
+            raise InvalidRegistration(
+                f"{parameters[service.name]}: the ECS service {service.service} is registered as {first.name} already; "
+                f'give one of them "containers": {both}, and delete the other parameter'
+            )
+        for container in service.containers:
+            other = images.setdefault((service.family, container), service)
+            if other.repository != service.repository:
+                raise InvalidRegistration(
+                    f"{parameters[service.name]}: container {container} of {service.family} has its image from "
+                    f"{service.repository}, and {other.name} says that it is from {other.repository}; {FIX}"
+                )
 
 
 def _texts(parameter: str, entry: Mapping[str, object], key: str) -> tuple[str, ...]:

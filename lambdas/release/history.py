@@ -30,6 +30,9 @@ class Outcome(StrEnum):
     STOPPED = "Stopped"
 
 
+LOOKED_AFTER = (Outcome.REJECTED, Outcome.ROLLED_BACK, Outcome.STOPPED)
+"""Outcomes of executions that ended badly and left everything in order. RollbackFailed is none of them."""
+
 REDRIVEN = "redriven, it deploys nothing; start a new deployment"
 """What an execution is told that was stopped, recovered from, and then redriven."""
 

@@ -47,6 +47,8 @@ class PlannedService:
         What runs now, for the diff.
     desired, deployment
         Number of tasks and id of the PRIMARY deployment at planning time.
+    more_containers
+        Containers beside ``container`` that get the image too.
     """
 
     name: str
@@ -61,6 +63,12 @@ class PlannedService:
     previous_image: str | None = None
     desired: int = 0
     deployment: str | None = None
+    more_containers: tuple[str, ...] = ()
+
+    @property
+    def containers(self) -> tuple[str, ...]:
+        """All containers that get the image, ``container`` first."""
+        return (self.container, *self.more_containers)
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,20 @@ class ApprovalPolicy(Policy):
 
 
 @dataclass(frozen=True)
+class RolePolicy(Policy):
+    """Of ``[permissions]``: which roles the functions may give to tasks.
+
+    Attributes
+    ----------
+    role_path
+        Path, or path and beginning of the name.
+    """
+
+    section: ClassVar[str] = "permissions"
+    role_path: str
+
+
+@dataclass(frozen=True)
 class FreezePolicy(Policy):
     """``[freeze]``: when no deploy begins (``gates.py``).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -29,6 +29,10 @@ MORE = "more checks"
 
 LEFT_OUT_BYTES = 400
 """What that check takes at most as JSON."""
+
+
+ARN_PARTS = 6
+"""``arn:partition:service:region:account:resource``."""
 
 
 class Result(StrEnum):
@@ -168,18 +172,22 @@ def check_complete(subject: str, definition: TaskDefinition) -> Check:
 
 
 def check_task_definition(
-    subject: str, family: str, container: str, definition: TaskDefinition | None
+    subject: str, family: str, containers: Sequence[str], definition: TaskDefinition | None
 ) -> tuple[Check, ...]:
-    """Check that the task definition is there and holds the container."""
+    """Check that the task definition is there and holds the containers that get the image."""
     if definition is None:
         return (fail(subject, "task definition", f"{family} has no active revision; deploy its stack"),)
     name = definition.arn.rsplit("/", 1)[-1]
     gone = "" if definition.is_active else ", which was deregistered: where it is needed again, a copy is registered"
     found = ok(subject, "task definition", name + gone)
-    if definition.container(container) is None:
-        have = ", ".join(str(c.get("name")) for c in definition.containers)
-        return (found, fail(subject, "container", f"{container} is not in {family}; it has {have}"))
-    return (found, ok(subject, "container", container))
+    have = ", ".join(str(c.get("name")) for c in definition.containers)
+    checks = (
+        fail(subject, "container", f"{name} is not in {family}; it has {have}")
+        if definition.container(name) is None
+        else ok(subject, "container", name)
+        for name in containers
+    )
+    return (found, *checks)
 
 
 def check_migration_network(subject: str, definition: TaskDefinition | None, *, has_network: bool) -> tuple[Check, ...]:
@@ -190,26 +198,84 @@ def check_migration_network(subject: str, definition: TaskDefinition | None, *, 
     return (fail(subject, "network", f"its task definition is of network mode awsvpc; {fix}"),)
 
 
-def check_found(subject: str, check: str, wanted: Sequence[str], found: dict[str, bool | None]) -> tuple[Check, ...]:
-    """Turn look-ups into checks.
+@dataclass(frozen=True)
+class Look:
+    """What a look at something that tasks need has shown: OK, FAIL or SKIP, and why."""
+
+    result: Result
+    detail: str = ""
+
+
+def look(*, exists: bool | None, unseen: str) -> Look:
+    """Turn an answer into a look; ``unseen`` says why the answer is None."""
+    if exists is None:
+        return Look(Result.SKIP, unseen)
+    return Look(Result.OK) if exists else Look(Result.FAIL, "does not exist")
+
+
+def check_found(subject: str, check: str, found: Mapping[str, Look]) -> tuple[Check, ...]:
+    """Turn looks at what a task definition names into checks.
 
     Parameters
     ----------
-    wanted
-        Names that the task definition needs.
     found
-        True when it exists, False when not, None when this function may not look.
+        Name to what was seen.
     """
     checks = []
-    for name in wanted:
-        state = found.get(name)
-        if state is None:
-            checks.append(skip(subject, check, f"{name}: may not be looked up from here"))
-        elif state:
+    for name, seen in found.items():
+        if seen.result == Result.OK:
             checks.append(ok(subject, check, name))
+        elif seen.result == Result.SKIP:
+            checks.append(skip(subject, check, f"{name}: {seen.detail}"))
         else:
-            checks.append(fail(subject, check, f"{name} does not exist"))
+            checks.append(fail(subject, check, f"{name} {seen.detail}"))
     return tuple(checks)
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where the function runs, and which roles it may give to tasks (``[permissions] role_path``)."""
+
+    region: str
+    account: str
+    role_path: str
+
+    @property
+    def widen(self) -> str:
+        """How to let it pass another role."""
+        return f"widen [permissions] role_path, which is {self.role_path}, and deploy the coordinator again"
+
+    def elsewhere(self, account: str) -> str | None:
+        """Return why what belongs to an account is not looked up; None for the own account."""
+        return None if account in (self.account, "") else f"it is of account {account} and is not looked up from here"
+
+
+def judge_role(reference: str, home: Home) -> Look | None:
+    """Judge a role by its ARN alone; None when IAM has to be asked, also for the short name of a role.
+
+    ``iam:PassRole`` is granted for ``role_path``: a role beside it fails when the revision is registered, after the
+    first write.
+    """
+    parts = reference.split(":", 5)
+    if len(parts) < ARN_PARTS:
+        return None
+    account, resource = parts[4], parts[5]
+    if account != home.account:
+        return Look(
+            Result.FAIL, f"is of account {account}; ECS takes roles of its own account, which is {home.account}"
+        )
+    if not resource.startswith("role/" + home.role_path.removeprefix("/")):
+        return Look(Result.FAIL, f"is outside of what may be passed to tasks: {home.widen}")
+    return None
+
+
+def judge_found_role(reference: str, arn: str | None, home: Home) -> Look:
+    """Judge what IAM has for a role that ``judge_role`` lets through; ``arn`` is None when there is no such role."""
+    if arn is None:
+        return Look(Result.FAIL, "does not exist")
+    if reference.startswith("arn:") and arn != reference:
+        return Look(Result.FAIL, f"does not exist; the role of that name is {arn}")
+    return judge_role(arn, home) or Look(Result.OK)
 
 
 def check_alarms(names: Sequence[str], states: dict[str, str], *, forced: bool) -> tuple[Check, ...]:

@@ -1,7 +1,7 @@
 """Executions that ended without putting things in order: which they are, and who recovers from them.
 
 A rule of EventBridge starts the recovery. Its events are best effort, so whoever waits for the lock of a dead holder
-starts it in the end (docs/explanation/decisions/0020-events-are-best-effort.md).
+starts it in the end (docs/explanation/decisions/0023-what-nobody-promises-is-not-relied-on.md).
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def keep_infrastructure(
         service, had = plan.services[name], before.get(name)
         if definition is None:
             continue
-        same_code = service.previous_image and definition.image(service.container) == service.previous_image
+        same_code = service.previous_image and definition.image(*service.containers) == service.previous_image
         if same_code or (had is not None and is_twin(definition, had)):
             services[name] = replace(service, previous=definition.arn)
     return replace(plan, services=services)

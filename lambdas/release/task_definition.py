@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,14 @@ class LogTarget:
 
     group: str
     prefix: str | None
+
+
+@dataclass(frozen=True)
+class LogGroup:
+    """A log group that containers write to; ``region`` is None for the region of the task."""
+
+    name: str
+    region: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,10 +127,10 @@ class TaskDefinition:
         """Return the container definition of that name."""
         return next((c for c in self.containers if c.get("name") == name), None)
 
-    def image(self, container: str) -> str | None:
-        """Return the image of a container; None when there is no such container."""
-        found = self.container(container)
-        return str(found["image"]) if found and found.get("image") else None
+    def image(self, *containers: str) -> str | None:
+        """Return the image of a container, or of several that run the same one; None when there is no such image."""
+        found = {str((self.container(name) or {}).get("image") or "") for name in containers}
+        return found.pop() or None if len(found) == 1 else None
 
     def environment(self, container: str) -> dict[str, str]:
         """Return the plain environment variables of a container."""
@@ -137,9 +145,25 @@ class TaskDefinition:
 
     @property
     def secret_references(self) -> tuple[str, ...]:
-        """Every ``secrets[].valueFrom``: names or ARNs, never values."""
-        secrets = (s.get("valueFrom") for c in self.containers for s in c.get("secrets") or ())
+        """Every ``valueFrom`` of ``secrets`` and of ``logConfiguration.secretOptions``: names or ARNs, never values."""
+        secrets = (
+            secret.get("valueFrom")
+            for c in self.containers
+            for secret in (*(c.get("secrets") or ()), *((c.get("logConfiguration") or {}).get("secretOptions") or ()))
+        )
         return tuple(dict.fromkeys(str(reference) for reference in secrets if reference))
+
+    @property
+    def registry_credentials(self) -> tuple[str, ...]:
+        """Every ``repositoryCredentials.credentialsParameter``: a secret's ARN, or its name in the own region."""
+        found = ((c.get("repositoryCredentials") or {}).get("credentialsParameter") for c in self.containers)
+        return tuple(dict.fromkeys(str(reference) for reference in found if reference))
+
+    @property
+    def environment_files(self) -> tuple[str, ...]:
+        """The ARNs of all ``environmentFiles``."""
+        found = (each.get("value") for c in self.containers for each in c.get("environmentFiles") or ())
+        return tuple(dict.fromkeys(str(arn) for arn in found if arn))
 
     def log_target(self, container: str) -> LogTarget | None:
         """Return where a container's lines can be read; None for another log driver."""
@@ -150,15 +174,19 @@ class TaskDefinition:
         return LogTarget(str(options["awslogs-group"]), options.get("awslogs-stream-prefix"))
 
     @property
-    def log_groups(self) -> tuple[str, ...]:
+    def log_groups(self) -> tuple[LogGroup, ...]:
         """The log groups that have to exist before a task starts."""
         found = (
             (log.get("options") or {})
             for c in self.containers
             if (log := c.get("logConfiguration") or {}).get("logDriver") == "awslogs"
         )
-        wanted = (o["awslogs-group"] for o in found if o.get("awslogs-group") and not _creates_group(o))
-        return tuple(dict.fromkeys(str(group) for group in wanted))
+        wanted = (
+            LogGroup(str(o["awslogs-group"]), o.get("awslogs-region"))
+            for o in found
+            if o.get("awslogs-group") and not _creates_group(o)
+        )
+        return tuple(dict.fromkeys(wanted))
 
 
 def _creates_group(options: Mapping[str, str]) -> bool:
@@ -200,17 +228,19 @@ def copy_of(definition: TaskDefinition, accepted: Iterable[str]) -> dict[str, An
     return {**request, "tags": tags} if tags else request
 
 
-def with_image(definition: TaskDefinition, container: str, image: str, accepted: Iterable[str]) -> dict[str, Any]:
+def with_image(
+    definition: TaskDefinition, changed: Collection[str], image: str, accepted: Iterable[str]
+) -> dict[str, Any]:
     """Return the RegisterTaskDefinition request for the definition with one image changed.
 
     Parameters
     ----------
     definition, accepted
         As in ``copy_of``.
-    container, image
-        The container to change; every other container, sidecars included, is untouched.
+    changed, image
+        The containers to change; every other container, sidecars included, is untouched.
     """
-    containers = [{**c, "image": image} if c.get("name") == container else c for c in definition.containers]
+    containers = [{**c, "image": image} if c.get("name") in changed else c for c in definition.containers]
     return {**copy_of(definition, accepted), "containerDefinitions": containers}
 
 

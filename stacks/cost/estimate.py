@@ -138,7 +138,7 @@ def _platform(settings: EnvironmentConfig) -> list[Line]:
     found = [
         Line("deployment-coordinator", "alarm on failures to start", "alarm", 1),
         # Metric math is paid by the metric that it looks at.
-        Line("deployment-coordinator", "alarm on executions that nobody recovered from", "alarm", 6),
+        Line("deployment-coordinator", "alarm on executions that nobody recovered from", "alarm", 4),
         *_table("deployment-coordinator", "releases"),
         Line("network", "NAT gateways", "nat", network.nat_gateways * HOURS),
         Line("network", "their addresses", "ipv4", network.nat_gateways * HOURS),

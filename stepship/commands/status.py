@@ -68,7 +68,7 @@ def read_status(session: Session) -> Status:
             each.name,
             each.wave,
             facts.get(each.name),
-            found.image(each.container) if (found := definitions.get(each.name)) else None,
+            found.image(*each.containers) if (found := definitions.get(each.name)) else None,
             values[f"{identity.images_path}{each.name}"],
         )
         for each in registered

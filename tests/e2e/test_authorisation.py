@@ -77,7 +77,7 @@ TAKEN = (
     Taken("plan", "ssm:GetParametersByPath", Roads.dry_run),
     Taken("plan", "ssm:GetParameters", Roads.dry_run),
     Taken("plan", "secretsmanager:DescribeSecret", Roads.dry_run, Shows.TOLD, sample=True),
-    Taken("plan", "iam:GetRole", Roads.dry_run, Shows.TOLD),
+    Taken("plan", "iam:GetRole", Roads.dry_run),
     Taken("plan", "ecs:DescribeTaskDefinition", Roads.dry_run),
     Taken("plan", "ecs:DescribeServices", Roads.dry_run),
     Taken("plan", "ecr:DescribeImages", Roads.roll_back),

@@ -155,6 +155,8 @@ def test_a_stopped_execution_is_counted_once_and_at_the_moment_of_its_end(simula
     lines = [line for line in metrics() if line["outcome"] == "Stopped"]
     assert [line["Deployments"] for line in lines] == [[1.0]]
     assert "DeploymentDuration" not in lines[0]
+    assert lines[0]["LookedAfter"] == [1.0]
+    assert [line["outcome"] for line in metrics() if "LookedAfter" not in line] == ["Deployed", "NothingToDo"]
     assert lines[0]["_aws"]["Timestamp"] == int(ended_at) * 1000
 
 

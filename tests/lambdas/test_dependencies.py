@@ -13,7 +13,10 @@ from lambdas.dependencies import Dependencies, SystemClock, dependencies_of_this
 from lambdas.release.policies import Identity, LockPolicy, RolloutPolicy
 from statemachine.steps import ACQUIRE_LOCK, STEPS, Step
 
-GATEWAYS = ("releases", "parameters", "images", "ecs", "logs", "alarms", "roles", "secrets", "events", "executions")
+GATEWAYS = (
+    *("releases", "parameters", "images", "ecs", "logs", "alarms"),
+    *("roles", "secrets", "objects", "events", "executions"),
+)
 SETTINGS = config.load("dev")
 ENVIRON = ACQUIRE_LOCK.environment(SETTINGS.identity, SETTINGS.policies)
 
@@ -40,6 +43,7 @@ def test_every_gateway_is_wired() -> None:
         iam,
         logs,
         releases_table,
+        s3,
         secrets,
         ssm,
     )

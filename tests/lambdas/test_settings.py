@@ -18,6 +18,7 @@ from lambdas.release.policies import (
     MachinePolicy,
     MigrationPolicy,
     Policy,
+    RolePolicy,
     RolloutPolicy,
 )
 from lambdas.settings import dump_identity, dump_policy, read_identity, read_policy, variable
@@ -31,6 +32,7 @@ POLICIES = (
     ApprovalPolicy,
     FreezePolicy,
     MachinePolicy,
+    RolePolicy,
 )
 IDENTITY = Identity("v3-backend", "dev", "v3-backend-dev-releases")
 

@@ -56,7 +56,7 @@ def use(found: TaskDefinition | None) -> None:
     if found is not None:
         _ = (found.arn, found.is_active, found.platform, found.role_arns, found.secret_references)
         _ = (found.log_groups, found.log_target("x"), found.image("x"))
-        with_image(found, "x", "i", ECS.accepted_fields())
+        with_image(found, ["x"], "i", ECS.accepted_fields())
 
 
 def judge_all() -> None:
@@ -82,7 +82,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "events put": lambda: EventBus().put("DeploymentDeployed", {}),
     "stepfunctions describe": lambda: Executions().describe(ARN),
     "stepfunctions refuse": lambda: Executions().refuse("token", "who", "why"),
-    "iam exists": lambda: Roles().exists("arn:aws:iam::123456789012:role/r"),
+    "iam arn": lambda: Roles().arn("r"),
     "logs group_exists": lambda: ContainerLogs().group_exists("x"),
     "logs last_lines": lambda: ContainerLogs().last_lines("g", "s", 5),
     "secretsmanager exists": lambda: Secrets().exists("s"),

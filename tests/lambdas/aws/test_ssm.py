@@ -61,7 +61,8 @@ def test_whether_a_secure_parameter_exists_is_asked_without_decrypting_it(aws: S
 
 
 def test_who_may_not_look_does_not_know(aws: SimulatedAws, inside: Inside) -> None:
-    aws.faults.add(CallFault(CallAction.ERROR, service="ssm", code="AccessDeniedException", http_status=400))
+    denied = CallFault(CallAction.ERROR, service="ssm", code="AccessDeniedException", http_status=400, times=3)
+    aws.faults.add(denied)
     assert inside(lambda: STORE.exist(["/p/a", "/p/b"])) == {"/p/a": None, "/p/b": None}
 
 
@@ -72,3 +73,20 @@ def test_writing_and_deleting_twice_is_harmless(aws: SimulatedAws) -> None:
     for _ in range(2):
         STORE.delete("/p/a")
     assert STORE.get(["/p/a"]) == {"/p/a": None}
+
+
+def test_one_that_may_not_be_looked_up_does_not_hide_the_others(aws: SimulatedAws, inside: Inside) -> None:
+    put(aws, "/p/a")
+    aws.faults.add(CallFault(CallAction.ERROR, service="ssm", code="AccessDeniedException", http_status=400))
+    assert inside(lambda: STORE.exist(["/p/a", "/p/b"])) == {"/p/a": True, "/p/b": False}
+
+
+def test_a_version_of_a_parameter_is_that_parameter(aws: SimulatedAws) -> None:
+    put(aws, "/p/a")
+    assert STORE.exist(["/p/a:1", f"{ARN}/p/a:1"]) == {"/p/a:1": True, f"{ARN}/p/a:1": True}
+
+
+def test_a_parameter_is_looked_up_in_the_region_that_was_asked_for(aws: SimulatedAws) -> None:
+    aws.client("ssm").put_parameter(Name="/p/here", Value="v", Type="String")
+    assert STORE.in_region("eu-west-1").exist(["/p/here"]) == {"/p/here": False}
+    assert STORE.exist(["/p/here"]) == {"/p/here": True}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
+from lambdas.aws.gateway import client_of
 from simulator.ecs.images import ImageBehavior
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.api_call import CallAction
@@ -136,7 +138,6 @@ def test_a_secret_is_found_by_arn_by_key_in_it_and_as_parameter(simulated: Simul
 @pytest.mark.parametrize(
     ("service", "operation", "check"),
     [
-        ("iam", "GetRole", "role exists"),
         ("logs", "DescribeLogGroups", "log group exists"),
         ("secretsmanager", "DescribeSecret", "secret exists"),
     ],
@@ -151,6 +152,176 @@ def test_what_may_not_be_looked_up_is_skipped(
     simulated.aws.faults.add(denied)
     skipped = {c["check"]: c["result"] for c in flow.call()["checks"]}
     assert skipped == {check: "SKIP"}
+
+
+def test_a_role_that_may_not_be_looked_at_could_not_be_passed_either(simulated: SimulatedEnvironment) -> None:
+    flow = at_plan(simulated)
+    denied = CallFault(
+        CallAction.ERROR, service="iam", operation="GetRole", times=100, code="AccessDenied", http_status=403
+    )
+    simulated.aws.faults.add(denied)
+    assert "widen [permissions] role_path, which is /v3-backend/dev/" in refused(flow)
+
+
+@pytest.mark.parametrize("service", ["api", "migration"])
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [
+        ("arn:aws:iam::123456789012:role/task", "widen [permissions] role_path"),
+        ("arn:aws:iam::123456789012:role/v3-backend/production/task", "widen [permissions] role_path"),
+        ("arn:aws:iam::999999999999:role/v3-backend/dev/task", "is of account 999999999999"),
+    ],
+)
+def test_a_role_that_could_not_be_passed_is_refused_before_the_first_write(
+    simulated: SimulatedEnvironment, service: str, role: str, expected: str
+) -> None:
+    simulated.aws.client("iam").create_role(RoleName="task", AssumeRolePolicyDocument="{}")
+    change_definition(simulated, service, lambda new: new.update(taskRoleArn=role))
+    message = refused(at_plan(simulated))
+    assert f"FAIL {service}: role exists — {role}" in message
+    assert expected in message
+
+
+def checks_of(simulated: SimulatedEnvironment, check: str, **container: object) -> list[tuple[str, str]]:
+    """Return result and detail of a check of the api, whose container is changed like this."""
+    change_definition(simulated, "api", lambda new: new["containerDefinitions"][0].update(container))
+    plan = at_plan(simulated, {**DEPLOY, "dryRun": True}).call()
+    return [(c["result"], c["detail"]) for c in plan["checks"] if (c["subject"], c["check"]) == ("api", check)]
+
+
+def secret(reference: str) -> list[Json]:
+    return [{"name": "KEY", "valueFrom": reference}]
+
+
+FOREIGN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:v3-backend/dev/key"
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        ("arn:aws:secretsmanager:us-east-1:999999999999:secret:key-AbCdEf", "it is of account 999999999999"),
+        ("arn:aws:ssm:us-east-1:999999999999:parameter/key", "it is of account 999999999999"),
+        (f"{PARAMETERS}/aws/reference/secretsmanager/key", "it stands for a secret"),
+        ("/aws/reference/secretsmanager/key", "it stands for a secret"),
+    ],
+)
+def test_a_secret_that_cannot_be_looked_up_is_skipped_with_the_reason(
+    simulated: SimulatedEnvironment, reference: str, reason: str
+) -> None:
+    ((result, detail),) = checks_of(simulated, "secret exists", secrets=secret(reference))
+    assert result == "SKIP"
+    assert detail.startswith(f"{reference}: {reason}")
+
+
+def client_abroad(service: str) -> Any:
+    return client_of(service, "eu-west-1")
+
+
+def test_secrets_parameters_and_log_groups_are_looked_up_in_their_own_region(simulated: SimulatedEnvironment) -> None:
+    arn = client_abroad("secretsmanager").create_secret(Name="v3-backend/dev/key", SecretString="x")["ARN"]
+    client_abroad("ssm").put_parameter(Name="/v3-backend/dev/abroad", Value="x", Type="String")
+    client_abroad("logs").create_log_group(logGroupName="/abroad")
+    parameter = "arn:aws:ssm:eu-west-1:123456789012:parameter/v3-backend/dev/abroad"
+    change_definition(
+        simulated,
+        "worker",
+        lambda new: new["containerDefinitions"][0].update(
+            logConfiguration={
+                "logDriver": "awslogs",
+                "options": {"awslogs-group": "/abroad", "awslogs-region": "eu-west-1"},
+            }
+        ),
+    )
+    found = checks_of(simulated, "secret exists", secrets=[*secret(arn), {"name": "P", "valueFrom": parameter}])
+    assert found == [("OK", arn), ("OK", parameter)]
+
+
+def test_what_is_not_in_the_region_of_its_arn_does_not_exist(simulated: SimulatedEnvironment) -> None:
+    references = ["arn:aws:ssm:eu-west-1:123456789012:parameter/v3-backend/dev/gone", f"{FOREIGN}-AbCdEf"]
+    secrets = [{"name": f"S{n}", "valueFrom": each} for n, each in enumerate(references)]
+    change_definition(simulated, "api", lambda new: new["containerDefinitions"][0].update(secrets=secrets))
+    log = {"logDriver": "awslogs", "options": {"awslogs-group": "/v3-backend/dev/api", "awslogs-region": "eu-west-1"}}
+    change_definition(simulated, "migration", lambda new: new["containerDefinitions"][0].update(logConfiguration=log))
+    message = refused(at_plan(simulated))
+    assert all(f"FAIL api: secret exists — {each} does not exist" in message for each in references)
+    assert "FAIL migration: log group exists — /v3-backend/dev/api in eu-west-1 does not exist" in message
+
+
+def test_a_region_that_does_not_answer_is_skipped_and_asked_once(simulated: SimulatedEnvironment) -> None:
+    secrets = [{"name": f"S{n}", "valueFrom": f"{FOREIGN}-{n}"} for n in range(3)]
+    change_definition(simulated, "api", lambda new: new["containerDefinitions"][0].update(secrets=secrets))
+    flow = at_plan(simulated)
+    refusal = CallFault(CallAction.ERROR, service="secretsmanager", operation="DescribeSecret", times=100,
+                        code="UnrecognizedClientException", http_status=400)  # fmt: skip
+    for service in ("worker", "scheduler", "migration"):
+        change_definition(simulated, service, lambda new: new["containerDefinitions"][0].pop("secrets"))
+    simulated.aws.faults.add(refusal)
+    start = len(simulated.aws.calls)
+    checks = [c for c in flow.call()["checks"] if c["check"] == "secret exists"]
+    assert [c["result"] for c in checks] == ["SKIP"] * 3
+    assert "eu-west-1 does not tell: secretsmanager:describe_secret: UnrecognizedClientException" in checks[0]["detail"]
+    assert [call.operation for call in simulated.aws.calls[start:]].count("DescribeSecret") == 1
+
+
+def test_the_secrets_of_a_log_driver_and_of_a_registry_are_looked_up(simulated: SimulatedEnvironment) -> None:
+    log = {"logDriver": "splunk", "secretOptions": secret("/gone/token")}
+    container = {"logConfiguration": log, "repositoryCredentials": {"credentialsParameter": "gone-registry"}}
+    change_definition(simulated, "api", lambda new: new["containerDefinitions"][0].update(container))
+    message = refused(at_plan(simulated))
+    assert "FAIL api: secret exists — /gone/token does not exist" in message
+    assert "FAIL api: registry credentials exist — gone-registry does not exist" in message
+
+
+def test_an_environment_file_is_looked_up_where_that_is_allowed(simulated: SimulatedEnvironment) -> None:
+    client = simulated.aws.client("s3")
+    client.create_bucket(Bucket="files")
+    client.put_object(Bucket="files", Key="a.env", Body=b"A=1", ACL="public-read")
+    there = [{"value": "arn:aws:s3:::files/a.env", "type": "s3"}]
+    assert checks_of(simulated, "environment file exists", environmentFiles=there) == [("OK", there[0]["value"])]
+
+
+def test_an_environment_file_that_does_not_exist_is_not_good(simulated: SimulatedEnvironment) -> None:
+    gone = [{"value": "arn:aws:s3:::files/gone.env", "type": "s3"}]
+    change_definition(simulated, "api", lambda new: new["containerDefinitions"][0].update(environmentFiles=gone))
+    assert "FAIL api: environment file exists — arn:aws:s3:::files/gone.env" in refused(at_plan(simulated))
+
+
+@pytest.mark.parametrize(("code", "status"), [("403", 403), ("400", 400)])
+def test_an_environment_file_that_may_not_be_seen_is_skipped(
+    simulated: SimulatedEnvironment, code: str, status: int
+) -> None:
+    files = [{"value": "arn:aws:s3:::files/a.env", "type": "s3"}]
+    change_definition(simulated, "api", lambda new: new["containerDefinitions"][0].update(environmentFiles=files))
+    flow = at_plan(simulated)
+    simulated.aws.faults.add(CallFault(CallAction.ERROR, service="s3", times=9, code=code, http_status=status))
+    (check,) = [c for c in flow.call()["checks"] if c["check"] == "environment file exists"]
+    assert check["result"] == "SKIP"
+
+
+def test_a_migration_without_a_network_is_refused_before_the_first_write(simulated: SimulatedEnvironment) -> None:
+    name = simulated.identity.services_path + "migration"
+    entry = json.loads(simulated.aws.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
+    bare = json.dumps({key: value for key, value in entry.items() if key not in ("subnets", "securityGroups")})
+    simulated.aws.client("ssm").put_parameter(Name=name, Value=bare, Overwrite=True)
+    for service in ("api", "worker", "scheduler"):
+        definition = simulated.aws.client("ecs").describe_task_definition(taskDefinition=f"v3-backend-dev-{service}")
+        containers = definition["taskDefinition"]["containerDefinitions"]
+        arn = simulated.aws.client("ecs").register_task_definition(
+            family=f"v3-backend-dev-{service}", containerDefinitions=containers, networkMode="bridge", memory="512"
+        )["taskDefinition"]["taskDefinitionArn"]
+        simulated.aws.client("ecs").delete_service(
+            cluster="v3-backend-dev", service=f"v3-backend-dev-{service}", force=True
+        )
+        simulated.aws.clock.sleep(120)
+        simulated.aws.client("ecs").create_service(
+            cluster="v3-backend-dev",
+            serviceName=f"v3-backend-dev-{service}",
+            taskDefinition=arn,
+            desiredCount=1,
+            launchType="EC2",
+        )
+    simulated.aws.clock.sleep(300)
+    assert "FAIL migration: network — its task definition is of network mode awsvpc" in refused(at_plan(simulated))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from simulator.environment.simulated_environment import SimulatedEnvironment
@@ -162,3 +163,45 @@ def test_a_service_costs_one_look_and_one_registration(simulated: SimulatedEnvir
     operations = [call.operation for call in simulated.aws.calls[start:]]
     assert operations.count("RegisterTaskDefinition") == 4
     assert operations.count("DescribeTaskDefinition") == 4
+
+
+def test_two_containers_of_a_service_move_together_forward_and_back(simulated: SimulatedEnvironment) -> None:
+    client, name = simulated.aws.client("ssm"), simulated.identity.services_path + "api"
+    entry = json.loads(client.get_parameter(Name=name)["Parameter"]["Value"])
+    entry["containers"] = [entry["container"], "nightly"]
+    client.put_parameter(Name=name, Value=json.dumps(entry), Overwrite=True)
+    nightly = {"name": "nightly", "essential": False}
+
+    def add(new: Json) -> None:
+        new["containerDefinitions"] += [SIDECAR, {**nightly, "image": new["containerDefinitions"][0]["image"]}]
+
+    def images() -> list[str]:
+        running = simulated.live.snapshot("v3-backend-dev")["v3-backend-dev-api"].images
+        return [running[each] for each in ("v3-backend-api", "nightly", "proxy")]
+
+    change_definition(simulated, "api", add)
+    simulated.push("v0")
+    simulated.push("v1")
+    assert simulated.run({"imageTag": "v0"}, "zero").output["outcome"] == "Deployed"
+    before = images()
+    assert before[0] == before[1] != before[2]
+    assert simulated.run({"imageTag": "v0"}, "again").output["outcome"] == "NothingToDo"
+    assert simulated.run({"imageTag": "v1"}, "one").output["outcome"] == "Deployed"
+    after = images()
+    assert after[0] == after[1] != before[0]
+    assert after[2] == before[2]
+    assert simulated.run(ROLLBACK, "back").output["outcome"] == "Deployed"
+    assert images() == before
+
+
+def test_a_container_that_has_another_image_than_the_first_is_put_right(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v0")
+    simulated.push("v1")
+    assert simulated.run({"imageTag": "v0"}, "zero").output["outcome"] == "Deployed"
+    client, name = simulated.aws.client("ssm"), simulated.identity.services_path + "api"
+    entry = json.loads(client.get_parameter(Name=name)["Parameter"]["Value"])
+    change_definition(simulated, "api", lambda new: new["containerDefinitions"].append(SIDECAR))
+    client.put_parameter(Name=name, Value=json.dumps({**entry, "containers": ["proxy"]}), Overwrite=True)
+    assert simulated.run({"imageTag": "v0"}, "again").output["outcome"] == "Deployed"
+    running = simulated.live.snapshot("v3-backend-dev")["v3-backend-dev-api"].images
+    assert running["proxy"] == running["v3-backend-api"]

@@ -368,7 +368,8 @@ def test_a_registry_of_several_pages_is_read_whole(simulated: SimulatedEnvironme
     name = simulated.identity.services_path + "api"
     entry = simulated.aws.client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
     for number in range(24):
-        simulated.aws.client("ssm").put_parameter(Name=f"{name}-{number:02}", Value=entry, Type="String")
+        other = json.dumps({**json.loads(entry), "service": f"v3-backend-dev-api-{number:02}"})
+        simulated.aws.client("ssm").put_parameter(Name=f"{name}-{number:02}", Value=other, Type="String")
     assert image_of(simulated, imageTag="v1", services=["api-23", "worker"])["tag"] == "v1"
     assert len(simulated.aws.calls.of("ssm", "GetParametersByPath")) == 3
 

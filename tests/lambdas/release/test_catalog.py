@@ -22,6 +22,9 @@ API = {"cluster": "c", "service": "s", "family": "f", "container": "k", "reposit
 MIGRATION = {"cluster": "c", "family": "f", "container": "k", "repository": "m"}
 
 
+WORKER, CRON = API | {"service": "w"}, API | {"service": "x"}
+
+
 def catalog(**entries: dict[str, Any]) -> Catalog:
     return parse_catalog({PATH + name: json.dumps(entry) for name, entry in entries.items()})
 
@@ -46,12 +49,17 @@ def test_without_a_wave_a_service_is_in_the_first() -> None:
 
 
 def test_waves_go_up_and_services_in_them_by_name() -> None:
-    found = catalog(worker=API | {"wave": 2}, admin=API | {"wave": 2}, api=API, cron=API | {"wave": -1})
+    found = catalog(
+        worker=WORKER | {"wave": 2},
+        admin=API | {"wave": 2, "service": "a"},
+        api=API,
+        cron=CRON | {"wave": -1},
+    )
     assert found.waves == (("cron",), ("api",), ("admin", "worker"))
 
 
 def test_each_repository_is_named_once() -> None:
-    assert catalog(api=API, worker=API, migration=MIGRATION).repositories == ("r", "m")
+    assert catalog(api=API, worker=WORKER, migration=MIGRATION).repositories == ("r", "m")
     assert catalog(api=API).repositories == ("r",)
 
 
@@ -105,12 +113,12 @@ def test_whatever_stands_in_a_parameter_is_read_or_refused(parameters: dict[str,
 
 
 def test_selecting_nothing_selects_all() -> None:
-    found = catalog(api=API, worker=API, migration=MIGRATION)
+    found = catalog(api=API, worker=WORKER, migration=MIGRATION)
     assert found.select(()) == found
 
 
 def test_selecting_some_keeps_order_waves_and_migration() -> None:
-    found = catalog(api=API | {"wave": 2}, worker=API, cron=API, migration=MIGRATION)
+    found = catalog(api=API | {"wave": 2}, worker=WORKER, cron=CRON, migration=MIGRATION)
     chosen = found.select(["api", "worker", "api"])
     assert chosen.waves == (("worker",), ("api",))
     assert chosen.migration == found.migration
@@ -118,7 +126,7 @@ def test_selecting_some_keeps_order_waves_and_migration() -> None:
 
 def test_an_unknown_service_is_refused_with_those_there_are() -> None:
     with pytest.raises(NoServices, match=r"^services: web, cron not registered; registered are api, worker"):
-        catalog(api=API, worker=API).select(["web", "api", "cron"])
+        catalog(api=API, worker=WORKER).select(["web", "api", "cron"])
 
 
 def test_a_name_is_not_a_service_because_the_migration_has_it() -> None:
@@ -162,3 +170,53 @@ def test_a_parameter_whose_name_no_input_could_ask_for_is_refused_with_its_name(
 @pytest.mark.parametrize("name", ["a", "api", "api-2", "a" * 63, "migration-2"])
 def test_a_name_that_an_input_can_ask_for_is_registered(name: str) -> None:
     assert catalog(**{name: API}).select([name]).waves == ((name,),)
+
+
+def test_several_containers_of_a_service_get_its_image() -> None:
+    only = {key: value for key, value in API.items() if key != "container"}
+    found = catalog(
+        both=API | {"service": "1", "containers": ["k", "worker", "worker"]},
+        listed=only | {"service": "2", "containers": ["web", "worker"]},
+        one=API | {"service": "3"},
+        first=API | {"service": "4", "container": "worker", "containers": ["web", "worker"]},
+    )
+    assert {service.name: service.containers for service in found.services} == {
+        "both": ("k", "worker"),
+        "listed": ("web", "worker"),
+        "one": ("k",),
+        "first": ("worker", "web"),
+    }
+
+
+@pytest.mark.parametrize("containers", ["web", [5], ["web/1"], [""], ["arn:aws:ecs:x"], {}])
+def test_what_is_no_list_of_containers_is_refused(containers: Any) -> None:
+    with pytest.raises(InvalidRegistration, match=f"{PATH}api: containers "):
+        catalog(api=API | {"containers": containers})
+
+
+CLUSTER_ARN = "arn:aws:ecs:us-east-1:123456789012:cluster/c"
+
+
+@pytest.mark.parametrize("cluster", ["c", CLUSTER_ARN])
+def test_one_ecs_service_is_registered_once_and_the_way_to_have_two_containers_is_told(cluster: str) -> None:
+    with pytest.raises(InvalidRegistration) as refused:
+        catalog(
+            web=API | {"container": "web", "containers": ["log"]}, jobs=API | {"cluster": cluster, "container": "jobs"}
+        )
+    message = str(refused.value)
+    assert f"{PATH}web: the ECS service s is registered as jobs already" in message
+    assert '"containers": ["jobs", "web", "log"]' in message
+
+
+def test_services_of_several_clusters_may_have_one_name() -> None:
+    assert len(catalog(a=API, b=API | {"cluster": "d"}).services) == 2
+
+
+def test_a_container_of_a_family_has_its_image_from_one_repository() -> None:
+    with pytest.raises(
+        InvalidRegistration, match="container k of f has its image from other, and a says that it is from r"
+    ):
+        catalog(a=API, b=API | {"service": "t", "repository": "other"})
+    apart = catalog(a=API, b=API | {"service": "t", "repository": "other", "container": "sidecar"})
+    assert len(apart.services) == 2
+    assert len(catalog(a=API, b=API | {"service": "t"}).services) == 2

@@ -14,6 +14,7 @@ from lambdas.release.preflight import (
     MAX_DETAIL,
     MORE,
     Check,
+    Home,
     Result,
     check_alarms,
     check_complete,
@@ -23,6 +24,9 @@ from lambdas.release.preflight import (
     check_service,
     check_task_definition,
     fail,
+    judge_found_role,
+    judge_role,
+    look,
     ok,
     require,
     shown,
@@ -141,7 +145,7 @@ def test_a_field_that_a_new_revision_would_lose_is_named_with_the_fix() -> None:
 
 def test_a_revision_that_was_deregistered_is_told() -> None:
     inactive = TaskDefinition({**DEFINITION.document, "status": "INACTIVE"})
-    assert "api:3, which was deregistered" in str(check_task_definition("api", "family", "a", inactive)[0])
+    assert "api:3, which was deregistered" in str(check_task_definition("api", "family", ["a"], inactive)[0])
 
 
 DEFINITION = TaskDefinition(
@@ -150,27 +154,83 @@ DEFINITION = TaskDefinition(
 
 
 def test_a_task_definition_has_to_be_there() -> None:
-    assert [str(check) for check in check_task_definition("api", "family", "a", None)] == [
+    assert [str(check) for check in check_task_definition("api", "family", ["a"], None)] == [
         "FAIL api: task definition — family has no active revision; deploy its stack"
     ]
 
 
 def test_a_task_definition_has_to_hold_the_container() -> None:
-    assert [str(check) for check in check_task_definition("api", "family", "x", DEFINITION)] == [
+    assert [str(check) for check in check_task_definition("api", "family", ["x"], DEFINITION)] == [
         "OK api: task definition — v3-backend-dev-api:3",
         "FAIL api: container — x is not in family; it has a, b",
     ]
-    assert [check.result for check in check_task_definition("api", "family", "a", DEFINITION)] == [OK, OK]
+    assert [check.result for check in check_task_definition("api", "family", ["a"], DEFINITION)] == [OK, OK]
+
+
+def test_each_of_several_containers_has_to_be_there() -> None:
+    assert [str(check) for check in check_task_definition("api", "family", ["a", "b", "x"], DEFINITION)][1:] == [
+        "OK api: container — a",
+        "OK api: container — b",
+        "FAIL api: container — x is not in family; it has a, b",
+    ]
 
 
 def test_what_may_not_be_looked_up_is_skipped_and_what_is_not_there_is_not_good() -> None:
-    checks = check_found("api", "secret exists", ["a", "b", "c", "d"], {"a": True, "b": False, "c": None})
-    assert [str(check) for check in checks] == [
+    looks = {"a": True, "b": False, "c": None}
+    found = {name: look(exists=exists, unseen="it is far away") for name, exists in looks.items()}
+    assert [str(check) for check in check_found("api", "secret exists", found)] == [
         "OK api: secret exists — a",
         "FAIL api: secret exists — b does not exist",
-        "SKIP api: secret exists — c: may not be looked up from here",
-        "SKIP api: secret exists — d: may not be looked up from here",
+        "SKIP api: secret exists — c: it is far away",
     ]
+
+
+HOME = Home("us-east-1", "123456789012", "/v3-backend/dev/")
+ROLE = "arn:aws:iam::123456789012:role"
+ROLES: dict[str, tuple[str, str | None]] = {
+    "below the path": (f"{ROLE}/v3-backend/dev/task", None),
+    "deeper": (f"{ROLE}/v3-backend/dev/jobs/task", None),
+    "of another path": (f"{ROLE}/v3-backend/prod/task", "widen [permissions] role_path, which is /v3-backend/dev/,"),
+    "without a path": (f"{ROLE}/task", "is outside of what may be passed to tasks: widen [permissions] role_path"),
+    "of another account": ("arn:aws:iam::999999999999:role/v3-backend/dev/task", "is of account 999999999999"),
+    "a short name": ("task", None),
+}
+
+
+@pytest.mark.parametrize(("reference", "words"), ROLES.values(), ids=ROLES)
+def test_a_role_is_judged_by_its_arn_first(reference: str, words: str | None) -> None:
+    judged = judge_role(reference, HOME)
+    assert (judged is None) is (words is None)
+    assert judged is None or (judged.result == FAIL and str(words) in judged.detail)
+
+
+@pytest.mark.parametrize("path", ["/", "/v3-backend/", "/v3-backend/dev/ta"])
+def test_a_role_path_may_be_wider_or_the_beginning_of_names(path: str) -> None:
+    assert judge_role(f"{ROLE}/v3-backend/dev/task", replace(HOME, role_path=path)) is None
+
+
+FOUND_ROLES: dict[str, tuple[str, str | None, str, str]] = {
+    "there": (f"{ROLE}/v3-backend/dev/t", f"{ROLE}/v3-backend/dev/t", OK, ""),
+    "not there": (f"{ROLE}/v3-backend/dev/t", None, FAIL, "does not exist"),
+    "there with another path": (f"{ROLE}/v3-backend/dev/t", f"{ROLE}/t", FAIL, f"the role of that name is {ROLE}/t"),
+    "a short name": ("t", f"{ROLE}/v3-backend/dev/t", OK, ""),
+    "a short name of another path": ("t", f"{ROLE}/t", FAIL, "widen [permissions] role_path"),
+}
+
+
+@pytest.mark.parametrize(("reference", "arn_", "result", "words"), FOUND_ROLES.values(), ids=FOUND_ROLES)
+def test_a_role_that_iam_has_is_compared_with_what_is_named(
+    reference: str, arn_: str | None, result: str, words: str
+) -> None:
+    found = judge_found_role(reference, arn_, HOME)
+    assert found.result == result
+    assert words in found.detail
+
+
+def test_what_belongs_to_another_account_is_not_looked_up() -> None:
+    assert HOME.elsewhere("999999999999") == "it is of account 999999999999 and is not looked up from here"
+    assert HOME.elsewhere("123456789012") is None
+    assert HOME.elsewhere("") is None
 
 
 def test_an_alarm_has_to_exist_and_be_quiet() -> None:

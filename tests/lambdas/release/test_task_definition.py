@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lambdas.release.task_definition import (
     READ_ONLY,
+    LogGroup,
     LogTarget,
     Platform,
     TaskDefinition,
@@ -94,7 +95,7 @@ def registrations(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def check_copy(registration: dict[str, Any]) -> None:
-    copy = with_image(described(registration), CONTAINER, pinned(2), ACCEPTED)
+    copy = with_image(described(registration), [CONTAINER], pinned(2), ACCEPTED)
     report = ParamValidator().validate(copy, INPUT)
     assert not report.has_errors(), report.generate_report()
     assert not READ_ONLY & copy.keys()
@@ -127,7 +128,7 @@ def test_every_field_that_there_is_survives_at_once() -> None:
 def test_the_revision_that_was_copied_is_not_changed() -> None:
     registration = filled(INPUT)
     definition = described(registration)
-    with_image(definition, registration["containerDefinitions"][0]["name"], pinned(2), ACCEPTED)
+    with_image(definition, [registration["containerDefinitions"][0]["name"]], pinned(2), ACCEPTED)
     assert definition == described(filled(INPUT))
 
 
@@ -142,13 +143,13 @@ def test_every_field_that_may_be_registered_is_described() -> None:
 
 def test_a_field_that_aws_adds_later_is_left_out_until_botocore_knows_that_it_may_be_registered() -> None:
     definition = TaskDefinition({**READ_ONLY_VALUES, "family": "api", "brandNew": {"a": 1}})
-    assert with_image(definition, CONTAINER, pinned(2), ACCEPTED) == {"family": "api", "containerDefinitions": []}
-    assert with_image(definition, CONTAINER, pinned(2), ACCEPTED | {"brandNew"})["brandNew"] == {"a": 1}
+    assert with_image(definition, [CONTAINER], pinned(2), ACCEPTED) == {"family": "api", "containerDefinitions": []}
+    assert with_image(definition, [CONTAINER], pinned(2), ACCEPTED | {"brandNew"})["brandNew"] == {"a": 1}
 
 
 def test_a_null_of_an_emulator_is_not_sent_back() -> None:
     definition = TaskDefinition({"family": "api", "taskRoleArn": None, "containerDefinitions": None})
-    assert with_image(definition, CONTAINER, pinned(2), ACCEPTED) == {"family": "api", "containerDefinitions": []}
+    assert with_image(definition, [CONTAINER], pinned(2), ACCEPTED) == {"family": "api", "containerDefinitions": []}
 
 
 SAME = {
@@ -204,15 +205,19 @@ def test_logs_can_be_read_where_awslogs_writes_them(log: dict[str, Any] | None, 
     assert with_log(log).log_target("another container") is None
 
 
-LOG_GROUPS: dict[str, tuple[dict[str, Any] | None, tuple[str, ...]]] = {
-    "has to exist": (AWSLOGS, ("/v3-backend/dev/api",)),
+LOG_GROUPS: dict[str, tuple[dict[str, Any] | None, tuple[LogGroup, ...]]] = {
+    "has to exist": (AWSLOGS, (LogGroup("/v3-backend/dev/api", "us-east-1"),)),
+    "in another region": (
+        {"logDriver": "awslogs", "options": {"awslogs-group": "g", "awslogs-region": "eu-west-1"}},
+        (LogGroup("g", "eu-west-1"),),
+    ),
     "made by the driver": (
         {"logDriver": "awslogs", "options": {"awslogs-group": "g", "awslogs-create-group": "true"}},
         (),
     ),
     "not made by the driver": (
         {"logDriver": "awslogs", "options": {"awslogs-group": "g", "awslogs-create-group": "False"}},
-        ("g",),
+        (LogGroup("g"),),
     ),
     "without options": ({"logDriver": "awslogs"}, ()),
     "another driver": ({"logDriver": "splunk", "options": {"awslogs-group": "g"}}, ()),
@@ -222,7 +227,7 @@ LOG_GROUPS: dict[str, tuple[dict[str, Any] | None, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize(("log", "expected"), LOG_GROUPS.values(), ids=LOG_GROUPS)
 def test_a_log_group_has_to_exist_unless_the_driver_makes_it(
-    log: dict[str, Any] | None, expected: tuple[str, ...]
+    log: dict[str, Any] | None, expected: tuple[LogGroup, ...]
 ) -> None:
     assert with_log(log).log_groups == expected
 
@@ -251,6 +256,34 @@ PLATFORMS: dict[str, tuple[dict[str, Any], Platform]] = {
 @pytest.mark.parametrize(("document", "expected"), PLATFORMS.values(), ids=PLATFORMS)
 def test_a_platform_is_what_is_said_or_known_and_never_guessed(document: dict[str, Any], expected: Platform) -> None:
     assert TaskDefinition(document).platform == expected
+
+
+def test_an_image_is_that_of_all_containers_that_are_asked_for() -> None:
+    containers = [{"name": "web", "image": "v2"}, {"name": "worker", "image": "v2"}, {"name": "proxy", "image": "p"}]
+    definition = TaskDefinition({"containerDefinitions": [*containers, {"name": "bare"}]})
+    assert definition.image("web", "worker") == "v2"
+    assert definition.image("web", "proxy") is None
+    assert definition.image("web", "gone") is None
+    assert definition.image("bare") is None
+    changed = with_image(definition, ("web", "worker"), "v3", ACCEPTED)["containerDefinitions"]
+    assert [each.get("image") for each in changed] == ["v3", "v3", "p", None]
+
+
+def test_everything_that_a_start_needs_is_named() -> None:
+    log = {"logDriver": "splunk", "secretOptions": [{"name": "token", "valueFrom": "/splunk"}]}
+    containers = [
+        {
+            "name": "a",
+            "logConfiguration": log,
+            "repositoryCredentials": {"credentialsParameter": "registry"},
+            "environmentFiles": [{"value": "arn:aws:s3:::b/k.env", "type": "s3"}, {"type": "s3"}],
+        },
+        {"name": "b", "secrets": [{"name": "A", "valueFrom": "/db"}], "logConfiguration": log},
+    ]
+    definition = TaskDefinition({"containerDefinitions": containers})
+    assert definition.secret_references == ("/splunk", "/db")
+    assert definition.registry_credentials == ("registry",)
+    assert definition.environment_files == ("arn:aws:s3:::b/k.env",)
 
 
 def test_an_empty_definition_needs_nothing() -> None:
@@ -285,7 +318,7 @@ def test_a_definition_says_what_its_tasks_need_each_once() -> None:
     assert definition.platform == Platform("ARM64")
     assert definition.role_arns == ("role",)
     assert definition.secret_references == ("/db",)
-    assert definition.log_groups == ("/v3-backend/dev/api",)
+    assert [group.name for group in definition.log_groups] == ["/v3-backend/dev/api"]
     assert definition.image(CONTAINER) == f"{URI}:v1"
     assert definition.image("sidecar") == "proxy"
 
