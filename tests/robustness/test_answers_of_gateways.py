@@ -79,6 +79,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "ecs task": lambda: ECS.task("c", "a"),
     "ecs stop_task": lambda: ECS.stop_task("c", "a", "r"),
     "ecs stopped_tasks": lambda: ECS.stopped_tasks("c", "s", "x"),
+    "ecs service_deployment": lambda: ECS.service_deployment("c", "s", "ecs-svc/1"),
     "events put": lambda: EventBus().put("DeploymentDeployed", {}),
     "stepfunctions describe": lambda: Executions().describe(ARN),
     "stepfunctions refuse": lambda: Executions().refuse("token", "who", "why"),
