@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from simulator.environment.simulated_environment import Delivery
 from simulator.faults.api_call import CallAction
 from simulator.faults.faults import CallFault
+from simulator.scenario.play import run_scenario
 from simulator.scenario.reader import ScenarioError, read_scenario
 
 GOOD: dict[str, Any] = {"description": "d", "images": {"v1": {}}, "steps": [{"deploy": "v1"}]}
@@ -150,3 +152,46 @@ def test_a_fault_names_a_step_by_its_state() -> None:
 def test_config_overrides_one_key_and_keeps_the_rest() -> None:
     settings = read_scenario({**GOOD, "config": {"rollout": {"bake_seconds": 30}}}).settings
     assert (settings.rollout.bake_seconds, settings.rollout.poll_seconds) == (30, 1)
+
+
+def redriving(**step: object) -> dict[str, object]:
+    stopped = {"name": "bad", "deploy": "v1", "stop": {"after": 5}}
+    return {"description": "d", "images": {"v1": {}}, "steps": [stopped, {"name": "again", "redrive": "bad", **step}]}
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (redriving(redrive="worse"), "steps[1].redrive is worse, which no earlier step is named"),
+        (redriving(request={"force": True}), "steps[1].request belongs to a new execution"),
+        (redriving(deploy="v1"), "is deploy and redrive at once"),
+        ({**redriving(), "recovery": "sometimes"}, "recovery is"),
+        ({**redriving(), "recovery": {"often": 2}}, "recovery.often is unknown"),
+    ],
+)
+def test_a_redrive_or_a_delivery_that_cannot_be_is_told(document: dict[str, object], said: str) -> None:
+    with pytest.raises(ScenarioError) as told:
+        read_scenario(document)
+    assert said in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "delivery"),
+    [
+        (True, Delivery()),
+        (False, Delivery(times=0)),
+        ("dropped", Delivery(times=0)),
+        ("doubled", Delivery(times=2)),
+        ({"after": 600}, Delivery(after_seconds=600)),
+        ({"times": 3, "without_error": True}, Delivery(times=3, says_error=False)),
+    ],
+)
+def test_how_an_event_is_delivered(entry: object, delivery: Delivery) -> None:
+    assert read_scenario({**redriving(), "recovery": entry}).recovery == delivery
+
+
+def test_a_redrive_of_one_that_has_succeeded_is_a_mismatch() -> None:
+    document = redriving()
+    document["steps"] = [{"name": "bad", "deploy": "v1", "request": {"dryRun": True}}, {"redrive": "bad"}]
+    result = run_scenario(document)
+    assert result.mismatches == ("redrive-2: bad is SUCCEEDED; redrive one that has ended badly",)

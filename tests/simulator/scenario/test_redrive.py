@@ -28,6 +28,8 @@ MOVES = (
     "More waves?",
     "Bake",
     "Check health",
+    "Healthy?",
+    "Complete",
 )
 """Where a deploy may be stopped before it is on record."""
 
