@@ -11,7 +11,7 @@ from lambdas.handler import Handler, Invocation
 from lambdas.release.errors import AccessDenied
 from lambdas.release.explanation import MAX_CAUSES, explain
 from lambdas.release.plan import PlannedService
-from lambdas.release.results import HealthResult, RolloutResult, needed
+from lambdas.release.results import HealthResult, SteadyService, needed
 from lambdas.release.rollout import ServiceFacts, Watch, firing, judge_bake, judge_health, needs_a_look_at_deaths
 from lambdas.release.stopped_task import Deaths, deaths
 from lambdas.release.verdicts import HealthStatus
@@ -21,18 +21,20 @@ def check_health(call: Invocation, dependencies: Dependencies, logger: Logger) -
     """Look once at every service and every alarm."""
     plan = call.plan
     rollout = needed(call.state.rollout)
-    since, now = rollout.at, dependencies.clock.now()
+    now = dependencies.clock.now()
     targets = needed(call.state.registered).task_definitions
     facts = dependencies.ecs.services(plan.in_order())
+    # An earlier wave has been steady for longer: what died there while the later ones rolled out counts too.
+    steady = {s.name: rollout.steady.get(s.name, SteadyService(rollout.at, s.desired)) for s in plan.in_order()}
     watches = {
-        s.name: Watch(targets[s.name], since, _verified(rollout, s), plan.rollout.failed_tasks_limit)
-        for s in plan.in_order()
+        name: Watch(targets[name], verified.at, verified.desired, plan.rollout.failed_tasks_limit)
+        for name, verified in steady.items()
     }
     died = {s.name: _died(s, facts.get(s.name), watches[s.name], dependencies.ecs) for s in plan.in_order()}
     verdicts = {name: judge_health(facts.get(name), watch, died[name]) for name, watch in watches.items()}
     told = {name: found.message for name, found in died.items() if found and found.own}
     alarms = firing(dependencies.alarms.states(plan.rollout.alarms), plan.rollout.alarms)
-    ends_at = since + plan.rollout.bake_seconds
+    ends_at = rollout.at + plan.rollout.bake_seconds
     bake = judge_bake(verdicts, alarms, now=now, ends_at=ends_at, timeout_seconds=plan.rollout.timeout_seconds)
     # What died without ending the bake is explained once, at its end.
     subjects = tuple(told) if bake.status == HealthStatus.HEALTHY else bake.bad
@@ -44,18 +46,12 @@ def check_health(call: Invocation, dependencies: Dependencies, logger: Logger) -
             targets[name],
             facts.get(name),
             verdicts[name],
-            since=since,
+            since=watches[name].since,
         )
         for name in subjects[:MAX_CAUSES]
     ]
     logger.info("bake", status=bake.status, bad=bake.bad, alarms=alarms, died=told)
     return HealthResult(bake.status, verdicts, alarms, explain(evidence, alarms) if evidence or alarms else None, told)
-
-
-def _verified(rollout: RolloutResult, service: PlannedService) -> int:
-    """Return how many tasks a service had when it was verified; of an earlier wave, when it was planned."""
-    seen = rollout.services.get(service.name)
-    return seen.desired if seen else service.desired
 
 
 def _died(service: PlannedService, facts: ServiceFacts | None, watch: Watch, ecs: ContainerService) -> Deaths | None:

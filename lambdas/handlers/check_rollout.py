@@ -13,7 +13,7 @@ from lambdas.polling import poll_until
 from lambdas.release.errors import AccessDenied, StepshipError
 from lambdas.release.explanation import Explanation, explain
 from lambdas.release.plan import PlannedService
-from lambdas.release.results import RolloutResult, needed
+from lambdas.release.results import RolloutResult, SteadyService, needed
 from lambdas.release.rollout import (
     Goal,
     ServiceDeployment,
@@ -51,6 +51,8 @@ def check_rollout(call: Invocation, dependencies: Dependencies, logger: Logger) 
     status = Status.FAILED if alarms else judge_wave(verdicts)
     for name, verdict in verdicts.items():
         logger.info("rollout", service=name, status=verdict.status, reason=verdict.reason)
+    before, now = call.state.rollout, dependencies.clock.now()
+    steady = {name: SteadyService(now, verdict.desired) for name, verdict in verdicts.items()}
     return RolloutResult(
         status=status,
         wave=wave.index,
@@ -58,6 +60,7 @@ def check_rollout(call: Invocation, dependencies: Dependencies, logger: Logger) 
         services=verdicts,
         alarms=alarms,
         explanation=_explain(call, dependencies, verdicts, facts, alarms) if status == Status.FAILED else None,
+        steady={**(before.steady if before else {}), **(steady if status == Status.STEADY else {})},
     )
 
 

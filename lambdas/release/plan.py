@@ -27,7 +27,7 @@ ENVELOPE_BYTES = 2_000
 CHECKS_BYTES = 30_000
 """What a plan's checks may take: some two hundred of them."""
 
-VERDICTS_BYTES = 500
+VERDICTS_BYTES = 560
 """What the later steps add for a service beside names, ARNs and image: ids, two verdicts with a reason, keys."""
 
 
@@ -207,13 +207,13 @@ class Plan:
 
 def bytes_to_come(plan: Plan) -> int:
     """Return how much the steps after the plan add to the execution's state at most."""
-    # A name stands in six of the results, an ARN in two, an image in one.
+    # A name stands in seven of the results, an ARN in two, an image in one.
     return (
         ENVELOPE_BYTES
         + EXPLANATION_BYTES
         + MESSAGES_BYTES
         + sum(
-            VERDICTS_BYTES + 6 * len(s.name) + 2 * len(s.previous) + len(s.image or s.previous_image or "")
+            VERDICTS_BYTES + 7 * len(s.name) + 2 * len(s.previous) + len(s.image or s.previous_image or "")
             for s in plan.in_order()
         )
     )

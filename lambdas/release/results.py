@@ -230,8 +230,22 @@ class WaveResult(StepResult):
 
 
 @dataclass(frozen=True)
+class SteadyService:
+    """A service that was verified: when it was steady (unix seconds), and with how many tasks."""
+
+    at: float
+    desired: int
+
+
+@dataclass(frozen=True)
 class RolloutResult(StepResult):
-    """``Check rollout``: the verdict on a wave and on each of its services; ``alarms`` that fire."""
+    """``Check rollout``: the verdict on a wave and on each of its services; ``alarms`` that fire.
+
+    Attributes
+    ----------
+    steady
+        The services of this wave and of those before it that are steady: what dies there later is counted by the bake.
+    """
 
     status: Status
     wave: int
@@ -239,6 +253,7 @@ class RolloutResult(StepResult):
     services: Mapping[str, Verdict]
     alarms: tuple[str, ...] = ()
     explanation: Explanation | None = None
+    steady: Mapping[str, SteadyService] = field(default_factory=dict)
 
     @property
     def message(self) -> str:
