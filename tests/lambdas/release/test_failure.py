@@ -260,6 +260,14 @@ DONE: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"rollback": rolled_back(), "restored": {"status": "inProgress", "services": {}}},
         ("Stepship had no service to roll back.", "Restored 1 parameter."),
     ),
+    "somebody edited a parameter meanwhile": (
+        {"rollback": {**rolled_back("api"), "parameters": ["/a/b"]}, "restored": None},
+        (
+            "Rolled back to their previous task definitions: api.",
+            "Restored 1 parameter.",
+            "Set again what somebody had changed meanwhile: /a/b.",
+        ),
+    ),
     "it was not watched to the end": (
         {"rollback": rolled_back("api"), "restored": None},
         ("Rolled back to their previous task definitions: api.", "Restored 1 parameter."),

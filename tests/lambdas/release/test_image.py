@@ -9,6 +9,7 @@ from lambdas.release.errors import (
     DigestMismatch,
     ImageArchived,
     ImageNotFound,
+    InvalidInput,
     NotAnImage,
     ScanExpired,
     ScanFailed,
@@ -26,8 +27,11 @@ from lambdas.release.image import (
     check_architecture,
     check_scan,
     choose_image,
+    choose_images,
     foreign_type,
     may_be_a_referrer,
+    needless_push,
+    pushed_image,
     release_image,
 )
 from lambdas.release.policies import ImagePolicy
@@ -245,3 +249,49 @@ def test_a_release_is_called_by(found: FoundImage, tag: str | None, expected: st
 def test_a_release_pins_the_digest_of_each_repository() -> None:
     other = FoundImage("jobs", "uri/jobs", OTHER)
     assert release_image(iter([FOUND, other]), "v1").pinned == {"v3-backend": FOUND.pinned, "jobs": f"uri/jobs@{OTHER}"}
+
+
+# --- one release, several repositories
+
+ADMIN = replace(FOUND, repository="v3-admin", uri=FOUND.uri.replace("v3-backend", "v3-admin"), digest=OTHER)
+BOTH = {"v3-backend": replace(FOUND, pushed_at=100.0), "v3-admin": replace(ADMIN, pushed_at=130.0)}
+
+
+@pytest.mark.parametrize("digest", [None, DIGEST, OTHER], ids=["the tag alone", "of the one", "of the other"])
+def test_a_digest_is_that_of_the_tag_in_whichever_repository_was_pushed(digest: str | None) -> None:
+    assert choose_images(BOTH, tag="v1", digest=digest) == tuple(BOTH.values())
+
+
+def test_a_digest_of_none_of_them_is_a_mismatch_that_names_them_all() -> None:
+    with pytest.raises(DigestMismatch, match=f"v3-backend:v1 is {DIGEST}, v3-admin:v1 is {OTHER}.*give imageTag alone"):
+        choose_images(BOTH, tag="v1", digest="sha256:" + "3" * 64)
+
+
+def test_a_digest_alone_is_in_one_repository_and_makes_no_release_of_two() -> None:
+    with pytest.raises(InvalidInput, match="v3-backend, v3-admin.*give imageTag too"):
+        choose_images(BOTH, tag=None, digest=DIGEST)
+    assert choose_images({"v3-backend": FOUND}, tag=None, digest=DIGEST) == (FOUND,)
+
+
+@pytest.mark.parametrize(
+    ("found", "digest", "why"),
+    [
+        (BOTH, DIGEST, None),
+        (BOTH, None, None),
+        ({**BOTH, "v3-admin": None}, DIGEST, "v3-admin has no image v1 yet"),
+        ({"v3-backend": None, "v3-admin": None}, DIGEST, None),
+        (BOTH, "sha256:" + "3" * 64, "v1 was pushed again meanwhile"),
+    ],
+    ids=["whole", "no digest", "half of it", "nothing: an error says so", "pushed again"],
+)
+def test_a_push_deploys_when_it_makes_the_release_whole(
+    found: dict[str, FoundImage | None], digest: str | None, why: str | None
+) -> None:
+    said = needless_push(found, tag="v1", digest=digest)
+    assert (said is None) == (why is None)
+    assert (why or "") in (said or "")
+
+
+def test_the_last_of_its_pushes_makes_a_release() -> None:
+    made = pushed_image(BOTH.values(), "v1")
+    assert (made.tag, made.pushed_at, set(made.pinned)) == ("v1", 130.0, set(BOTH))

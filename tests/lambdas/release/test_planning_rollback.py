@@ -14,6 +14,7 @@ from lambdas.release.errors import ReleaseNotFound
 from lambdas.release.history import DeploymentRecord, Outcome, Release, Report, parse_timestamp
 from lambdas.release.plan import AbandonedTask, OnFailure, Plan, PlannedParameter
 from lambdas.release.planning import (
+    MAX_PASSED_OVER,
     PlanInputs,
     choose_release,
     plan_deploy,
@@ -365,3 +366,18 @@ def test_a_recovery_leaves_an_infrastructure_change_that_runs_the_code_of_before
     plan = plan_recovery(RECOVERY, inputs(2, running=changed, journal=JOURNAL), POLICIES)
     assert plan.services["api"].target == arn("api", 7)
     assert plan.services["worker"].target == arn("worker", 1)
+
+
+@pytest.mark.parametrize(
+    ("passed_over", "words"),
+    [
+        ((), "is the first verified release, there is none before; deploy a tag"),
+        (("r-1 was fled from",), "to return to (r-1 was fled from); give a releaseId, or deploy a tag"),
+        (tuple(f"r-{n} was fled from" for n in range(MAX_PASSED_OVER + 2)), "; and 2 more); give a releaseId"),
+    ],
+    ids=["the first", "one passed over", "many passed over"],
+)
+def test_a_rollback_without_a_release_to_return_to_says_why(passed_over: tuple[str, ...], words: str) -> None:
+    with pytest.raises(ReleaseNotFound) as refused:
+        choose_release(ROLLBACK, inputs(1), None, None, passed_over)
+    assert words in str(refused.value)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lambdas.release.codec import encode
 from lambdas.release.errors import InvalidInput
-from lambdas.release.request import Request, check_request, shorten
+from lambdas.release.request import ECR_PUSH, Request, check_request, shorten
 
 ROLLBACK: dict[str, Any] = {"action": "rollback"}
 
@@ -81,3 +81,16 @@ def test_what_is_nested_too_deep_to_be_shown_is_said_to_be() -> None:
     for _ in range(100_000):
         deep = [deep]
     assert shorten(deep) == "something nested too deep"
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_push"),
+    [
+        (Request(image_tag="v1", requested_by=ECR_PUSH), True),
+        (Request(image_tag="v1", requested_by="person:somebody"), False),
+        (Request(image_tag="v1"), False),
+        (Request("rollback", requested_by=ECR_PUSH), False),
+    ],
+)
+def test_a_push_asks_for_a_deploy_under_the_name_of_its_rule(request_: Request, is_push: bool) -> None:
+    assert request_.is_push is is_push

@@ -116,6 +116,10 @@ SENTENCES: dict[str, tuple[StepResult | Plan | Report, str]] = {
     ),
     "rolls back": (RollbackResult(1.0, ("scheduler", "worker"), {"worker": "w:9"}), "rolls back scheduler and worker"),
     "rolls nothing back": (RollbackResult(1.0, ()), "no service has moved"),
+    "edited meanwhile": (
+        RestoredResult(RollbackStatus.NEXT_WAVE, {"api": TaskCount(3, 3)}, ("/a/b", "/a/c")),
+        "2 parameters changed meanwhile: /a/b, /a/c",
+    ),
     "restored": (
         RestoredResult(RollbackStatus.STEADY, {"api": TaskCount(3, 3)}),
         "all services are steady on what they ran before",
@@ -281,3 +285,10 @@ def test_one_table_says_which_verdict_ends_a_deployment(key: str) -> None:
     for status in (*MigrationStatus, *HealthStatus, *Status, *LockStatus, None):
         bad = {"migration": "failed", "rollout": "failed", "health": "unhealthy"}.get(key)
         assert is_failure(key, status) == (bad is not None and status == bad)
+
+
+@pytest.mark.parametrize("pushed_at", [1767603600.0, 0, None, "yesterday"])
+def test_a_pushed_image_is_one_whose_push_time_ecr_tells(pushed_at: object) -> None:
+    state = ExecutionState({"image": {"tag": "v1", "pinned": {}, "pushedAt": pushed_at}})
+    assert (state.pushed_image is not None) == (pushed_at == 1767603600.0)
+    assert state.image is not None
