@@ -197,10 +197,9 @@ def _of_both(pieces: Sequence[str]) -> str:
 
 
 def _pieces(sentence: str) -> list[str]:
-    """Split a sentence where another begins: at a colon, and at ``Reason`` or ``(error …)`` of a service event."""
-    return [
-        piece.strip(" ()") for piece in re.split(r":\s+|\(error\s+", _NAMES.sub("()", sentence)) if piece.strip(" ()")
-    ]
+    """Split a sentence where another begins: at a colon, after a full stop, and at ``(error …)`` of a service event."""
+    pieces = re.split(r":\s+|\.\s+(?=[A-Z])|\(error\s+", _NAMES.sub("()", sentence))
+    return [piece.strip(" ()") for piece in pieces if piece.strip(" ()")]
 
 
 # --- service events
@@ -252,5 +251,5 @@ def cause_of_event(message: str) -> str:
         if heads.match(said):
             return cause
     inner = _INNER_REASON.search(said)
-    cause = cause_of(inner["reason"] or inner["error"]) if inner else ""
+    cause = cause_of(inner["reason"] or inner["error"] if inner else said)
     return cause or next((fallback for fallback, heads in FALLBACKS if heads.match(said)), "")

@@ -268,7 +268,7 @@ def test_a_digest_of_none_of_them_is_a_mismatch_that_names_them_all() -> None:
 
 
 def test_a_digest_alone_is_in_one_repository_and_makes_no_release_of_two() -> None:
-    with pytest.raises(InvalidInput, match="v3-backend, v3-admin.*give imageTag too"):
+    with pytest.raises(InvalidInput, match=r"v3-backend, v3-admin.*give imageTag too"):
         choose_images(BOTH, tag=None, digest=DIGEST)
     assert choose_images({"v3-backend": FOUND}, tag=None, digest=DIGEST) == (FOUND,)
 

@@ -100,6 +100,7 @@ SENTENCES = {
         "Task failed VPC Lattice health checks in (target-group x)",
     ],
     "capacity": [
+        "Fargate Spot capacity is currently unavailable. Capacity is unavailable at this time.",
         "Capacity is unavailable at this time. Please try again later or in a different availability zone",
         "RESOURCE:CPU",
         "RESOURCE:ENI",
@@ -183,6 +184,7 @@ EVENTS = {
         )
     ],
     "throttled": [
+        "(service api) was unable to launch a task: Rate exceeded",
         "service api operations are being throttled. Will try again later.",
         "(service api) failed to describe target health on (target-group t) with (error Throttling: Rate exceeded)",
     ],
