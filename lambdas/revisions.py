@@ -137,16 +137,29 @@ class Revisions:
         return self.ecs.register(request)
 
 
-def deploy_active(service: PlannedService, revisions: Revisions) -> str:
-    """Give a service what it had before; returns the ARN, which is a twin's where that was deregistered."""
-    target, refused = service.previous, frozenset[str]()
+def deploy_active(
+    service: PlannedService, target: str, image: str | None, revisions: Revisions, *, force: bool = False
+) -> tuple[str, str | None]:
+    """Give a service a revision that it or its release had before, or a twin where that was deregistered.
+
+    Parameters
+    ----------
+    target, image
+        The ARN, and what its container runs there.
+
+    Returns
+    -------
+    tuple
+        The ARN that ECS has taken, and the id of the PRIMARY deployment.
+    """
+    given, refused = target, frozenset[str]()
     for _ in range(TRIES - 1):
-        if revisions.ecs.takes(service.cluster, service.service, target):
-            return target
-        refused |= {target}
-        target = revisions.active(service.previous, service, service.previous_image, refused=refused)
-    revisions.ecs.update(service.cluster, service.service, target, force=False)
-    return target
+        offer = revisions.ecs.offer(service.cluster, service.service, given, force=force)
+        if offer.is_taken:
+            return given, offer.deployment
+        refused |= {given}
+        given = revisions.active(target, service, image, refused=refused)
+    return given, revisions.ecs.update(service.cluster, service.service, given, force=force)
 
 
 def returning(

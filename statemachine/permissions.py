@@ -331,6 +331,9 @@ PERMISSIONS: Mapping[Step, Callable[[Resources], list[Grant]]] = {
     steps.DEPLOY_WAVE: lambda resources: [
         resources.renew_lease(),
         resources.services("DescribeServices", "UpdateService"),
+        # A rollback registers again what was deregistered since the plan.
+        resources.read_task_definitions(),
+        *resources.register_task_definitions(),
     ],
     steps.CHECK_ROLLOUT: lambda resources: [
         resources.services("DescribeServices"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from lambdas.aws.gateway import Answer, Gateway, batches
@@ -47,6 +48,14 @@ class _NoTask(StepshipError):
 
 class _AlreadyRun(StepshipError):
     """The ``clientToken`` belongs to a task of another request; stays inside this module."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What ECS made of a task definition: the id of the new PRIMARY deployment, when it took it."""
+
+    is_taken: bool
+    deployment: str | None = None
 
 
 class ServiceKey(Protocol):
@@ -149,13 +158,14 @@ class ContainerService(Gateway):
         primary = _facts(cluster, answer["service"]).primary
         return primary.id if primary else None
 
-    def takes(self, cluster: str, service: str, task_definition: str) -> bool:
-        """Deploy a task definition to a service; False when it was deregistered or deleted, and nothing was done."""
+    def offer(self, cluster: str, service: str, task_definition: str, *, force: bool) -> Offer:
+        """Deploy a task definition to a service, unless it was deregistered or deleted: then nothing is done."""
         try:
-            self._update(cluster, service, task_definition, force=False)
+            answer = self._update(cluster, service, task_definition, force=force)
         except _NotActive:
-            return False
-        return True
+            return Offer(is_taken=False)
+        primary = _facts(cluster, answer["service"]).primary
+        return Offer(is_taken=True, deployment=primary.id if primary else None)
 
     def _update(self, cluster: str, service: str, task_definition: str, *, force: bool) -> Answer:
         return self.call(

@@ -22,7 +22,7 @@ def check_health(call: Invocation, dependencies: Dependencies, logger: Logger) -
     plan = call.plan
     rollout = needed(call.state.rollout)
     now = dependencies.clock.now()
-    targets = needed(call.state.registered).task_definitions
+    targets = call.state.targets
     facts = dependencies.ecs.services(plan.in_order())
     # An earlier wave has been steady for longer: what died there while the later ones rolled out counts too.
     steady = {s.name: rollout.steady.get(s.name, SteadyService(rollout.at, s.desired)) for s in plan.in_order()}

@@ -17,7 +17,7 @@ from lambdas.release.history import Outcome, Release, Report, next_release, time
 from lambdas.release.plan import Plan
 from lambdas.release.planning import MAX_PASSED_OVER, PASSED_OVER
 from lambdas.release.request import shorten
-from lambdas.release.results import MAX_MESSAGE, CompletedService, DeployedReport, needed
+from lambdas.release.results import MAX_MESSAGE, CompletedService, DeployedReport
 
 MAX_SENTENCE = 300
 """Characters of the sentence why a release was passed over."""
@@ -32,7 +32,7 @@ def complete(call: Invocation, dependencies: Dependencies, logger: Logger) -> De
         Somebody else holds the lock, or has recorded what became of this execution.
     """
     plan = call.plan
-    running = needed(call.state.registered).task_definitions
+    running = call.state.targets
     is_live = f"{plan.release_id} is live" if plan.release_id else "the release before is live again"
     if call.state.health and call.state.health.deaths:
         # It is healthy all the same; whoever deployed it should hear of it.

@@ -45,7 +45,7 @@ def roll_back(call: Invocation, dependencies: Dependencies, logger: Logger) -> R
     for service in to_restore(next_wave_back(plan, facts), facts):
         if service.name in others and service.name not in by_ecs:
             overwritten[service.name] = facts[service.name].task_definition.rsplit("/", 1)[-1]
-        given = deploy_active(service, revisions)
+        given, _ = deploy_active(service, service.previous, service.previous_image, revisions)
         if given != service.previous:
             twins[service.name] = given
         updated.append(service.name)

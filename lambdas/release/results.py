@@ -217,11 +217,18 @@ class MovedService:
 
 @dataclass(frozen=True)
 class WaveResult(StepResult):
-    """``Deploy wave``: the wave with this ``index`` was given its task definitions (``started_at``: unix seconds)."""
+    """``Deploy wave``: the wave with this ``index`` was given its task definitions (``started_at``: unix seconds).
+
+    Attributes
+    ----------
+    twins
+        Service to the ARN that it got, in this wave or one before, instead of a registered one that was INACTIVE.
+    """
 
     index: int
     started_at: float
     services: Mapping[str, MovedService] = field(default_factory=dict)
+    twins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def message(self) -> str:
@@ -471,8 +478,21 @@ class ExecutionState:
 
     @property
     def registered_revisions(self) -> dict[str, str]:
-        """Service to the ARN that was registered for it, as far as it can be read: a rollback tells its own by it."""
-        return _arns(self._member("registered", "taskDefinitions"))
+        """Service to the ARN that it gets of this deployment, as far as it can be read: a rollback tells its own by it.
+
+        Mostly what was registered for it; a twin, where that was INACTIVE when its wave came.
+        """
+        return _arns(self._member("registered", "taskDefinitions")) | self.wave_twins
+
+    @property
+    def wave_twins(self) -> dict[str, str]:
+        """Service to the twin that ``Deploy wave`` gave it, as far as it can be read."""
+        return _arns(self._member("wave", "twins"))
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """Service to the ARN that it gets of this deployment; LookupError before ``Register task definitions``."""
+        return {**needed(self.registered).task_definitions, **self.wave_twins}
 
     @property
     def twins(self) -> dict[str, str]:

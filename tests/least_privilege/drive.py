@@ -119,6 +119,7 @@ def _drive(simulated: SimulatedEnvironment, *, approve: bool) -> None:
     else:
         _clean_up_during(simulated, "v2")
         _change_infrastructure_during(simulated, "v2")
+        _clean_up_before_its_wave(simulated)
     lose_ending("complete")
     simulated.run({"action": "rollback"}, "back")
     # A recovery that cannot finish.
@@ -145,6 +146,17 @@ def _clean_up_during(simulated: SimulatedEnvironment, crashing_tag: str) -> None
         ecs.deregister_task_definition(taskDefinition=arn)
     simulated.settle()
     assert run.state == "RolledBack"
+
+
+def _clean_up_before_its_wave(simulated: SimulatedEnvironment) -> None:
+    """Deregister what a service of the last wave is to get back, while the first wave of a rollback is at it."""
+    ecs, name = simulated.aws.client("ecs"), "v3-backend-dev-api"
+    run = simulated.start({"action": "rollback"}, "beside-later-clean-up")
+    simulated.aws.wait_for(lambda: run.state == "Wait for rollout")
+    for arn in ecs.list_task_definitions(familyPrefix=name)["taskDefinitionArns"]:
+        ecs.deregister_task_definition(taskDefinition=arn)
+    simulated.settle()
+    assert run.state == "Deployed"
 
 
 def _edit_parameters_during(simulated: SimulatedEnvironment) -> None:

@@ -63,8 +63,10 @@ def test_what_no_road_needs_is_found(roles: dict[str, Role]) -> None:
 
     roles = {role.name: replace(role, statements=(*role.statements, *planted))}
 
-    assert seen.not_missed(roles)[:1] == ["v3-backend-dev-deploy-wave does not need ecs:DeleteService"]
-    assert seen.unused(roles) == [
+    assert "v3-backend-dev-deploy-wave does not need ecs:DeleteService" in seen.not_missed(roles)
+    # One road alone does not need all that the step may do.
+    without = seen.unused({role.name: role})
+    assert [each for each in seen.unused(roles) if each not in without] == [
         f"v3-backend-dev-deploy-wave never used ecs:DeleteService on {arn('ecs', 'service/v3-backend-dev/*')}",
         f"v3-backend-dev-deploy-wave never used ecs:UpdateService on {arn('ecs', 'service/*')}",
     ]

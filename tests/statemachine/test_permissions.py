@@ -83,8 +83,8 @@ def test_a_role_writes_to_the_log_group_of_its_own_function_alone(
     [
         ("ecs:UpdateService", {"deploy_wave", "roll_back"}),
         ("ecs:RunTask", {"run_migration"}),
-        ("ecs:RegisterTaskDefinition", {"register_task_definitions", "roll_back"}),
-        ("iam:PassRole", {"register_task_definitions", "roll_back", "run_migration"}),
+        ("ecs:RegisterTaskDefinition", {"register_task_definitions", "deploy_wave", "roll_back"}),
+        ("iam:PassRole", {"register_task_definitions", "deploy_wave", "roll_back", "run_migration"}),
         ("ssm:PutParameter", {"update_image_tag", "roll_back", "complete"}),
         ("ssm:DeleteParameter", {"update_image_tag", "roll_back"}),
         ("ecr:BatchGetImage", {"verify_image"}),
@@ -130,7 +130,7 @@ def test_the_registry_is_read_by_its_path_and_by_no_parameter_below_it(
 
 
 def test_roles_are_passed_to_ecs_tasks_alone_and_from_one_path(statements: dict[str, list[dict[str, Any]]]) -> None:
-    for handler in ("register_task_definitions", "roll_back", "run_migration"):
+    for handler in ("register_task_definitions", "deploy_wave", "roll_back", "run_migration"):
         (passing,) = (each for each in statements[handler] if each["Action"] == "iam:PassRole")
         assert passing["Resource"] == "arn:aws:iam::123456789012:role/v3-backend/dev/*"
         assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}

@@ -472,11 +472,11 @@ def test_what_an_older_service_or_another_controller_does_not_say_is_no_error() 
 def test_a_revision_that_is_not_active_is_not_taken(aws: SimulatedAws, inside: Inside, *, delete: bool) -> None:
     (key,) = create(aws, 1)
     arn = register(aws)
-    assert inside(lambda: ECS.takes("c", key.service, arn))
+    assert inside(lambda: ECS.offer("c", key.service, arn, force=False)).is_taken
     aws.client("ecs").deregister_task_definition(taskDefinition=arn)
     if delete:
         aws.client("ecs").delete_task_definitions(taskDefinitions=[arn])
-    assert not inside(lambda: ECS.takes("c", key.service, arn))
+    assert not inside(lambda: ECS.offer("c", key.service, arn, force=False)).is_taken
     with pytest.raises(AwsError, match=r"TaskDefinition is inactive \(f:2\)"):
         inside(lambda: ECS.update("c", key.service, arn, force=True))
 
@@ -484,12 +484,12 @@ def test_a_revision_that_is_not_active_is_not_taken(aws: SimulatedAws, inside: I
 def test_another_refusal_is_an_error(aws: SimulatedAws, inside: Inside) -> None:
     create(aws, 1)
     with pytest.raises(AwsError, match="ServiceNotFoundException"):
-        inside(lambda: ECS.takes("c", "nobody", register(aws)))
+        inside(lambda: ECS.offer("c", "nobody", register(aws), force=False))
     aws.faults.add(
         CallFault(CallAction.ERROR, operation="UpdateService", code="ClientException", message="x", http_status=400)
     )
     with pytest.raises(AwsError, match="ClientException: x"):
-        inside(lambda: ECS.takes("c", "service-00", register(aws)))
+        inside(lambda: ECS.offer("c", "service-00", register(aws), force=False))
 
 
 @pytest.mark.parametrize(

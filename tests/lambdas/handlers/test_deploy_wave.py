@@ -85,3 +85,23 @@ def test_a_service_that_was_deleted_since_is_named(simulated: SimulatedEnvironme
     assert error.error_type == "AwsError"
     assert "deleted is gone since it was planned" in error.message
     assert writes(simulated.aws.calls[start:]) == ["UpdateItem"]
+
+
+def test_a_rollback_whose_revision_was_deregistered_since_goes_on_with_one_twin(
+    simulated: SimulatedEnvironment,
+) -> None:
+    deployed(simulated, "v1", "one")
+    deployed(simulated, "v2", "two")
+    flow = Flow(simulated, {"action": "rollback"}, "back").run_to(HERE)
+    (name, *_) = flow.state["plan"]["waves"][0]
+    target = flow.state["registered"]["taskDefinitions"][name]
+    simulated.aws.client("ecs").deregister_task_definition(taskDefinition=target)
+    start = len(simulated.aws.calls)
+    first, second = flow.call(), flow.call()
+    moved, again = first["services"][name], second["services"][name]
+    assert first["twins"] == second["twins"] == {name: moved["target"]}
+    assert moved["target"] != target
+    assert (again["deployment"], again["replaced"]) == (moved["deployment"], None)
+    registered = [call for call in simulated.aws.calls[start:] if call.operation == "RegisterTaskDefinition"]
+    assert len(registered) == 1
+    assert flow.run_to_end() == "Deployed"
