@@ -27,6 +27,20 @@ NOT_SHOWN = {
 }
 """Statements that the emulator never asks for, by an action in them."""
 
+CLEANED_UP = ("ecs:RegisterTaskDefinition", "ecs:TagResource", "iam:PassRole")
+IN_PROCESS = {
+    # A migration that still runs when its deployment is given up.
+    ("plan", "ecs:ListTasks"),
+    ("roll_back", "ecs:ListTasks"),
+    ("roll_back", "ecs:StopTask"),
+    # The emulator lists no service deployment, so nobody asks for one.
+    ("check_rollout", "ecs:DescribeServiceDeployments"),
+    # A revision that somebody deregisters in the middle of a deployment.
+    ("deploy_wave", "ecs:DescribeTaskDefinition"),
+    *((handler, action) for handler in ("deploy_wave", "roll_back") for action in CLEANED_UP),
+}
+"""Statements, by handler and an action, whose roads tests/least_privilege drives in process and nobody here."""
+
 
 class Shows(Enum):
     """How the lack of a permission is seen."""
@@ -68,7 +82,6 @@ class Taken:
 TAKEN = (
     Taken("verify_image", "ssm:GetParametersByPath", Roads.dry_run),
     Taken("verify_image", "ecr:DescribeImages", Roads.dry_run),
-    Taken("verify_image", "ecr:DescribeImageScanFindings", Roads.dry_run),
     Taken("verify_image", "ecs:DescribeTaskDefinition", Roads.dry_run_of_an_index),
     Taken("acquire_lock", "dynamodb:PutItem", Roads.dry_run),
     Taken("acquire_lock", "states:DescribeExecution", Roads.outrank),
@@ -92,6 +105,7 @@ TAKEN = (
     Taken("register_task_definitions", "ecs:RegisterTaskDefinition", Roads.deploy),
     Taken("register_task_definitions", "ecs:TagResource", Roads.deploy, sample=True),
     Taken("register_task_definitions", "iam:PassRole", Roads.deploy, sample=True),
+    Taken("register_task_definitions", "ecs:DescribeServices", Roads.roll_back),
     Taken("run_migration", "dynamodb:UpdateItem", Roads.deploy),
     Taken("run_migration", "ecs:DescribeTaskDefinition", Roads.migration_fails, Shows.TOLD),
     Taken("run_migration", "ecs:RunTask", Roads.deploy, sample=True),
@@ -112,12 +126,14 @@ TAKEN = (
     Taken("check_health", "ecs:DescribeTaskDefinition", Roads.deploy),
     Taken("check_health", "logs:GetLogEvents", Roads.superseded_while_watched, Shows.TOLD),
     Taken("complete", "dynamodb:PutItem", Roads.deploy),
+    Taken("complete", "ssm:GetParameters", Roads.deploy, Shows.TOLD),
     Taken("complete", "states:DescribeExecution", Roads.recover),
     Taken("complete", "events:PutEvents", Roads.deploy, Shows.LOGGED),
     Taken("roll_back", "dynamodb:UpdateItem", Roads.crash),
     Taken("roll_back", "ssm:PutParameter", Roads.crash),
     Taken("roll_back", "ecs:UpdateService", Roads.crash),
     Taken("roll_back", "ecs:DescribeTaskDefinition", Roads.crash_beside_infrastructure),
+    Taken("check_rollback", "ssm:GetParameters", Roads.crash),
     Taken("check_rollback", "ecs:DescribeServices", Roads.crash),
     Taken("check_rollback", "ecs:DescribeTaskDefinition", Roads.crash_beside_infrastructure),
     Taken("record_failure", "dynamodb:PutItem", Roads.migration_fails),
@@ -174,10 +190,12 @@ def test_every_statement_of_every_step_is_on_the_list(roads: Roads) -> None:
     named = {
         (handler, actions)
         for handler, actions in deployed
-        if sum(each.handler == handler and each.action in actions for each in TAKEN) == 1 or actions & set(NOT_SHOWN)
+        if sum(each.handler == handler and each.action in actions for each in TAKEN) == 1
+        or actions & set(NOT_SHOWN)
+        or any((handler, action) in IN_PROCESS for action in actions)
     }
     assert named == deployed
-    assert len(TAKEN) + len(STEPS) == len(deployed), "a statement of each step is its own log"
+    assert len(TAKEN) + len(IN_PROCESS) + len(STEPS) == len(deployed), "a statement of each step is its own log"
 
 
 ENDS: dict[Callable[[Roads], Json], str] = {
