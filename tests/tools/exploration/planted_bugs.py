@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
-from lambdas.aws.ecs import ContainerService
+from lambdas.aws.ecs import ContainerService, Offer
 from lambdas.aws.releases_table import ReleasesTable
 from lambdas.aws.ssm import ParameterStore
 from lambdas.dependencies import Dependencies
@@ -86,9 +86,9 @@ class ForgetsOneService(Dependencies):
     @cached_property
     def ecs(self) -> ContainerService:
         class Forgetful(ContainerService):
-            def update(self, cluster: str, service: str, task_definition: str, *, force: bool) -> Any:
+            def offer(self, cluster: str, service: str, task_definition: str, *, force: bool) -> Offer:
                 if _rolls_back() and service.endswith("-worker"):
-                    return None
-                return super().update(cluster, service, task_definition, force=force)
+                    return Offer(is_taken=True)
+                return super().offer(cluster, service, task_definition, force=force)
 
         return Forgetful()
