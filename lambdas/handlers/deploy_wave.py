@@ -48,8 +48,8 @@ def deploy_wave(call: Invocation, dependencies: Dependencies, logger: Logger) ->
             )
         moved = services[service.name] = _deploy(plan, service, facts[service.name], target, revisions)
         logger.info("service updated", service=service.name, task_definition=moved.target)
-    twins = {name: moved.target for name, moved in services.items() if moved.target != targets[name]}
-    return WaveResult(index, started_at, services, {**call.state.wave_twins, **twins})
+    given = {name: moved.target for name, moved in services.items() if moved.target != targets[name]}
+    return WaveResult(index, started_at, services, {**call.state.wave_twins, **given})
 
 
 def _deploy(
