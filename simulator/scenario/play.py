@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from lambdas.release.task_definition import READ_ONLY
 from simulator.engine.runs import NotRedrivableError, Run
 from simulator.environment.invariant import examine
 from simulator.environment.simulated_environment import SimulatedEnvironment
+from simulator.faults.faults import CallFault, FunctionFault
 from simulator.scenario.reader import FOLDER, PREVIOUS, Answer, Scenario, ScenarioError, Step, read_scenario
 from simulator.scenario.result import (
     ScenarioResult,
@@ -36,6 +37,9 @@ __all__ = ["FOLDER", "Scenario", "ScenarioError", "ScenarioResult", "Step", "Vie
 ASKING = "Wait for approval"
 ASKING_SECONDS = 1.0
 """A person cannot answer before the function has kept the task token."""
+
+TASKS_START_SECONDS = 300.0
+"""So long a scenario waits, after all executions, for the tasks of a service that was scaled or interrupted."""
 
 INFRASTRUCTURE_SECONDS = 1800.0
 """CloudFormation waits longer for a service; a scenario whose infrastructure does not get steady is broken."""
@@ -119,6 +123,7 @@ class Play:
         self.began_at = self.clock.now()
         self.runs: dict[str, Run] = {}
         self.answers: dict[str, Answer] = {}
+        self.asked: set[str] = set()
         self.mismatches: list[str] = []
 
     def begin(self) -> None:
@@ -157,6 +162,8 @@ class Play:
             else:
                 self._start(step)
         self.simulated.settle()
+        if any(step.kind in ("infrastructure", "interrupt") for step in phase):
+            self._let_tasks_start()
         self.viewer.rest(self.simulated.aws.runs[known:])
 
     def _times(self, phase: Sequence[Step]) -> list[tuple[float, Step]]:
@@ -224,6 +231,7 @@ class Play:
         if event.kind != EventKind.STATE_ENTERED or event.state != ASKING or answer is None:
             return
         run = self.runs[event.execution]
+        self.asked.add(event.execution)
         at = event.at + max(answer.after, ASKING_SECONDS)
         self.clock.call_at(at, lambda: self._reply(run, answer), name=f"answer to {run.name}")
 
@@ -306,6 +314,25 @@ class Play:
                 )
             self.clock.sleep(10)
 
+    def _let_tasks_start(self) -> None:
+        """Wait for what was scaled or interrupted last, but not for what never gets steady."""
+        until = self.clock.now() + TASKS_START_SECONDS
+        while self.clock.now() < until and any(
+            each["running"] != each["desired"] for each in self.simulated.snapshot().services.values()
+        ):
+            self.clock.sleep(10)
+
+    def _missed(self, step: Step) -> Iterator[str]:
+        """Say what a step was to meet, and never met."""
+        run = self.runs[step.name]
+        if step.stop is not None and run.status != "ABORTED":
+            stop = step.stop
+            yield f"{step.name}: it never {stop.when} {stop.state} for the {stop.nth}. time, so nobody stopped it"
+        if step.stop_after is not None and run.status != "ABORTED":
+            yield f"{step.name}: it had ended before somebody stopped it, after {step.stop_after:g} s"
+        if step.answer is not None and step.name not in self.asked:
+            yield f"{step.name}: nobody was asked, so nobody answered; is approval.required set in config?"
+
     def result(self) -> ScenarioResult:
         """Look at the world at rest, and compare it with what the scenario expects."""
         simulated, runs = self.simulated.snapshot(), tuple(self.simulated.aws.runs)
@@ -316,10 +343,10 @@ class Play:
                 mismatch
                 for step in self.scenario.steps
                 if step.name in self.runs
-                for mismatch in deployment_mismatches(step.expect, self.runs[step.name])
+                for mismatch in (*deployment_mismatches(step.expect, self.runs[step.name]), *self._missed(step))
             ),
         ]
-        mismatches += [f"a fault never hit: {fault}" for fault in self.simulated.aws.faults.pending]
+        mismatches += [f"a fault never hit: {fault}" for fault in map(_in_words, self.simulated.aws.faults.pending)]
         tags = {name: self.simulated.tag_of(service["image"]) for name, service in simulated.services.items()}
         mismatches += world_mismatches(
             self.scenario.expect, simulated, examination, tags, dict(self._memory(simulated.services))
@@ -347,6 +374,17 @@ class Play:
         for name, service in services.items():
             found = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
             yield name, int(re.sub(r"\D", "", found["memory"]))
+
+
+def _in_words(fault: CallFault | FunctionFault) -> str:
+    """Write a fault as it stands in a scenario file, without what was not said."""
+    said = {
+        each.name: getattr(fault, each.name)
+        for each in fields(fault)
+        if each.name != "action" and getattr(fault, each.name) != each.default
+    }
+    kind = "call" if isinstance(fault, CallFault) else "function"
+    return ", ".join([f"{kind}: {fault.action}", *(f"{key}: {value}" for key, value in said.items())])
 
 
 def phases(steps: Sequence[Step]) -> list[list[Step]]:

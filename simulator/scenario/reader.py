@@ -44,6 +44,18 @@ TIMES = ("at", "after", "overlap")
 PREVIOUS = "previous"
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's, but for a key that stands twice: there the last one would win without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 (PyYAML's signature)
+        """Refuse a key that stands twice."""
+        keys = [self.construct_object(key) for key, _ in node.value]
+        twice = next((key for position, key in enumerate(keys) if key in keys[:position]), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 class ScenarioError(ValueError):
     """A scenario file cannot be used; the message names file, key and fix."""
 
@@ -149,7 +161,7 @@ def read_scenario(source: Path | Mapping[str, Any]) -> Scenario:
         return _Reader("scenario").read(dict(source))
     file = str(source)
     try:
-        document = yaml.safe_load(source.read_text(encoding="utf-8"))
+        document = yaml.load(source.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a safe loader)
     except OSError as error:
         raise ScenarioError(f"{file}: cannot be read: {error.strerror}; give the path of a scenario file") from error
     except yaml.YAMLError as error:

@@ -13,6 +13,7 @@ from typing import Any
 
 from lambdas.release.approval import rejection_message
 from lambdas.release.codec import read_object
+from lambdas.release.errors import AlreadyRecorded
 from lambdas.release.history import Outcome
 from lambdas.release.verdicts import is_failure
 from statemachine.events import Event, EventKind
@@ -210,7 +211,9 @@ def _result(state: str, output: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _note(result: Mapping[str, Any]) -> str:
     """Return the sentence that a step left; why an execution failed stands at the step that failed."""
-    return f"recorded as {result.get('outcome')}" if result.get("errorType") else str(result.get("message") or "")
+    if result.get("errorType") in (None, AlreadyRecorded.__name__):
+        return str(result.get("message") or "")
+    return f"recorded as {result.get('outcome')}"
 
 
 def error_note(error: str | None, cause: str | None) -> str:

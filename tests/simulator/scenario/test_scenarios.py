@@ -78,4 +78,4 @@ def test_an_outcome_that_differs_and_a_fault_that_never_hits_are_told() -> None:
     step = {"deploy": "v1", "faults": [{"function": "kill", "step": "Roll back"}], "expect": {"outcome": "Rejected"}}
     result = run_scenario({"description": "d", "images": {"v1": {}}, "steps": [step], "migration": False})
     assert result.mismatches[0].startswith("deploy-1: outcome is Deployed, not Rejected (r-2026")
-    assert result.mismatches[1].startswith("a fault never hit: FunctionFault(action=<FunctionAction.KILL: 'kill'>")
+    assert result.mismatches[1] == "a fault never hit: function: kill, function: v3-backend-dev-roll-back"
