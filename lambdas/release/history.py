@@ -245,6 +245,11 @@ def left_by_rollback(records: Sequence[DeploymentRecord]) -> frozenset[str]:
     return frozenset(left)
 
 
+def _has_the_code_of(live: Release, other: Release) -> bool:
+    """Whether a return to the other release moves no service: each that it knows has the same image."""
+    return all(live.images.get(name) == other.images.get(name) for name in other.services)
+
+
 def release_before(
     live: Release,
     left: Collection[str],
@@ -253,9 +258,10 @@ def release_before(
 ) -> ReleaseBefore:
     """Find the release that a rollback of the live one returns to.
 
-    It is the one that was live when the live one was first deployed. Passed over is what somebody rolled back from
-    (its own release before comes next), and what cannot be read or is gone (the verified one before it by time comes
-    next). By time also goes what an older version wrote, which does not say what was live.
+    It is the one that was live when the live one was first deployed. Passed over is what somebody rolled back from, and
+    what has the same images, such as before a forced restart: returning there would change nothing (its own release
+    before comes next); and what cannot be read or is gone (the verified one before it by time comes next). By time also
+    goes what an older version wrote, which does not say what was live.
 
     Parameters
     ----------
@@ -290,6 +296,8 @@ def release_before(
         at, before = found.release_id, found.before
         if at in left:
             passed_over.append(f"{at} ({found.image_tag}): somebody rolled back from it")
+        elif at != live.release_id and _has_the_code_of(live, found):
+            passed_over.append(f"{at} ({found.image_tag}): it has the images of {live.release_id}")
         elif at != live.release_id:
             return ReleaseBefore(found, tuple(passed_over))
         seen.add(at)

@@ -256,7 +256,7 @@ def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
             return LockDecision(LockStatus.BUSY, f"the end of {lock.owner.name} cannot be seen yet", LOOK_AGAIN_SECONDS)
         raise RecoveryRefused(f"takeover: {attempt.takeover} is still running; stop it first")
     alive = {c.execution for c in lock.claims if c.execution == me.execution or attempt.running.get(c.execution)}
-    newer = _newer_claim(lock, me, alive)
+    newer = _newer_claim(lock, me, alive, redriven=attempt.redriven)
     if newer is not None:
         return LockDecision(LockStatus.SUPERSEDED, _superseded(me, newer))
     obstacle, wait = _obstacle(lock, attempt, alive)
@@ -298,16 +298,17 @@ def _unrecovered(lock: Lock, attempt: LockTry, alive: set[str]) -> Claim | None:
     return owner if attempt.now - lock.lease_expires_at >= RECOVERY_GRACE_SECONDS else None
 
 
-def _newer_claim(lock: Lock, me: Claim, alive: set[str]) -> Claim | None:
+def _newer_claim(lock: Lock, me: Claim, alive: set[str], *, redriven: bool) -> Claim | None:
     """Return the claim that makes this one pointless: one that is alive, or that had the lock already.
 
-    A deploy gives way to any newer request, a rollback only to a newer rollback.
+    A deploy gives way to any newer request, a rollback only to a newer rollback. A rollback that was redriven was asked
+    for to leave what ran then: it gives way to any newer request, as a deploy does.
     """
     if me.kind not in REQUESTS:
         return None
     others = [claim for claim in lock.claims if claim.execution in alive and claim.kind in REQUESTS]
     for other in [*others, lock.newest] if lock.newest else others:
-        if other.is_newer_than(me) and (me.kind == Kind.DEPLOY or other.kind == Kind.ROLLBACK):
+        if other.is_newer_than(me) and (redriven or me.kind == Kind.DEPLOY or other.kind == Kind.ROLLBACK):
             return other
     return None
 

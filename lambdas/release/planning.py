@@ -30,7 +30,7 @@ from lambdas.release.policies import (
     MigrationPolicy,
     RolloutPolicy,
 )
-from lambdas.release.request import Request
+from lambdas.release.request import Action, Request
 from lambdas.release.rollout import ServiceFacts
 from lambdas.release.task_definition import TaskDefinition
 
@@ -259,10 +259,15 @@ def _none_before(live: str, passed_over: Sequence[str]) -> str:
 def undone_meanwhile(records: Sequence[DeploymentRecord], asked_at: float) -> bool:
     """Whether a deployment was rolled back by itself after somebody had asked for a rollback.
 
-    What they wanted to get rid of is gone then; another rollback would be one release too far.
+    What they wanted to get rid of is gone then; another rollback would be one release too far. A deployment that was
+    stopped before they asked is undone when its recovery ends.
     """
-    undone = (Outcome.ROLLED_BACK, Outcome.STOPPED)
-    return any(r.outcome in undone and parse_timestamp(r.ended_at) >= asked_at for r in records)
+    return any(_undoes(record) and parse_timestamp(record.ended_at) >= asked_at for record in records)
+
+
+def _undoes(record: DeploymentRecord) -> bool:
+    recovery = record.outcome == Outcome.DEPLOYED and record.action == Action.ROLLBACK and record.release_id is None
+    return recovery or record.outcome in (Outcome.ROLLED_BACK, Outcome.STOPPED)
 
 
 def _is_on(release: Release, inputs: PlanInputs) -> bool:

@@ -237,6 +237,11 @@ BEFORE: dict[str, tuple[dict[str, Any], int | None, tuple[str, ...]]] = {
         1,
         (f"{R[2]} cannot be read",),
     ),
+    "it has the same images, before a forced restart": (
+        {"live": kept(3, 2), "others": [kept(1, None), replace(kept(2, 1), images=kept(3, 2).images)]},
+        1,
+        (f"{R[2]} (v2): it has the images of {R[3]}",),
+    ),
     "it was deleted": ({"live": kept(3, 2), "others": [kept(1, None)]}, 1, (f"{R[2]} was deleted",)),
     "one on the way by time cannot be read": (
         {"live": kept(3, None), "others": [kept(1, None)], "unreadable": {2}},

@@ -175,3 +175,10 @@ def test_a_lock_knows_from_whom_it_was_taken() -> None:
     assert not LEFT.is_taken_from(dead.execution)
     assert replace(LEFT, holder=None, dead_holders=(dead.execution,)).is_taken_from(dead.execution)
     assert not Lock().is_taken_from(dead.execution)
+
+
+@pytest.mark.parametrize(("redriven", "status"), [(False, LockStatus.HELD), (True, LockStatus.SUPERSEDED)])
+def test_a_redriven_rollback_gives_way_to_what_went_out_since(redriven: bool, status: LockStatus) -> None:
+    newer = Claim("arn:newer", Kind.DEPLOY, 950)
+    back = replace(me, kind=Kind.ROLLBACK)
+    assert decide(Lock(version=3, token=4, newest=newer), back, redriven=redriven).status == status

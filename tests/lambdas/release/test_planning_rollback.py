@@ -381,3 +381,32 @@ def test_a_rollback_without_a_release_to_return_to_says_why(passed_over: tuple[s
     with pytest.raises(ReleaseNotFound) as refused:
         choose_release(ROLLBACK, inputs(1), None, None, passed_over)
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("action", "outcome", "release_id", "expected"),
+    [
+        ("rollback", Outcome.DEPLOYED, None, True),
+        ("rollback", Outcome.DEPLOYED, "r-1", False),
+        ("deploy", Outcome.DEPLOYED, "r-1", False),
+        ("rollback", Outcome.NOTHING_TO_DO, None, False),
+        ("rollback", Outcome.ROLLBACK_FAILED, None, False),
+    ],
+    ids=["a recovery", "a rollback", "a deploy", "a recovery of nothing", "a recovery that failed"],
+)
+def test_a_rollback_that_was_asked_for_before_a_recovery_ended_is_answered_by_it(
+    action: str, outcome: Outcome, release_id: str | None, expected: bool
+) -> None:
+    record = DeploymentRecord(
+        execution="e",
+        action=action,
+        outcome=outcome,
+        started_at="2026-01-05T09:08:00Z",
+        ended_at="2026-01-05T09:11:00Z",
+        requested_by=None,
+        reason=None,
+        release_id=release_id,
+        image_tag=None,
+        report=Report(outcome),
+    )
+    assert undone_meanwhile([record], ASKED_AT) is expected
