@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from lambdas.release.codec import encode
 from lambdas.release.reasons import INTERRUPTED, STOPPED_BY_USER, cause_of, cause_of_event
 from lambdas.release.request import shorten
-from lambdas.release.stopped_task import StoppedContainer, StoppedTask, ending_of, is_scaled_in
+from lambdas.release.stopped_task import (
+    NOT_OF_ITS_OWN_MAKING,
+    StoppedContainer,
+    StoppedTask,
+    ending_of,
+    is_scaled_in,
+)
 
 __all__ = [
     "CAUSES",
@@ -138,6 +145,7 @@ class Kind(NamedTuple):
     """What is known of a cause; ``weight`` ranks causes that are seen together.
 
     A specific cause outweighs what follows from it: a container that ran out of memory fails its health check too.
+    One that hardly any task shows does not (``MINOR_SHARE``).
     """
 
     weight: int
@@ -178,16 +186,25 @@ CAUSES: dict[str, Kind] = {
         50, "The program runs and does not answer its health check: path, port, start-up time, grace period?"
     ),
     "throttled": Kind(45, "AWS slows down what ECS asks for in this account: wait, or deploy less at a time."),
+    "timeout": Kind(
+        44, "Is it stuck, or does it need more than timeout_seconds in [rollout] or [migration] of the config?"
+    ),
     INTERRUPTED: Kind(
         42, "Spot, the host or maintenance took the task, not the release: deploy again, or with less Spot capacity."
     ),
     STOPPED_BY_USER: Kind(42, "A person or a script called StopTask: CloudTrail says who."),
-    "timeout": Kind(
-        40, "Is it stuck, or does it need more than timeout_seconds in [rollout] or [migration] of the config?"
-    ),
     "unknown": Kind(10, "See the service's events."),
 }
 """Every cause there is: its weight, and what to look at first."""
+
+MINOR_SHARE = 5
+"""A cause that fewer than one in five of the tasks show that died by themselves is a minor one: it ranks after the
+others, whatever its weight. Weights rank what is seen together, and not a single hiccup beside what keeps happening.
+
+Worked example: of 60 tasks 59 exited with 3, and the pull of one was refused (``toomanyrequests``). 5 x 1 < 60:
+``exit-code`` comes first, although ``image-pull`` has the greater weight. Of 10 tasks 2 refused pulls come first.
+Interruptions are not counted among the dead: 50 of them make 3 crashes no minor cause.
+"""
 
 TIMED_OUT = re.compile(r"^not (steady|done) after ")
 
@@ -207,11 +224,10 @@ def explain(evidence: Sequence[Evidence], alarms: Sequence[str] = ()) -> Explana
     Explanation
         At most five causes. With no evidence at all the summary is the verdict.
     """
-    ranked: list[tuple[int, Cause]] = [_alarm_cause(alarms)] if alarms else []
+    found = [_Ranked(_alarm_cause(alarms))] if alarms else []
     for one in evidence:
-        ranked.extend(_causes(one))
-    ranked.sort(key=lambda item: (-item[0], -item[1].seen, item[1].subject))
-    causes = tuple(cause for _, cause in ranked)[:MAX_CAUSES]
+        found.extend(_causes(one))
+    causes = tuple(one.cause for one in sorted(found, key=_Ranked.place))[:MAX_CAUSES]
     lines = next((one.log_lines for one in evidence if one.log_lines), ())
     whole = Explanation(
         summary=_summary(evidence, causes),
@@ -224,13 +240,34 @@ def explain(evidence: Sequence[Evidence], alarms: Sequence[str] = ()) -> Explana
     return next((one for one in longest_first if len(json.dumps(encode(one))) <= MAX_CHARACTERS), shortest)
 
 
-def _causes(one: Evidence) -> list[tuple[int, Cause]]:
+class _Ranked(NamedTuple):
+    """A cause; ``died`` is how many tasks of its subject died by themselves."""
+
+    cause: Cause
+    died: int = 0
+
+    def place(self) -> tuple[bool, int, int, str]:
+        """What it is sorted by, the likeliest first."""
+        found = self.cause
+        return _is_minor(found.seen, self.died), -CAUSES[found.cause].weight, -found.seen, found.subject
+
+
+def _is_minor(seen: int, died: int) -> bool:
+    return seen * MINOR_SHARE < died
+
+
+def _died(endings: Iterable[str]) -> int:
+    """Count the causes of tasks' ends that are of the release's own making."""
+    return sum(1 for cause in endings if cause and cause not in NOT_OF_ITS_OWN_MAKING)
+
+
+def _causes(one: Evidence) -> list[_Ranked]:
     """Collect what the tasks say, and what only RunTask or the service's events say."""
     if one.superseded:
-        return [_cause("superseded", one.subject, 1, (one.verdict,))]
+        return [_Ranked(_cause("superseded", one.subject, 1, (one.verdict,)))]
     said: dict[str, list[str]] = {}
-    for task in one.stopped:
-        ending = ending_of(task, one.container)
+    endings = [ending_of(task, one.container) for task in one.stopped]
+    for ending in endings:
         if ending.cause:
             said.setdefault(ending.cause, []).append(ending.said or "ECS gave no reason")
     for read, texts in ((cause_of, one.failures), (cause_of_event, one.events)):
@@ -239,19 +276,24 @@ def _causes(one: Evidence) -> list[tuple[int, Cause]]:
             if (cause := read(text)) and cause not in said:
                 told.setdefault(cause, []).append(text)
         said |= told
-    if said:
-        return [
-            _cause(cause, one.subject, len(texts), tuple(dict.fromkeys(texts))[:3]) for cause, texts in said.items()
-        ]
-    if TIMED_OUT.match(one.verdict) and not any(_says_anything(task) for task in one.stopped):
-        return [_cause("timeout", one.subject, 1, (one.verdict, *one.events[:2]))]
+    died = _died(ending.cause for ending in endings)
+    found = [
+        _Ranked(_cause(cause, one.subject, len(texts), tuple(dict.fromkeys(texts))[:3]), died)
+        for cause, texts in said.items()
+    ]
+    # An interrupted task is replaced: that alone keeps no service from becoming steady in all that time.
+    took_too_long = bool(TIMED_OUT.match(one.verdict)) and said.keys() <= {INTERRUPTED, STOPPED_BY_USER}
+    if took_too_long and (found or not any(_says_anything(task) for task in one.stopped)):
+        found.append(_Ranked(_cause("timeout", one.subject, 1, (one.verdict, *one.events[:2]))))
+    if found:
+        return found
     reasons = (text for task in one.stopped for text in (task.stopped_reason, *(c.reason for c in task.containers)))
     told_all = [text for text in dict.fromkeys((*one.failures, *reasons)) if text and text != one.verdict]
-    return [_cause("unknown", one.subject, 0, (one.verdict, *told_all[:2], *one.events[:2]))]
+    return [_Ranked(_cause("unknown", one.subject, 0, (one.verdict, *told_all[:2], *one.events[:2])))]
 
 
-def _cause(cause: str, subject: str, seen: int, evidence: tuple[str, ...]) -> tuple[int, Cause]:
-    return CAUSES[cause].weight, Cause(cause, subject, seen, evidence, CAUSES[cause].hint)
+def _cause(cause: str, subject: str, seen: int, evidence: tuple[str, ...]) -> Cause:
+    return Cause(cause, subject, seen, evidence, CAUSES[cause].hint)
 
 
 def _says_anything(task: StoppedTask) -> bool:
@@ -274,12 +316,15 @@ def failed_containers(stopped: Sequence[StoppedTask], deployed: str) -> Iterator
     A task that was scaled in has nothing to say.
     """
     found = [(task, ending_of(task, deployed)) for task in stopped if not is_scaled_in(task)]
-    weights = {cause: kind.weight for cause, kind in CAUSES.items()}
-    for task, ending in sorted(found, key=lambda one: (-weights.get(one[1].cause, 0), -one[0].stopped_at)):
+    seen = Counter(ending.cause for _, ending in found)
+    died = _died(ending.cause for _, ending in found)
+    weights = {"": 0} | {cause: kind.weight for cause, kind in CAUSES.items()}
+    ranks = {cause: (_is_minor(times, died), -weights[cause]) for cause, times in seen.items()}
+    for task, ending in sorted(found, key=lambda one: (ranks[one[1].cause], -one[0].stopped_at)):
         yield FailedContainer(task.task, ending.container or deployed)
 
 
-def _alarm_cause(alarms: Sequence[str]) -> tuple[int, Cause]:
+def _alarm_cause(alarms: Sequence[str]) -> Cause:
     return _cause("alarm", "environment", len(alarms), tuple(f"{name} is in ALARM" for name in alarms[:3]))
 
 

@@ -102,8 +102,8 @@ def ending_of(task: StoppedTask, deployed: str = "") -> Ending:
     if is_scaled_in(task):
         return Ending("", task.stopped_reason)
     if task.stop_code == "ServiceSchedulerInitiated":
-        # Its exit codes only say how ECS ended it.
-        return Ending(cause_of(task.stopped_reason), task.stopped_reason)
+        # Its exit codes only say how ECS ended it; what runs out of memory fails its health check because of that.
+        return _ran_out(task, deployed) or Ending(cause_of(task.stopped_reason), task.stopped_reason)
     return _of_containers(task, deployed) if _is_exit(task) else _of_reasons(task, deployed)
 
 
@@ -115,14 +115,24 @@ def _is_exit(task: StoppedTask) -> bool:
     return not task.stop_code and not task.stopped_reason
 
 
+def _ran_out(task: StoppedTask, deployed: str) -> Ending | None:
+    """Name the container of which ECS says that it ran out of memory, the deployed one first; None for none."""
+    ran_out = [container for container in task.containers if cause_of(container.reason) == "out-of-memory"]
+    first = min(ran_out, key=lambda container: container.name != deployed, default=None)
+    return first and Ending("out-of-memory", first.reason, first.name)
+
+
+_FOLLOWS = {"health-check": 1, "start": 2}
+"""Causes that follow from a more specific one beside them: the greater the number, the less it says."""
+
+
 def _of_reasons(task: StoppedTask, deployed: str) -> Ending:
     """Read the reasons of a task that ECS ended, or could not start: what names a thing before what does not."""
     mine = sorted(task.containers, key=lambda container: container.name != deployed)
     said = [(task.stopped_reason, ""), *((container.reason, container.name) for container in mine)]
     found = [Ending(cause, text, name) for text, name in said if (cause := cause_of(text))]
-    named = next((ending for ending in found if ending.cause != "start"), None)
-    if named or found:
-        return named or found[0]
+    if found:
+        return min(found, key=lambda ending: _FOLLOWS.get(ending.cause, 0))
     told = next((ending for ending in (Ending("", *one) for one in said) if ending.said), Ending("", task.stop_code))
     if task.stop_code == "TaskFailedToStart":
         return told._replace(cause="start")

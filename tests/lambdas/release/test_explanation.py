@@ -162,6 +162,9 @@ def test_what_no_rule_knows_is_shown_all_the_same() -> None:
     assert explanation.summary == f"api: {VERDICT}"
 
 
+TOO_MANY_PULLS = "CannotPullContainerError: Error response from daemon: toomanyrequests: rate limit"
+SPOT, BY_A_PERSON = "Your Spot Task was interrupted.", "Task stopped by a user"
+
 RANKED: dict[str, tuple[list[Evidence], tuple[str, ...], list[str]]] = {
     "an alarm first": ([evidence(task(NOT_PULLED))], ("5xx",), ["alarm", "image-pull"]),
     "somebody else's deployment before all that follows from it": (
@@ -201,6 +204,48 @@ RANKED: dict[str, tuple[list[Evidence], tuple[str, ...], list[str]]] = {
         [evidence(task("Task failed container health checks"), events=("is unhealthy", "is unhealthy"))],
         (),
         ["health-check"],
+    ),
+    "one hiccup beside what keeps happening": (
+        [evidence(*[task(EXITED, 3)] * 59, task(TOO_MANY_PULLS))],
+        (),
+        ["exit-code", "image-pull"],
+    ),
+    "a fifth is no hiccup": ([evidence(*[task(EXITED, 3)] * 4, task(TOO_MANY_PULLS))], (), ["image-pull", "exit-code"]),
+    "less than a fifth is one": (
+        [evidence(*[task(EXITED, 3)] * 5, task(TOO_MANY_PULLS))],
+        (),
+        ["exit-code", "image-pull"],
+    ),
+    "one event is a hiccup too": (
+        [evidence(*[task(EXITED, 3)] * 9, events=(f"(service api) was unable to place a task. Reason: {NOT_PULLED}",))],
+        (),
+        ["exit-code", "image-pull"],
+    ),
+    "a hiccup of one service after the cause of another": (
+        [evidence(*[task(EXITED, 3)] * 9, task(TOO_MANY_PULLS)), Evidence("web", VERDICT)],
+        (),
+        ["exit-code", "timeout", "image-pull"],
+    ),
+    "interruptions make no crash a hiccup": (
+        [evidence(*[task(SPOT)] * 50, *[task(EXITED, 3)] * 3)],
+        (),
+        ["exit-code", "interrupted"],
+    ),
+    "an interruption is no reason to take too long": ([evidence(task(SPOT))], (), ["timeout", "interrupted"]),
+    "nor is a person's StopTask": (
+        [evidence(task(SPOT), task(BY_A_PERSON))],
+        (),
+        ["timeout", "interrupted", "stopped-by-user"],
+    ),
+    "an interruption beside what explains the time": (
+        [evidence(task(SPOT), events=("(service api) is unhealthy in (target-group b)",))],
+        (),
+        ["health-check", "interrupted"],
+    ),
+    "an interruption that ended it": (
+        [Evidence("api", "tasks keep dying", stopped=(task(SPOT),))],
+        (),
+        ["interrupted"],
     ),
     "never more than five": ([Evidence(str(n), VERDICT) for n in range(9)], (), ["timeout"] * 5),
 }
