@@ -119,7 +119,7 @@ def plan_deploy(request: Request, image: ReleaseImage, inputs: PlanInputs, polic
         not request.force
         and inputs.abandoned is None
         and all(s.target is not None for s in services.values())
-        and all(one.facts.is_settled and one.facts.running >= one.facts.desired for one in inputs.running.values())
+        and all(_is_whole(one.facts) for one in inputs.running.values())
         and all(p.previous == p.target for p in parameters)
         and all(live_images.get(name) == s.image for name, s in services.items())
     )
@@ -285,10 +285,15 @@ def _is_there(
     return (
         inputs.abandoned is None
         and all(s.target == inputs.running[name].facts.task_definition for name, s in services.items())
-        and all(inputs.running[name].facts.is_settled for name in services)
+        and all(_is_whole(inputs.running[name].facts) for name in services)
         # Not `previous`: in a recovery that is what stood there before the stopped deployment.
         and all(inputs.parameters.get(p.name) == p.target for p in parameters)
     )
+
+
+def _is_whole(facts: ServiceFacts) -> bool:
+    """Whether a service has come to rest with all its tasks: a rollout that was COMPLETED may have none by now."""
+    return facts.is_settled and facts.running >= facts.desired
 
 
 def _service(running: RunningService, inputs: PlanInputs, *, target: str | None, image: str | None) -> PlannedService:

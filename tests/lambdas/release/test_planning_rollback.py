@@ -52,6 +52,10 @@ def rolling(name: str, version: int) -> Any:
     return running(name, version, deployments=(deployment(arn(name, version), rollout_state="IN_PROGRESS"),))
 
 
+def dead(name: str, version: int) -> Any:
+    return running(name, version, running=0)
+
+
 def go_back(inputs_: PlanInputs, to: Release, request: Request = ROLLBACK) -> Plan:
     return plan_rollback(request, to, inputs_, POLICIES)
 
@@ -121,6 +125,12 @@ DONE: dict[str, tuple[PlanInputs, Request, bool]] = {
     "forced": (inputs(1), replace(TO_V1, force=True), False),
     "a service is elsewhere": (inputs(1, running={**inputs(1).running, "api": running("api", 2)}), TO_V1, False),
     "a service still moves": (inputs(1, running={**inputs(1).running, "api": rolling("api", 1)}), TO_V1, False),
+    "a service runs nothing": (inputs(1, running={**inputs(1).running, "worker": dead("worker", 1)}), TO_V1, False),
+    "a service is scaled to zero": (
+        inputs(1, running={**inputs(1).running, "worker": running("worker", 1, running=0, desired=0)}),
+        TO_V1,
+        True,
+    ),
     "the tag is elsewhere": (inputs(1, parameters={**parameters(1), TAG: "v2"}), TO_V1, False),
     "an image is not pinned": (inputs(1, parameters={**parameters(1), image_parameter("api"): None}), TO_V1, False),
     "stopped after the tag was written": (
@@ -218,6 +228,10 @@ RECOVERED: dict[str, tuple[PlanInputs, bool]] = {
     ),
     "a service is rolling back": (
         inputs(1, running={**inputs(1).running, "api": rolling("api", 1)}, journal=JOURNAL),
+        False,
+    ),
+    "a service runs nothing": (
+        inputs(1, running={**inputs(1).running, "api": dead("api", 1)}, journal=JOURNAL),
         False,
     ),
 }
