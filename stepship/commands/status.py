@@ -45,6 +45,11 @@ class Status:
     freeze: Freeze | None
     tags: Tags
 
+    @property
+    def is_left_behind(self) -> bool:
+        """Whether an execution that has moved something ended with the lock: a recovery is to come."""
+        return self.lock.journal is not None and self.lock.owner is not None and not self.holder_runs
+
 
 def status(session: Session) -> int:
     """Show it; returns 0, whatever there is to see."""
@@ -79,7 +84,7 @@ def read_status(session: Session) -> Status:
     holder_runs = runs if lock.holder else None
     return Status(
         services=services,
-        drift={each.name: tuple(drift(each, live, deploying=lock.holder is not None)) for each in services},
+        drift={each.name: tuple(drift(each, live, deploying=bool(holder_runs))) for each in services},
         tag=values[identity.tag_parameter],
         live=live,
         lock=lock,
@@ -118,6 +123,9 @@ def show(session: Session, found: Status) -> None:
     if found.lock.journal is not None and found.lock.holder is None:
         text = f"An earlier deployment could not be rolled back: stepship rollback {target.options}"
         output.say(Text(text, "bold red"))
+    if found.is_left_behind and found.lock.owner:
+        text = f"{found.lock.owner.name} was stopped half-way; if no recovery starts: stepship rollback live"
+        output.say(Text(f"{text} {target.options}", "bold red"))
 
 
 def _row(each: ServiceStatus, found: Status) -> list[str | Text]:

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from config.rules import RULES
+from lambdas.release.errors import StepshipError, leaves
 from lambdas.release.history import Outcome, Report
 from statemachine.triggers import OWN_FAILURES
 from stepship.executions.outcomes import EXIT_CODES
-from tools.documentation import config_page, input_page, names_page, picture
+from tools.documentation import config_page, errors_page, input_page, names_page, picture
 
 ROOT = Path(__file__).parents[2]
 EVENTS = (ROOT / "docs" / "reference" / "events.md").read_text(encoding="utf-8")
@@ -32,6 +33,15 @@ def test_the_config_page_has_every_key_as_the_files_have_it() -> None:
 
 def test_the_input_page_has_every_field_and_example() -> None:
     assert input_page.page(INPUT) == INPUT, "run `make docs`"
+
+
+def test_the_errors_page_has_every_error_type_and_says_what_it_means() -> None:
+    text = errors_page.PAGE.read_text(encoding="utf-8")
+    assert errors_page.page(text) == text, "run `make docs`"
+    assert {name.strip("`") for name, *_ in errors_page.rows()} >= {
+        leaf.__name__ for leaf in leaves() if leaf.__module__ == StepshipError.__module__
+    }
+    assert all(meaning.endswith(".") for _, meaning, _ in errors_page.rows())
 
 
 @pytest.mark.parametrize("outcome", Outcome)
