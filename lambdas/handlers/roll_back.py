@@ -29,8 +29,9 @@ def roll_back(call: Invocation, dependencies: Dependencies, logger: Logger) -> R
     """
     plan, before = call.plan, call.state.rollback
     if plan.on_failure == OnFailure.NO_ROLLBACK_POSSIBLE:
+        where = f'with "releaseId": "{plan.release_id}"' if plan.release_id else "as it was"
         raise NothingToReturnTo(
-            "the rollback itself failed; roll back to a release that can run by its releaseId, "
+            f"the rollback itself failed; repair what its report names, and run it again {where}, "
             'or go forward: deploy all services with "force": true'
         )
     call.renew_lease(dependencies)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from lambdas.release.catalog import parse_catalog
-from lambdas.release.codec import encode
+from lambdas.release.codec import encode, read_object
 from lambdas.release.gates import Freeze, PausedDeploys
 from lambdas.release.history import Release, timestamp
 from lambdas.release.lock import Lock
@@ -121,11 +121,18 @@ def show(session: Session, found: Status) -> None:
     if found.freeze:
         output.say(Text(f"Freeze: until {found.freeze.until_text} ({found.freeze.window})", "bold yellow"))
     if found.lock.journal is not None and found.lock.holder is None:
-        text = f"An earlier deployment could not be rolled back: stepship rollback {target.options}"
-        output.say(Text(text, "bold red"))
+        command = " ".join(["stepship rollback", *_release_of_rollback(found.lock.journal), target.options])
+        output.say(Text(f"An earlier deployment could not be rolled back: {command}", "bold red"))
     if found.is_left_behind and found.lock.owner:
         text = f"{found.lock.owner.name} was stopped half-way; if no recovery starts: stepship rollback live"
         output.say(Text(f"{text} {target.options}", "bold red"))
+
+
+def _release_of_rollback(journal: str) -> tuple[str, ...]:
+    """Return where a rollback was going that failed itself: a plain one would bring back what it was to leave."""
+    plan = read_object(journal)
+    release = plan.get("releaseId")
+    return (release,) if plan.get("action") == "rollback" and isinstance(release, str) else ()
 
 
 def _row(each: ServiceStatus, found: Status) -> list[str | Text]:

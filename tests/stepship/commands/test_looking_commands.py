@@ -5,6 +5,7 @@ import pytest
 from lambdas.release.gates import PausedDeploys
 from lambdas.release.history import timestamp
 from simulator.ecs.images import ImageBehavior
+from simulator.engine.runs import StopAt
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.faults import FunctionAction, FunctionFault
 from stepship.commands.plan import failed_checks
@@ -91,6 +92,27 @@ def test_status_shows_a_pause_and_a_rollback_that_failed(live: SimulatedEnvironm
     lines = stepship("status").stdout.splitlines()
     assert f"Paused: by ops since {timestamp(live.aws.clock.now())}: we look at it" in lines
     assert lines[-1] == "An earlier deployment could not be rolled back: stepship rollback --env dev"
+
+
+def test_status_names_the_release_that_a_failed_rollback_was_going_to(
+    live: SimulatedEnvironment, stepship: Desk
+) -> None:
+    first = live.table.live()
+    live.run({"imageTag": "v2"}, "second")
+    live.aws.faults.add(FunctionFault(FunctionAction.RAISE, "v3-backend-dev-deploy-wave", times=9, error="AwsError"))
+    live.run({"action": "rollback"}, "back")
+    assert first
+    text = f"An earlier deployment could not be rolled back: stepship rollback {first.release_id} --env dev"
+    assert stepship("status").stdout.splitlines()[-1] == text
+
+
+def test_status_shows_what_a_stopped_execution_has_left(live: SimulatedEnvironment, stepship: Desk) -> None:
+    live.recovers = False
+    live.run({"imageTag": "v2"}, "second", stop=StopAt("Check rollout"))
+    live.aws.clock.sleep(120)
+    lines = stepship("status").stdout.splitlines()
+    assert lines[-1] == "second was stopped half-way; if no recovery starts: stepship rollback live --env dev"
+    assert any(line.startswith("  ! api: ") for line in lines)
 
 
 def test_status_without_a_permission_names_it(live: SimulatedEnvironment, stepship: Desk, refuse: Refuse) -> None:
