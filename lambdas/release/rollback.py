@@ -131,9 +131,11 @@ def judge_rollback(plan: Plan, facts: Mapping[str, ServiceFacts], started_at: fl
     ]
     late = now - started_at >= plan.rollout.rollback_timeout_seconds
     if given_up or late:
-        names = ", ".join(given_up or [s.name for s in wave if not is_back(s, facts.get(s.name))])
+        late_ones = given_up or [s.name for s in wave if not is_back(s, facts.get(s.name))]
         why = "ECS gave it up" if given_up else f"not steady after {round(now - started_at)} s"
-        raise RollbackTimeout(f"{names}: {why} on the previous task definition")
+        rest = [s.name for s in plan.in_order() if s.name not in late_ones and not is_back(s, facts.get(s.name))]
+        more = f"; not back yet either: {', '.join(rest)}" if rest else ""
+        raise RollbackTimeout(f"{', '.join(late_ones)}: {why} on the previous task definition{more}")
     if to_restore(wave, facts):
         return RollbackStatus.NEXT_WAVE
     return RollbackStatus.IN_PROGRESS

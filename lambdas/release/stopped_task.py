@@ -119,7 +119,7 @@ def _ran_out(task: StoppedTask, deployed: str) -> Ending | None:
     """Name the container of which ECS says that it ran out of memory, the deployed one first; None for none."""
     ran_out = [container for container in task.containers if cause_of(container.reason) == "out-of-memory"]
     first = min(ran_out, key=lambda container: container.name != deployed, default=None)
-    return first and Ending("out-of-memory", first.reason, first.name)
+    return Ending("out-of-memory", first.reason, first.name) if first else None
 
 
 _FOLLOWS = {"health-check": 1, "start": 2}
