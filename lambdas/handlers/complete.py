@@ -16,11 +16,12 @@ from lambdas.release.errors import AlreadyRecorded, LeaseLost
 from lambdas.release.history import Outcome, Release, Report, next_release, timestamp
 from lambdas.release.plan import Plan
 from lambdas.release.planning import MAX_PASSED_OVER, PASSED_OVER
+from lambdas.release.preflight import NOT_ROLLED_BACK
 from lambdas.release.request import shorten
 from lambdas.release.results import MAX_MESSAGE, CompletedService, DeployedReport
 
 MAX_SENTENCE = 300
-"""Characters of the sentence why a release was passed over."""
+"""Characters of the sentence why a release was passed over, or a service left behind."""
 
 
 def complete(call: Invocation, dependencies: Dependencies, logger: Logger) -> DeployedReport:
@@ -39,7 +40,7 @@ def complete(call: Invocation, dependencies: Dependencies, logger: Logger) -> De
         is_live = shorten(f"{is_live}; {'; '.join(call.state.health.deaths)}", MAX_MESSAGE)
     release = _live_release(call, plan, running, dependencies)
     repaired = repair_parameters(call, dependencies, logger, {p.name: p.target for p in plan.parameters})
-    message = "; ".join(filter(None, (is_live, _passed_over(plan), repaired)))
+    message = "; ".join(filter(None, (is_live, _left_behind(plan), _passed_over(plan), repaired)))
     report = Report(outcome=Outcome.DEPLOYED, message=message, release=plan.release_id)
     try:
         report = report_outcome(call, dependencies, logger, report, release=release)
@@ -71,12 +72,20 @@ def _live_release(
     )
 
 
+def _left_behind(plan: Plan) -> str:
+    """Say which services a rollback or a recovery has left where they are, and why."""
+    return _listed("not rolled back", [f"{c.subject}: {c.detail}" for c in plan.checks if c.check == NOT_ROLLED_BACK])
+
+
 def _passed_over(plan: Plan) -> str:
     """Say which releases a rollback did not return to, and why."""
-    found = [check.detail for check in plan.checks if check.check == PASSED_OVER]
+    return _listed("passed over", [check.detail for check in plan.checks if check.check == PASSED_OVER])
+
+
+def _listed(what: str, found: list[str]) -> str:
     more = len(found) - MAX_PASSED_OVER
     said = [shorten(each, MAX_SENTENCE) for each in found[:MAX_PASSED_OVER]] + ([f"{more} more"] if more > 0 else [])
-    return f"passed over: {'; '.join(said)}" if said else ""
+    return f"{what}: {'; '.join(said)}" if said else ""
 
 
 def _short(arn: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 from aws_lambda_powertools import Logger
@@ -32,10 +33,12 @@ from lambdas.release.planning import (
     Policies,
     RunningService,
     choose_release,
+    left_behind,
     plan_deploy,
     plan_recovery,
     plan_rollback,
     undone_meanwhile,
+    with_moved,
 )
 from lambdas.release.policies import ApprovalPolicy, CircuitBreakerPolicy, MigrationPolicy, RolePolicy, RolloutPolicy
 from lambdas.release.preflight import (
@@ -44,6 +47,7 @@ from lambdas.release.preflight import (
     Result,
     check_alarms,
     check_complete,
+    check_gone,
     check_migration_network,
     check_room,
     check_service,
@@ -56,6 +60,7 @@ from lambdas.release.preflight import (
 )
 from lambdas.release.request import Request
 from lambdas.release.results import needed
+from lambdas.release.rollout import ServiceFacts
 from lambdas.release.task_definition import TaskDefinition, is_revision_of
 
 RECENT = 50
@@ -79,10 +84,16 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
     request = call.request
     checks = pass_gates(call, dependencies)
     journal = _journal(call, dependencies)
-    catalog = parse_catalog(dependencies.parameters.below(dependencies.identity.services_path)).select(request.services)
+    catalog = parse_catalog(dependencies.parameters.below(dependencies.identity.services_path))
+    if journal and not request.is_deploy:
+        catalog = with_moved(catalog, journal)
+    catalog = catalog.select(request.services)
     facts = dependencies.ecs.services(catalog.services)
+    gone = _gone(call, catalog, facts, journal)
+    checks += gone.values()
+    services = [s for s in catalog.services if s.name not in gone]
     # Of a service that another controller deploys nothing else matters, and there may be no task definition to look at.
-    ours = [s for s in catalog.services if s.name in facts and facts[s.name].settings.controller == "ECS"]
+    ours = [s for s in services if s.name in facts and facts[s.name].settings.controller == "ECS"]
     definitions = {s.name: dependencies.ecs.task_definition(facts[s.name].task_definition) for s in ours}
     # What new revisions are made from: what runs, or the registered family where a placeholder runs instead.
     bases = {
@@ -92,9 +103,7 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
         for s in ours
     }
     may_interrupt = request.force or not request.is_deploy
-    checks += [
-        c for s in catalog.services for c in check_service(s.name, facts.get(s.name), may_interrupt=may_interrupt)
-    ]
+    checks += [c for s in services for c in check_service(s.name, facts.get(s.name), may_interrupt=may_interrupt)]
     checks += [c for s in ours for c in check_task_definition(s.name, s.family, s.containers, bases[s.name])]
     alarms = dependencies.alarms.states(dependencies.policy(CircuitBreakerPolicy).alarms) if request.is_deploy else {}
     migration = _migration(request, catalog, dependencies)
@@ -104,12 +113,10 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
         checks += check_alarms(dependencies.policy(CircuitBreakerPolicy).alarms, alarms, forced=request.force)
     require(checks)
 
-    running = {
-        s.name: RunningService(s, facts[s.name], _image(definitions[s.name], s.containers)) for s in catalog.services
-    }
+    running = {s.name: RunningService(s, facts[s.name], _image(definitions[s.name], s.containers)) for s in services}
     names = [
         dependencies.identity.tag_parameter,
-        *(dependencies.identity.images_path + n for n in (*running, MIGRATION)),
+        *(dependencies.identity.images_path + n for n in (*(s.name for s in catalog.services), MIGRATION)),
     ]
     inputs = PlanInputs(
         identity=dependencies.identity,
@@ -142,6 +149,19 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
 def _journal(call: Invocation, dependencies: Dependencies) -> Plan | None:
     """Read the plan of the deployment that this one recovers from, if its writes had begun."""
     return dependencies.releases.read_journal() if needed(call.state.lock).inherited else None
+
+
+def _gone(
+    call: Invocation, catalog: Catalog, facts: Mapping[str, ServiceFacts], journal: Plan | None
+) -> dict[str, Check]:
+    """Say of the services that a way back goes on without why: they were deleted."""
+    if call.request.is_deploy:
+        return {}
+    found = {s.name: check_gone(s.name, facts.get(s.name)) for s in catalog.services}
+    gone = {name: check for name, check in found.items() if check is not None}
+    # Where none is left, a recovery still restores the parameters; any other rollback asks for something else.
+    is_recovery = journal is not None or call.request.takeover is not None
+    return gone if is_recovery or len(gone) < len(found) else {}
 
 
 def _migration(request: Request, catalog: Catalog, dependencies: Dependencies) -> TaskDefinition | None:
@@ -198,7 +218,7 @@ def _decided(
     made = plan_rollback(request, chosen, inputs, policies)
     passed_over = before.passed_over if chosen is before.release else ()
     said = tuple(skip(environment, PASSED_OVER, each) for each in passed_over)
-    return made, (*unread, *said)
+    return made, (*unread, *said, *left_behind(made, inputs))
 
 
 def _release_before(inputs: PlanInputs, records: Listed[DeploymentRecord], dependencies: Dependencies) -> ReleaseBefore:

@@ -30,6 +30,7 @@ from lambdas.release.policies import (
     MigrationPolicy,
     RolloutPolicy,
 )
+from lambdas.release.preflight import NOT_ROLLED_BACK, Check, skip
 from lambdas.release.request import Action, Request
 from lambdas.release.rollout import ServiceFacts
 from lambdas.release.task_definition import TaskDefinition
@@ -155,6 +156,9 @@ def plan_rollback(request: Request, release: Release, inputs: PlanInputs, polici
             # The release does not know the service, but the stopped deployment had moved it.
             services[name] = _restored(running, inputs, inputs.journal.services[name])
     images: dict[str, str | None] = {name: service.image for name, service in services.items()}
+    # Whoever creates a deleted service anew takes its image from there.
+    gone = (s.name for s in inputs.catalog.services if s.name not in inputs.running)
+    images.update({name: release.images[name] for name in gone if name in release.images})
     if MIGRATION in release.images:
         images[MIGRATION] = release.images[MIGRATION]
     parameters = _parameters(inputs, release.image_tag, images)
@@ -200,6 +204,53 @@ def plan_recovery(request: Request, inputs: PlanInputs, policies: Policies) -> P
         on_failure=OnFailure.NO_ROLLBACK_POSSIBLE,
         nothing_to_do=_is_there(services, parameters, inputs),
         recovers=True,
+    )
+
+
+def with_moved(catalog: Catalog, journal: Plan) -> Catalog:
+    """Add what a stopped deployment had moved to the catalog, for the way back.
+
+    An entry may have been removed, renamed or changed since: what the journal says of it counts, because that is what
+    was moved. No ECS service stands there twice then.
+    """
+    moved = [
+        Service(
+            name=one.name,
+            cluster=one.cluster,
+            service=one.service,
+            family=one.family,
+            container=one.container,
+            repository=repository_of(one.image or one.previous_image or ""),
+            wave=one.wave,
+            more_containers=one.more_containers,
+        )
+        for one in journal.services.values()
+    ]
+    taken = {(_cluster_name(one.cluster), one.service) for one in moved}
+    others = [
+        s
+        for s in catalog.services
+        if s.name not in journal.services and (_cluster_name(s.cluster), s.service) not in taken
+    ]
+    return replace(catalog, services=tuple(sorted((*moved, *others), key=lambda s: (s.wave, s.name))))
+
+
+def repository_of(image: str) -> str:
+    """Return the repository that a pinned image names: ``team/api`` of ``host/team/api@sha256:…``."""
+    return image.partition("@")[0].partition("/")[2]
+
+
+def left_behind(plan: Plan, inputs: PlanInputs) -> tuple[Check, ...]:
+    """Name the services that a rollback leaves where they are, because its release does not know them."""
+    return tuple(
+        skip(
+            name,
+            NOT_ROLLED_BACK,
+            f"{plan.release_id} does not know it: it joined later, and stays on "
+            f"{running.facts.task_definition.rpartition('/')[2]}",
+        )
+        for name, running in inputs.running.items()
+        if name not in plan.services
     )
 
 

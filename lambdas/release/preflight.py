@@ -27,6 +27,9 @@ MAX_SAID, MAX_LISTED = 400, 3_600
 MORE = "more checks"
 """The check that counts those that a plan has no room for."""
 
+NOT_ROLLED_BACK = "not rolled back"
+"""The check that names a service which a rollback or a recovery leaves where it is, and why."""
+
 LEFT_OUT_BYTES = 400
 """What that check takes at most as JSON."""
 
@@ -106,6 +109,18 @@ def check_service(name: str, facts: ServiceFacts | None, *, may_interrupt: bool)
     else:
         checks.append(skip(name, "desired count", "0: nothing will run, so nothing can be verified"))
     return tuple(checks)
+
+
+def check_gone(name: str, facts: ServiceFacts | None) -> Check | None:
+    """Return why a way back leaves a service out that was deleted: it must not block the others. None if it is there.
+
+    ECS lists a deleted one as DRAINING, then for a while as INACTIVE (ECS API Reference, DeleteService).
+    """
+    if facts is None:
+        return skip(name, NOT_ROLLED_BACK, "ECS does not know it: it was deleted, or its catalog parameter is wrong")
+    if facts.status != "ACTIVE":
+        return skip(name, NOT_ROLLED_BACK, f"it is {facts.status}: it was deleted, and has nothing to return to")
+    return None
 
 
 def _check_controller(name: str, facts: ServiceFacts) -> Check:

@@ -9,7 +9,7 @@ from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.api_call import CallAction
 from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import Flow, Json
-from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, deployed, put_alarm, refused, with_alarms
+from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, deployed, push, put_alarm, refused, with_alarms
 
 
 def test_a_rollback_returns_to_the_verified_release_before_the_live_one(simulated: SimulatedEnvironment) -> None:
@@ -109,6 +109,108 @@ def test_a_failed_deployment_that_was_stopped_is_planned_the_other_way_round(sim
     assert plan["services"]["api"]["target"] == one.state["plan"]["services"]["api"]["previous"]
     assert {each["target"] for each in plan["parameters"]} == {None}
     assert plan["onFailure"] == "noRollbackPossible"
+
+
+def delete(simulated: SimulatedEnvironment, name: str) -> None:
+    place = {"cluster": simulated.platform.cluster, "service": f"{simulated.platform.cluster}-{name}"}
+    simulated.aws.client("ecs").delete_service(**place, force=True)
+
+
+def test_a_deleted_service_does_not_block_the_way_back_of_the_others(simulated: SimulatedEnvironment) -> None:
+    first = deployed(simulated, "v1", "one")
+    deployed(simulated, "v2", "two")
+    delete(simulated, "scheduler")
+    flow = Flow(simulated, ROLLBACK, "three").run_to("Plan")
+    plan = flow.call()
+    assert plan["waves"] == [["worker"], ["api"]]
+    assert plan["releaseId"] == first.state["report"]["release"]
+    (left,) = [c for c in plan["checks"] if c["check"] == "not rolled back"]
+    assert (left["result"], left["subject"]) == ("SKIP", "scheduler")
+    assert flow.run_to_end() == "Deployed"
+    assert "not rolled back: scheduler: it is" in flow.state["report"]["message"]
+
+
+def test_where_all_services_are_gone_a_rollback_is_refused(simulated: SimulatedEnvironment) -> None:
+    deployed(simulated, "v1", "one")
+    deployed(simulated, "v2", "two")
+    for name in ("api", "worker", "scheduler"):
+        delete(simulated, name)
+    assert "FAIL api: service is ACTIVE" in refused(Flow(simulated, ROLLBACK, "three").run_to("Plan"))
+
+
+def stopped_at_worker(simulated: SimulatedEnvironment) -> Flow:
+    """Stop the deployment of v2 after api has moved."""
+    deployed(simulated, "v1", "one")
+    push(simulated, "v2")
+    two = Flow(simulated, {**DEPLOY, "imageTag": "v2"}, "two").run_to("Deploy wave")
+    two.call()
+    two.stop()
+    simulated.aws.clock.sleep(120)
+    return two
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_recovery_restores_a_service_that_the_catalog_has_no_more(
+    simulated: SimulatedEnvironment, *, renamed: bool
+) -> None:
+    two = stopped_at_worker(simulated)
+    ssm, name = simulated.aws.client("ssm"), simulated.identity.services_path + "api"
+    value = ssm.get_parameter(Name=name)["Parameter"]["Value"]
+    ssm.delete_parameter(Name=name)
+    if renamed:
+        ssm.put_parameter(Name=f"{simulated.identity.services_path}web", Value=value, Type="String")
+    flow = Flow(simulated, {**ROLLBACK, "takeover": two.arn}, "recovery").run_to("Plan")
+    plan = flow.call()
+    assert plan["services"]["api"]["target"] == two.state["plan"]["services"]["api"]["previous"]
+    assert set(plan["services"]) == {"api", "scheduler", "worker"}
+    assert flow.run_to_end() == "Deployed"
+    assert {simulated.tag_of(image) for image in simulated.images().values()} == {"v1"}
+
+
+@pytest.mark.parametrize("names", [["worker"], ["api", "worker", "scheduler"]])
+def test_a_recovery_goes_on_without_the_services_that_were_deleted(
+    simulated: SimulatedEnvironment, names: list[str]
+) -> None:
+    two = stopped_at_worker(simulated)
+    for name in names:
+        delete(simulated, name)
+    flow = Flow(simulated, {**ROLLBACK, "takeover": two.arn}, "recovery").run_to("Plan")
+    plan = flow.call()
+    assert not set(plan["services"]) & set(names)
+    assert {p["target"] for p in plan["parameters"]} == {p["previous"] for p in two.state["plan"]["parameters"]}
+    assert flow.run_to_end() == "Deployed"
+    assert all(f"{name}: it is" in flow.state["report"]["message"] for name in names)
+
+
+def test_a_recovery_that_cannot_look_at_a_service_fails_and_leaves_the_journal(simulated: SimulatedEnvironment) -> None:
+    two = stopped_at_worker(simulated)
+    flow = Flow(simulated, {**ROLLBACK, "takeover": two.arn}, "recovery").run_to("Plan")
+    simulated.aws.faults.add(
+        CallFault(
+            CallAction.ERROR,
+            operation="DescribeServices",
+            code="ClusterNotFoundException",
+            message="no",
+            http_status=400,
+        )
+    )
+    assert flow.run_to_end() == "RollbackFailed"
+    assert simulated.table.read_journal() is not None
+
+
+def test_a_service_that_joined_later_stays_and_the_report_says_so(simulated: SimulatedEnvironment) -> None:
+    ssm, name = simulated.aws.client("ssm"), simulated.identity.services_path + "scheduler"
+    value = ssm.get_parameter(Name=name)["Parameter"]["Value"]
+    ssm.delete_parameter(Name=name)
+    deployed(simulated, "v1", "one")
+    ssm.put_parameter(Name=name, Value=value, Type="String")
+    deployed(simulated, "v2", "two")
+    flow = Flow(simulated, ROLLBACK, "three")
+    assert flow.run_to_end() == "Deployed"
+    assert (
+        "does not know it: it joined later, and stays on v3-backend-dev-scheduler:2" in flow.state["report"]["message"]
+    )
+    assert simulated.tag_of(simulated.images()["scheduler"]) == "v2"
 
 
 def test_a_rollback_returns_to_what_was_live_when_the_release_was_first_deployed(

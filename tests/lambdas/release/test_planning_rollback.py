@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.release.catalog import MIGRATION
+from lambdas.release.catalog import MIGRATION, Catalog, Service
 from lambdas.release.errors import ReleaseNotFound
 from lambdas.release.history import DeploymentRecord, Outcome, Release, Report, parse_timestamp
 from lambdas.release.plan import AbandonedTask, OnFailure, Plan, PlannedParameter
@@ -17,10 +17,12 @@ from lambdas.release.planning import (
     MAX_PASSED_OVER,
     PlanInputs,
     choose_release,
+    left_behind,
     plan_deploy,
     plan_recovery,
     plan_rollback,
     undone_meanwhile,
+    with_moved,
 )
 from lambdas.release.request import Request
 from tests.lambdas.release.examples import (
@@ -36,6 +38,7 @@ from tests.lambdas.release.examples import (
     inputs,
     parameters,
     pinned,
+    registered,
     release,
     running,
 )
@@ -107,6 +110,63 @@ def test_a_service_that_the_release_does_not_know_stays_where_it_is() -> None:
     plan = go_back(inputs(2), release(1, ("api",)))
     assert plan.waves == (("api",),)
     assert [p.name for p in plan.parameters] == [TAG, image_parameter("api")]
+
+
+def test_a_service_that_joined_after_the_release_is_named_with_what_it_stays_on() -> None:
+    at_v2 = inputs(2)
+    plan = go_back(at_v2, release(1, ("api", "worker")))
+    (check,) = left_behind(plan, at_v2)
+    assert str(check) == (
+        f"SKIP scheduler: not rolled back — {release(1).release_id} does not know it: "
+        "it joined later, and stays on v3-backend-dev-scheduler:2"
+    )
+    assert left_behind(go_back(at_v2, release(1)), at_v2) == ()
+
+
+def test_the_others_go_back_where_a_service_was_deleted_and_its_image_is_pinned_for_who_creates_it_anew() -> None:
+    left = {name: running(name, 2) for name in ("api", "worker")}
+    plan = go_back(inputs(2, running=left), release(1))
+    assert plan.waves == (("worker",), ("api",))
+    assert {p.name: p.target for p in plan.parameters} == parameters(1)
+    unknown = go_back(inputs(2, running=left), release(1, ("api", "worker")))
+    assert {p.name: p.target for p in unknown.parameters} == parameters(1, ("api", "worker"))
+
+
+CATALOGS: dict[str, tuple[tuple[Service, ...], list[tuple[str, str]]]] = {
+    "as it was": (REGISTRY.services, []),
+    "a parameter was removed": (tuple(s for s in REGISTRY.services if s.name != "api"), []),
+    "all of them": ((), []),
+    "a parameter was renamed": (
+        (*(s for s in REGISTRY.services if s.name != "api"), replace(registered("api"), name="web")),
+        [],
+    ),
+    "the cluster is an ARN now": (
+        (replace(registered("api"), name="web", cluster="arn:aws:ecs:us-east-1:1:cluster/v3-backend-dev"),),
+        [],
+    ),
+    "a parameter names another service": ((replace(registered("api"), service="other"),), []),
+    "a service joined": ((*REGISTRY.services, replace(registered("new"), wave=0)), [("new", "v3-backend-dev-new")]),
+}
+
+
+@pytest.mark.parametrize(("services", "more"), CATALOGS.values(), ids=CATALOGS)
+def test_what_the_journal_says_of_a_service_that_was_moved_counts_whatever_the_catalog_says_today(
+    services: tuple[Service, ...], more: list[tuple[str, str]]
+) -> None:
+    made = with_moved(Catalog(services, MIGRATION_TASK), JOURNAL)
+    assert [(s.name, s.service) for s in made.services] == [*more, *((s.name, s.service) for s in REGISTRY.services)]
+    assert made.services[-3:] == REGISTRY.services
+    assert made.migration == MIGRATION_TASK
+
+
+def test_the_catalog_takes_the_repository_of_a_moved_service_from_any_image_that_the_journal_has() -> None:
+    def repository(image: str | None = None, previous_image: str | None = None) -> str:
+        api = replace(JOURNAL.services["api"], image=image, previous_image=previous_image)
+        return with_moved(REGISTRY, replace(JOURNAL, services={"api": api})).services[0].repository
+
+    assert repository(previous_image="host/team/api@sha256:1") == "team/api"
+    assert repository(image="host/api@sha256:1", previous_image="host/old@sha256:1") == "api"
+    assert repository() == ""
 
 
 def test_a_service_on_the_release_s_image_keeps_what_infrastructure_made_of_it() -> None:

@@ -19,6 +19,7 @@ from lambdas.release.preflight import (
     check_alarms,
     check_complete,
     check_found,
+    check_gone,
     check_migration_network,
     check_room,
     check_service,
@@ -330,3 +331,13 @@ def test_a_message_lists_as_many_failures_as_a_report_can_hold() -> None:
     assert len(said) < 4_000
     listed = said.count("FAIL ")
     assert said.endswith(f"; and {300 - listed} more")
+
+
+def test_a_way_back_leaves_a_deleted_service_out_and_says_why() -> None:
+    assert check_gone("api", AT_REST) is None
+    gone = [check_gone("api", None), *(check_gone("api", replace(AT_REST, status=s)) for s in ("DRAINING", "INACTIVE"))]
+    assert [str(check) for check in gone] == [
+        "SKIP api: not rolled back — ECS does not know it: it was deleted, or its catalog parameter is wrong",
+        "SKIP api: not rolled back — it is DRAINING: it was deleted, and has nothing to return to",
+        "SKIP api: not rolled back — it is INACTIVE: it was deleted, and has nothing to return to",
+    ]
