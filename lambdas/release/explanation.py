@@ -43,14 +43,15 @@ __all__ = [
 MAX_CAUSES = 5
 MAX_LOG_LINES = 10
 MAX_LINE = 300
-MAX_CHARACTERS = 19_000
-"""Bounds that keep a report below the 32,768 characters that a Fail state's Cause may have."""
+MAX_CHARACTERS = 12_500
+"""Bounds that keep a report below the 32,768 characters that a Fail state's Cause may have, and the state of a hundred
+services, in which an explanation stands twice, below its 256 KiB."""
 
-LINE_LIMITS = (MAX_LINE, 100, 24)
+LINE_LIMITS = (MAX_LINE, 200, 100, 18)
 """What lines are cut to, the longest that fits. JSON may need up to 12 characters for one: a line of emoji.
 
 Worked example: 5 causes with 6 lines each, 10 of the log, 5 missing and a summary of two are 47 lines;
-47 x 300 plain characters fit, and so do 47 x 24 of the worst kind: 13,536 beside 1,500 of keys and hints.
+47 x 200 plain characters fit, and so do 47 x 18 of the worst kind: 10,152 beside 1,500 of keys and hints.
 """
 
 

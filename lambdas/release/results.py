@@ -20,19 +20,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from lambdas.release.codec import decode, encode
 from lambdas.release.explanation import Explanation
 from lambdas.release.history import Report, timestamp
 from lambdas.release.image import PushedImage, ReleaseImage, short_image
-from lambdas.release.plan import Plan
-from lambdas.release.request import Request, shorten
+from lambdas.release.plan import MAX_DIED, MAX_OVERWRITTEN, MAX_REASON, Plan, reason_limit
+from lambdas.release.request import Request
 from lambdas.release.rollout import Verdict
 from lambdas.release.verdicts import HealthStatus, LockStatus, MigrationStatus, RollbackStatus, Status
-from lambdas.release.wording import and_list, counted
+from lambdas.release.wording import and_list, counted, fit
 
 T = TypeVar("T")
 
@@ -40,7 +40,10 @@ LAST_SECOND = 253_402_300_800
 """Of the year 9999, in unix seconds: what lies beyond is no time that a step has ended."""
 
 MAX_MESSAGE = 300
-"""Characters of a result's message: one line of a console, and little of the 256 KiB that a state may have."""
+"""Characters of JSON of a result's message: one line of a console, and little of the 256 KiB of a state."""
+
+MAX_PARAMETERS = 5
+"""Names of changed parameters that the state keeps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,10 @@ class StepResult(ABC):
     @abstractmethod
     def message(self) -> str:
         """What the step did, in one short sentence."""
+
+    def kept(self) -> Self:
+        """Return what the state keeps of it: words of others are bounded (``plan.bytes_to_come`` counts on it)."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -197,6 +204,10 @@ class MigrationResult(StepResult):
         """``succeeded``, or why it failed."""
         return self.reason or str(self.status)
 
+    def kept(self) -> Self:
+        """Bound the reason."""
+        return replace(self, reason=fit(self.reason, MAX_REASON))
+
 
 @dataclass(frozen=True)
 class MovedService:
@@ -271,6 +282,10 @@ class RolloutResult(StepResult):
             return _what_failed(self.services, self.alarms)
         return _reasons(self.services, self.services)
 
+    def kept(self) -> Self:
+        """Bound the reasons."""
+        return replace(self, services=_bounded(self.services))
+
 
 @dataclass(frozen=True)
 class HealthResult(StepResult):
@@ -279,7 +294,8 @@ class HealthResult(StepResult):
     Attributes
     ----------
     died
-        Service name to what died there by itself since it was steady, also when that does not end the bake.
+        Service name to what died there by itself since it was steady, also when that does not end the bake. The state
+        keeps those of the first ``plan.MAX_DIED`` services.
     """
 
     status: HealthStatus
@@ -299,6 +315,11 @@ class HealthResult(StepResult):
     def deaths(self) -> tuple[str, ...]:
         """``api: 1 task died: container api exited with 137 (killed)``, one for each service."""
         return tuple(f"{name}: {said}" for name, said in self.died.items())
+
+    def kept(self) -> Self:
+        """Bound the reasons, and what died."""
+        died = {name: fit(said, MAX_REASON) for name, said in tuple(self.died.items())[:MAX_DIED]}
+        return replace(self, services=_bounded(self.services), died=died)
 
 
 @dataclass(frozen=True)
@@ -353,6 +374,11 @@ class RollbackResult(StepResult):
         said = f"rolls back {and_list(self.services)}" if self.services else "no service has moved"
         return f"{said}; stopped the migration" if self.stopped_migration else said
 
+    def kept(self) -> Self:
+        """Bound the names of what somebody else had deployed, and the number of parameters."""
+        overwritten = {name: fit(ran, MAX_OVERWRITTEN) for name, ran in self.overwritten.items()}
+        return replace(self, overwritten=overwritten, parameters=self.parameters[:MAX_PARAMETERS])
+
 
 @dataclass(frozen=True)
 class TaskCount:
@@ -379,6 +405,10 @@ class RestoredResult(StepResult):
             return "all services are steady on what they ran before"
         return ", ".join(f"{name} {count.running}/{count.desired}" for name, count in self.services.items())
 
+    def kept(self) -> Self:
+        """Bound the number of parameters; the message has counted them."""
+        return replace(self, parameters=self.parameters[:MAX_PARAMETERS])
+
 
 # ``Record failure`` leaves a ``Report`` (history.py).
 
@@ -404,10 +434,10 @@ def encode_result(result: StepResult | Plan | Report, step: str, at: float) -> d
     A report is the execution's last word: its ``step`` is the one that failed. Every other result says which step it
     is of and when that ended.
     """
-    encoded: dict[str, Any] = encode(result)
+    encoded: dict[str, Any] = encode(result.kept() if isinstance(result, StepResult) else result)
     if isinstance(result, Report):
         return encoded
-    stamp = {"step": step, "at": at, "message": shorten(" ".join(result.message.split()), MAX_MESSAGE)}
+    stamp = {"step": step, "at": at, "message": fit(" ".join(result.message.split()), MAX_MESSAGE)}
     return {**stamp, **encoded, **stamp}
 
 
@@ -613,6 +643,11 @@ def _what_failed(services: Mapping[str, Verdict], alarms: Sequence[str]) -> str:
         failed = [name for name, verdict in services.items() if verdict.status != Status.STEADY]
     firing = [f"alarm {name} fires" for name in alarms]
     return "; ".join([*firing, *([_reasons(services, failed)] if failed else [])])
+
+
+def _bounded(services: Mapping[str, Verdict]) -> dict[str, Verdict]:
+    limit = reason_limit(len(services))
+    return {name: replace(verdict, reason=fit(verdict.reason, limit)) for name, verdict in services.items()}
 
 
 def _reasons(services: Mapping[str, Verdict], names: Iterable[str]) -> str:

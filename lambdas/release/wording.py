@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from itertools import accumulate, takewhile
+
+ELLIPSIS_BYTES = 6
+"""Of ``…`` in JSON: ``\\u2026``."""
 
 
 def and_list(names: Iterable[str]) -> str:
@@ -14,3 +19,20 @@ def and_list(names: Iterable[str]) -> str:
 def counted(number: int, noun: str) -> str:
     """Return ``1 parameter`` or ``5 parameters``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def fit(text: str, limit: int) -> str:
+    r"""Return the text, cut so that its JSON has at most ``limit`` characters, without the quotes.
+
+    A quote or a line break takes two of them, ``é`` six (``\u00e9``), an emoji twelve.
+
+    Examples
+    --------
+    >>> fit("exited with 3", 10)
+    'exit…'
+    """
+    if len(json.dumps(text)) - 2 <= limit:
+        return text
+    ends = accumulate(len(json.dumps(letter)) - 2 for letter in text)
+    kept = sum(1 for _ in takewhile(lambda end: end <= limit - ELLIPSIS_BYTES, ends))
+    return f"{text[:kept]}…"

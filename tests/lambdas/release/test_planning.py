@@ -409,13 +409,16 @@ def test_a_plan_has_room_for_what_the_later_steps_add_to_it() -> None:
 def test_a_longer_name_needs_more_room() -> None:
     plan = deploy(some(("api",)))
     longer = replace(plan, services={"api": replace(plan.services["api"], name="api-of-the-shop")})
-    assert bytes_to_come(longer) == bytes_to_come(plan) + 7 * len("-of-the-shop")
+    assert bytes_to_come(longer) == bytes_to_come(plan) + 13 * len("-of-the-shop")
 
 
 def large_plan(count: int) -> Plan:
-    """Return the plan of so many services, in which clusters and families have long names."""
+    """Return the plan of so many services, in which clusters, families and containers have long names."""
     plan = plan_of(tuple(f"service-{n}" for n in range(count)))
-    long = {name: replace(each, cluster="c" * 255, family="f" * 255) for name, each in plan.services.items()}
+    long = {
+        name: replace(each, cluster="c" * 255, family="f" * 255, container="a" * 255)
+        for name, each in plan.services.items()
+    }
     return replace(plan, services=long)
 
 
