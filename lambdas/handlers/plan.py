@@ -12,7 +12,7 @@ from lambdas.dependencies import Dependencies
 from lambdas.gatekeeper import pass_gates
 from lambdas.handler import Handler, Invocation
 from lambdas.lookups import Lookups
-from lambdas.release.catalog import MIGRATION, Catalog, parse_catalog
+from lambdas.release.catalog import MIGRATION, Catalog, Service, parse_catalog
 from lambdas.release.codec import encode
 from lambdas.release.errors import AwsError
 from lambdas.release.history import (
@@ -113,7 +113,15 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
         checks += check_alarms(dependencies.policy(CircuitBreakerPolicy).alarms, alarms, forced=request.force)
     require(checks)
 
-    running = {s.name: RunningService(s, facts[s.name], _image(definitions[s.name], s.containers)) for s in services}
+    running = {
+        s.name: RunningService(
+            s,
+            facts[s.name],
+            _image(definitions[s.name], s.containers),
+            () if request.is_deploy or request.release_id else _beside(s, facts[s.name], dependencies),
+        )
+        for s in services
+    }
     names = [
         dependencies.identity.tag_parameter,
         *(dependencies.identity.images_path + n for n in (*(s.name for s in catalog.services), MIGRATION)),
@@ -291,6 +299,14 @@ def _deploy_checks(
     _, _, _, region, account, *_ = call.execution.split(":")
     home = Home(region, account, dependencies.policy(RolePolicy).role_path)
     return checks + Lookups(dependencies, home).checks(subjects)
+
+
+def _beside(service: Service, facts: ServiceFacts, dependencies: Dependencies) -> tuple[str | None, ...]:
+    """Return what else a service runs, or ran, in the middle of a rollout; asks nothing about one at rest."""
+    if facts.is_settled:
+        return ()
+    others = dict.fromkeys(d.task_definition for d in facts.deployments if d.task_definition != facts.task_definition)
+    return tuple(_image(dependencies.ecs.task_definition(arn), service.containers) for arn in others)
 
 
 def _image(definition: TaskDefinition | None, containers: tuple[str, ...]) -> str | None:

@@ -51,11 +51,20 @@ MAX_PASSED_OVER = 5
 
 @dataclass(frozen=True)
 class RunningService:
-    """What runs now: the service's facts, and the image of its container."""
+    """What runs now.
+
+    Attributes
+    ----------
+    image
+        Of the service's container, in the task definition that ECS works towards.
+    beside
+        During a rollout: the images of the other deployments that are there, None for one that is not known.
+    """
 
     registered: Service
     facts: ServiceFacts
     image: str | None
+    beside: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,18 +152,21 @@ def plan_deploy(request: Request, image: ReleaseImage, inputs: PlanInputs, polic
 def plan_rollback(request: Request, release: Release, inputs: PlanInputs, policies: Policies) -> Plan:
     """Plan the rollback to a release. A service that runs the release's image keeps its task definition.
 
-    So a change that an infrastructure deploy made since is not undone where the code is the same.
+    So a change that an infrastructure deploy made since, or is making, is not undone where the code is the same. One
+    that will not come to rest by itself, or that a forced rollback does not wait for, gets the release's own.
     """
+    limit = policies.circuit_breaker.failed_tasks
     services = {}
     for name, running in inputs.running.items():
         if name in release.services:
             image = release.images[name]
-            same = running.image == image and running.facts.is_settled
-            target = running.facts.task_definition if same else release.services[name]
+            waits = not request.force and not _is_doomed(running.facts, limit)
+            stays = running.image == image and (running.facts.is_settled or waits)
+            target = running.facts.task_definition if stays else release.services[name]
             services[name] = _service(running, inputs, target=target, image=image)
         elif inputs.journal and name in inputs.journal.services:
             # The release does not know the service, but the stopped deployment had moved it.
-            services[name] = _restored(running, inputs, inputs.journal.services[name])
+            services[name] = _restored(running, inputs, inputs.journal.services[name], limit)
     images: dict[str, str | None] = {name: service.image for name, service in services.items()}
     # Whoever creates a deleted service anew takes its image from there.
     gone = (s.name for s in inputs.catalog.services if s.name not in inputs.running)
@@ -187,7 +199,10 @@ def plan_recovery(request: Request, inputs: PlanInputs, policies: Policies) -> P
     """
     journal = inputs.journal
     moved = journal.services if journal else {}
-    services = {name: _restored(one, inputs, moved[name]) for name, one in inputs.running.items() if name in moved}
+    limit = policies.circuit_breaker.failed_tasks
+    services = {
+        name: _restored(one, inputs, moved[name], limit) for name, one in inputs.running.items() if name in moved
+    }
     written = journal.parameters if journal else ()
     parameters = tuple(PlannedParameter(p.name, inputs.parameters.get(p.name), p.previous) for p in written)
     waves = reversed(journal.waves) if journal else ()
@@ -322,12 +337,22 @@ def _undoes(record: DeploymentRecord) -> bool:
 
 
 def _is_on(release: Release, inputs: PlanInputs) -> bool:
-    """Whether every service runs the release's image: the image counts, infrastructure may have changed the rest."""
+    """Whether every service runs the release's image: the image counts, infrastructure may have changed the rest.
+
+    A rollout of that image over itself is an infrastructure deploy, or a restart. One that takes the place of other
+    code has not brought the service there yet.
+    """
     return all(
-        running.image == release.images[name] and running.facts.is_settled
+        {running.image, *running.beside} == {release.images[name]}
         for name, running in inputs.running.items()
         if name in release.images
     )
+
+
+def _is_doomed(facts: ServiceFacts, failed_tasks_limit: int) -> bool:
+    """Whether a rollout will not come to rest by itself, as far as ECS tells: it gave up, or its tasks fail."""
+    primary = facts.primary
+    return primary is None or primary.rollout_state == "FAILED" or primary.failed_tasks >= failed_tasks_limit
 
 
 def _is_there(
@@ -368,12 +393,18 @@ def _service(running: RunningService, inputs: PlanInputs, *, target: str | None,
     )
 
 
-def _restored(running: RunningService, inputs: PlanInputs, before: PlannedService) -> PlannedService:
+def _restored(
+    running: RunningService, inputs: PlanInputs, before: PlannedService, failed_tasks_limit: int
+) -> PlannedService:
     """Restore what a service ran before the stopped deployment.
 
-    A task definition that somebody else deployed meanwhile stays, if it runs the code of before.
+    A task definition that somebody else deployed meanwhile stays, if it runs the code of before and comes to rest.
     """
-    same = running.image is not None and running.image == before.previous_image
+    same = (
+        running.image is not None
+        and running.image == before.previous_image
+        and (running.facts.is_settled or not _is_doomed(running.facts, failed_tasks_limit))
+    )
     target = running.facts.task_definition if same else before.previous
     return _service(running, inputs, target=target, image=before.previous_image)
 

@@ -9,7 +9,16 @@ from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.api_call import CallAction
 from simulator.faults.faults import CallFault
 from tests.lambdas.handlers.flow import Flow, Json
-from tests.lambdas.handlers.surroundings import DEPLOY, ROLLBACK, deployed, push, put_alarm, refused, with_alarms
+from tests.lambdas.handlers.surroundings import (
+    DEPLOY,
+    ROLLBACK,
+    change_definition,
+    deployed,
+    push,
+    put_alarm,
+    refused,
+    with_alarms,
+)
 
 
 def test_a_rollback_returns_to_the_verified_release_before_the_live_one(simulated: SimulatedEnvironment) -> None:
@@ -109,6 +118,34 @@ def test_a_failed_deployment_that_was_stopped_is_planned_the_other_way_round(sim
     assert plan["services"]["api"]["target"] == one.state["plan"]["services"]["api"]["previous"]
     assert {each["target"] for each in plan["parameters"]} == {None}
     assert plan["onFailure"] == "noRollbackPossible"
+
+
+@pytest.mark.parametrize(("request_", "tag"), [({}, "v1"), ({"releaseId": "live"}, "v2")])
+def test_an_infrastructure_deploy_that_still_rolls_is_no_other_code(
+    simulated: SimulatedEnvironment, request_: Json, tag: str
+) -> None:
+    deployed(simulated, "v1", "one")
+    deployed(simulated, "v2", "two")
+    change_definition(simulated, "worker", lambda new: new.update(memory="2048"), settle_seconds=5)
+    assert simulated.snapshot().services["worker"]["rolloutState"] == "IN_PROGRESS"
+    flow = Flow(simulated, {**ROLLBACK, **request_}, "three").run_to("Plan")
+    plan = flow.call()
+    assert plan["imageTag"] == tag
+    stays = plan["services"]["worker"]["target"] == plan["services"]["worker"]["previous"]
+    assert stays is (tag == "v2")
+    assert flow.run_to_end() == "Deployed"
+
+
+def test_a_rollback_goes_to_the_live_release_while_ecs_still_brings_a_service_there(
+    simulated: SimulatedEnvironment,
+) -> None:
+    deployed(simulated, "v1", "one")
+    live = deployed(simulated, "v2", "two").state["report"]["release"]
+    ecs, cluster = simulated.aws.client("ecs"), simulated.platform.cluster
+    for revision in (2, 3):
+        ecs.update_service(cluster=cluster, service=f"{cluster}-api", taskDefinition=f"v3-backend-dev-api:{revision}")
+    plan = Flow(simulated, ROLLBACK, "three").run_to("Plan").call()
+    assert plan["releaseId"] == live
 
 
 def delete(simulated: SimulatedEnvironment, name: str) -> None:

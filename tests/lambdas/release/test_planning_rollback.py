@@ -51,8 +51,10 @@ JOURNAL = plan_deploy(Request(image_tag="v2"), image(2), inputs(1), POLICIES, "r
 """The plan of a deployment from v1 to v2 that was stopped somewhere."""
 
 
-def rolling(name: str, version: int) -> Any:
-    return running(name, version, deployments=(deployment(arn(name, version), rollout_state="IN_PROGRESS"),))
+def rolling(name: str, version: int, revision: int | None = None, **changes: Any) -> Any:
+    one = running(name, version, revision)
+    moving = replace(deployment(one.facts.task_definition, rollout_state="IN_PROGRESS"), **changes)
+    return replace(one, facts=replace(one.facts, deployments=(moving,)))
 
 
 def dead(name: str, version: int) -> Any:
@@ -174,10 +176,29 @@ def test_a_service_on_the_release_s_image_keeps_what_infrastructure_made_of_it()
     assert go_back(inputs(2, running=changed), release(1)).services["api"].target == arn("api", 9)
 
 
-def test_a_service_that_still_moves_gets_the_release_s_own_task_definition() -> None:
-    moving = {**inputs(2).running, "api": rolling("api", 1)}
-    plan = go_back(inputs(2, running=moving), release(1, services={"api": arn("api", 5)}))
-    assert plan.services["api"].target == arn("api", 5)
+ROLLING: dict[str, tuple[dict[str, Any], Request, bool]] = {
+    "on its way": ({}, TO_V1, True),
+    "a task has failed": ({"failed_tasks": 2}, TO_V1, True),
+    "its tasks fail": ({"failed_tasks": 3}, TO_V1, False),
+    "ECS gave it up": ({"rollout_state": "FAILED"}, TO_V1, False),
+    "not made by ECS": ({"status": "ACTIVE"}, TO_V1, False),
+    "forced": ({}, replace(TO_V1, force=True), False),
+    "forced, and at rest": ({"rollout_state": "COMPLETED"}, replace(TO_V1, force=True), True),
+    "at rest after failures": ({"rollout_state": "COMPLETED", "failed_tasks": 3}, TO_V1, True),
+}
+
+
+@pytest.mark.parametrize(("changes", "request_", "stays"), ROLLING.values(), ids=ROLLING)
+def test_a_rollout_of_the_release_s_image_is_waited_for_unless_it_will_not_come_to_rest(
+    changes: dict[str, Any], request_: Request, *, stays: bool
+) -> None:
+    moving = {**inputs(2).running, "api": rolling("api", 1, revision=9, **changes)}
+    plan = go_back(inputs(2, running=moving), release(1), request_)
+    assert plan.services["api"].target == arn("api", 9 if stays else 1)
+    assert not plan.nothing_to_do
+    if not request_.force:
+        recovery = plan_recovery(RECOVERY, inputs(2, running=moving, journal=JOURNAL), POLICIES)
+        assert recovery.services["api"].target == arn("api", 9 if stays else 1)
 
 
 DONE: dict[str, tuple[PlanInputs, Request, bool]] = {
@@ -335,12 +356,40 @@ CHOICES: dict[str, tuple[Request, PlanInputs, Release | None, Release | None, Re
         release(1),
         release(2),
     ),
-    "a repair: a service still moves": (
+    "a repair: a service still moves there from other code": (
+        ROLLBACK,
+        inputs(2, running={**inputs(2).running, "api": replace(rolling("api", 2), beside=(pinned(2), pinned(3)))}),
+        None,
+        release(1),
+        release(2),
+    ),
+    "a repair: a service still moves there from nobody knows what": (
+        ROLLBACK,
+        inputs(2, running={**inputs(2).running, "api": replace(rolling("api", 2), beside=(None,))}),
+        None,
+        release(1),
+        release(2),
+    ),
+    "no repair: infrastructure still makes another revision": (
+        ROLLBACK,
+        inputs(2, running={**inputs(2).running, "api": replace(rolling("api", 2, 9), beside=(pinned(2),))}),
+        None,
+        release(1),
+        release(1),
+    ),
+    "no repair: a service is being restarted": (
         ROLLBACK,
         inputs(2, running={**inputs(2).running, "api": rolling("api", 2)}),
         None,
         release(1),
-        release(2),
+        release(1),
+    ),
+    "no repair: a service runs nothing": (
+        ROLLBACK,
+        inputs(2, running={**inputs(2).running, "api": dead("api", 2)}),
+        None,
+        release(1),
+        release(1),
     ),
     "whatever is live: a service is not on it": (
         Request(action="rollback", release_id="live"),
