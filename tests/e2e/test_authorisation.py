@@ -35,6 +35,8 @@ IN_PROCESS = {
     ("roll_back", "ecs:StopTask"),
     # The emulator lists no service deployment, so nobody asks for one.
     ("check_rollout", "ecs:DescribeServiceDeployments"),
+    # A rollback to a release by name asks whether its services run it already.
+    ("register_task_definitions", "ecs:DescribeServices"),
     # A revision that somebody deregisters in the middle of a deployment.
     ("deploy_wave", "ecs:DescribeTaskDefinition"),
     *((handler, action) for handler in ("deploy_wave", "roll_back") for action in CLEANED_UP),
@@ -47,7 +49,7 @@ class Shows(Enum):
 
     FAILS = "the deployment ends otherwise, and says that something was not allowed"
     TOLD = "it ends as ever, because a look is worth having and not worth failing for; its report says what is missing"
-    LOGGED = "it ends as ever: nobody may be kept from deploying by a bus that does not take an event"
+    LOGGED = "it ends as ever: nobody is kept from deploying, or from rolling back, by an event or a last look"
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,6 @@ TAKEN = (
     Taken("register_task_definitions", "ecs:RegisterTaskDefinition", Roads.deploy),
     Taken("register_task_definitions", "ecs:TagResource", Roads.deploy, sample=True),
     Taken("register_task_definitions", "iam:PassRole", Roads.deploy, sample=True),
-    Taken("register_task_definitions", "ecs:DescribeServices", Roads.roll_back),
     Taken("run_migration", "dynamodb:UpdateItem", Roads.deploy),
     Taken("run_migration", "ecs:DescribeTaskDefinition", Roads.migration_fails, Shows.TOLD),
     Taken("run_migration", "ecs:RunTask", Roads.deploy, sample=True),
@@ -133,7 +134,7 @@ TAKEN = (
     Taken("roll_back", "ssm:PutParameter", Roads.crash),
     Taken("roll_back", "ecs:UpdateService", Roads.crash),
     Taken("roll_back", "ecs:DescribeTaskDefinition", Roads.crash_beside_infrastructure),
-    Taken("check_rollback", "ssm:GetParameters", Roads.crash),
+    Taken("check_rollback", "ssm:GetParameters", Roads.crash, Shows.LOGGED),
     Taken("check_rollback", "ecs:DescribeServices", Roads.crash),
     Taken("check_rollback", "ecs:DescribeTaskDefinition", Roads.crash_beside_infrastructure),
     Taken("record_failure", "dynamodb:PutItem", Roads.migration_fails),
