@@ -47,6 +47,10 @@ class Revisions:
                 self._known.setdefault(found.arn, found)
         return self._known[name]
 
+    def is_deleted(self, arn: str) -> bool:
+        """Whether nothing tells any more what a revision was: what stands for it is only known to have its image."""
+        return self.find(arn) is None
+
     def describe(self, name: str) -> TaskDefinition:
         """Describe what the plan has seen; AwsError when it is gone."""
         found = self.find(name)

@@ -30,7 +30,7 @@ def register_task_definitions(call: Invocation, dependencies: Dependencies, logg
     # A deploy that is not forced leaves a service alone that has the image already; for the others one has to look.
     may_stay = plan.action == "rollback" and not plan.force
     facts = dependencies.ecs.services(plan.in_order()) if may_stay else {}
-    arns, twins = {}, {}
+    arns, twins, deleted = {}, {}, []
     for service in plan.in_order():
         if _stays(plan, service, facts.get(service.name)):
             arns[service.name] = str(service.target)
@@ -42,13 +42,14 @@ def register_task_definitions(call: Invocation, dependencies: Dependencies, logg
         twin = _twin_of_previous(plan, service, revisions, logger)
         if twin not in (None, service.previous):
             twins[service.name] = str(twin)
+            deleted += [service.name] if revisions.is_deleted(service.previous) else []
         arns[service.name] = _target(service, revisions, forced=plan.force)
         logger.info("task definition", service=service.name, task_definition=arns[service.name], returns_to=twin)
     migration = None
     if plan.migration.runs:
         base = revisions.describe(plan.migration.family)
         migration = revisions.with_image(base, base, [plan.migration.container], plan.migration.image)
-    return RegisterResult(arns, migration, revisions.registered, twins)
+    return RegisterResult(arns, migration, revisions.registered, twins, tuple(deleted))
 
 
 def _stays(plan: Plan, service: PlannedService, facts: ServiceFacts | None) -> bool:

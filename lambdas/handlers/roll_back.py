@@ -40,7 +40,7 @@ def roll_back(call: Invocation, dependencies: Dependencies, logger: Logger) -> R
     facts, revisions = dependencies.ecs.services(plan.in_order()), Revisions(dependencies.ecs)
     plan, others = returning(plan, call.state, facts, revisions.find)
     updated, overwritten = (list(before.services), dict(before.overwritten)) if before else ([], {})
-    twins = dict(before.twins) if before else {}
+    twins, deleted = (dict(before.twins), list(before.deleted)) if before else ({}, [])
     by_ecs = {s.name for s in plan.in_order() if was_put_back_by_ecs(s, facts.get(s.name))}
     returned = [s.name for s in plan.in_order() if s.name in by_ecs and not to_restore((s,), facts)]
     for service in to_restore(next_wave_back(plan, facts), facts):
@@ -49,13 +49,24 @@ def roll_back(call: Invocation, dependencies: Dependencies, logger: Logger) -> R
         given, _ = deploy_active(service, service.previous, service.previous_image, revisions)
         if given != service.previous:
             twins[service.name] = given
+            deleted += [service.name] if revisions.is_deleted(service.previous) else []
         updated.append(service.name)
         logger.info("service rolled back", service=service.name, task_definition=given)
     # Last: what can be put back is put back even if the migration cannot be stopped. No service has moved by then.
     stopped = before.stopped_migration if before else stop_unfinished(call, dependencies)
     by_itself = tuple(dict.fromkeys([*(before.returned if before else ()), *returned]))
     repaired = tuple(dict.fromkeys((*before.parameters, *written))) if before else ()
-    return RollbackResult(started_at, tuple(dict.fromkeys(updated)), overwritten, twins, stopped, by_itself, repaired)
+    return RollbackResult(
+        started_at,
+        tuple(dict.fromkeys(updated)),
+        overwritten,
+        twins,
+        stopped,
+        by_itself,
+        repaired,
+        # The state names each of them once.
+        tuple(name for name in dict.fromkeys(deleted) if name not in call.state.deleted_before),
+    )
 
 
 handler = Handler(roll_back)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lambdas.release.approval import rejection_message
@@ -18,7 +18,7 @@ MAX_MESSAGE = 4000
 """Characters of a message: with the explanation it stays below the 32,768 of a Fail state's Cause."""
 
 MAX_NAMED = 5
-"""Parameters that a sentence names at most."""
+"""Parameters that a sentence names at most, and services that have a sentence of their own."""
 
 STEP_PREFIX = re.compile(r"^([A-Z][a-z]+(?: [a-z]+)*): (.*)$", re.DOTALL)
 """Every error of a handler begins with the name of its state (``lambdas/handler.py``)."""
@@ -108,16 +108,36 @@ def what_was_done(state: ExecutionState) -> tuple[str, ...]:
         done.append(f"ECS had rolled back to the previous task definition by itself: {', '.join(rollback.returned)}.")
     if not rollback.services and not rollback.returned:
         done.append("Stepship had no service to roll back.")
-    for name, twin in state.twins.items():
-        if name in rollback.services:
-            copied = "which has the content of its previous task definition: that was deregistered"
-            done.append(f"{name} runs {twin.rsplit('/', 1)[-1]}, {copied}.")
-    for name, ran in rollback.overwritten.items():
-        done.append(f"{name} ran {ran}, which somebody else had deployed meanwhile: make that change again.")
+    done += _first(
+        _runs_instead(name, twin.rsplit("/", 1)[-1], is_deleted=name in state.deleted)
+        for name, twin in state.twins.items()
+        if name in rollback.services
+    )
+    done += _first(
+        f"{name} ran {ran}, which somebody else had deployed meanwhile: make that change again."
+        for name, ran in rollback.overwritten.items()
+    )
     done += _parameters(plan, rollback)
     if restored and restored.status == RollbackStatus.STEADY:
         done.append("All services are steady on what they ran before.")
     return tuple(done)
+
+
+def _runs_instead(name: str, twin: str, *, is_deleted: bool) -> str:
+    if is_deleted:
+        return (
+            f"The previous task definition of {name} was deleted; it runs {twin}, which has the same image: "
+            "its settings may differ."
+        )
+    return f"{name} runs {twin}, which has the content of its previous task definition: that was deregistered."
+
+
+def _first(sentences: Iterable[str]) -> Iterator[str]:
+    """Yield the first of these sentences, one for each service, and how many more there are."""
+    said = list(sentences)
+    yield from said[:MAX_NAMED]
+    if len(said) > MAX_NAMED:
+        yield f"The same goes for {counted(len(said) - MAX_NAMED, 'more service')}: see $.rollback of the execution."
 
 
 def _parameters(plan: Plan | None, rollback: RollbackResult) -> Iterator[str]:

@@ -163,12 +163,15 @@ class RegisterResult(StepResult):
     twins
         Service to the ARN of an ACTIVE revision with the content of its previous one, where that is INACTIVE: what a
         rollback would need.
+    deleted
+        Those of them whose previous one was deleted: the other has the same image, and maybe other settings.
     """
 
     task_definitions: Mapping[str, str]
     migration: str | None = None
     registered: int = 0
     twins: Mapping[str, str] = field(default_factory=dict)
+    deleted: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
@@ -358,6 +361,8 @@ class RollbackResult(StepResult):
         The services that ECS itself had put back to their previous task definition.
     parameters
         Names of the parameters that were set again, because somebody had changed them since the first of these steps.
+    deleted
+        As in ``RegisterResult``, of the twins that were found here.
     """
 
     started_at: float
@@ -367,6 +372,7 @@ class RollbackResult(StepResult):
     stopped_migration: str | None = None
     returned: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
@@ -529,6 +535,16 @@ class ExecutionState:
         """Service to the ACTIVE revision that stands for its INACTIVE previous one, as far as it can be read."""
         return _arns(self._member("registered", "twins")) | _arns(self._member("rollback", "twins"))
 
+    @property
+    def deleted_before(self) -> tuple[str, ...]:
+        """The services whose previous revision was deleted when the new ones were registered."""
+        return _texts(self._member("registered", "deleted"))
+
+    @property
+    def deleted(self) -> frozenset[str]:
+        """The services whose twin has the image of their previous revision, which was deleted, and maybe no more."""
+        return frozenset((*self.deleted_before, *_texts(self._member("rollback", "deleted"))))
+
     @cached_property
     def migration(self) -> MigrationResult | None:
         """Of ``Run migration``."""
@@ -619,6 +635,10 @@ def needed(result: T | None) -> T:
 def _arns(found: object) -> dict[str, str]:
     pairs = found.items() if isinstance(found, Mapping) else ()
     return {name: arn for name, arn in pairs if isinstance(arn, str)}
+
+
+def _texts(found: object) -> tuple[str, ...]:
+    return tuple(each for each in found if isinstance(each, str)) if isinstance(found, list) else ()
 
 
 def _text(value: object) -> str | None:

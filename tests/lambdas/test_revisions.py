@@ -258,6 +258,26 @@ def test_what_was_deleted_while_it_ran_is_known_by_its_image(simulated: Simulate
     assert runs(simulated)["api"] == ("v0", "3")
 
 
+def test_what_has_only_the_image_of_what_was_deleted_is_said_to_differ(simulated: SimulatedEnvironment) -> None:
+    ecs = simulated.aws.client("ecs")
+    simulated.push("v1")
+    flow = Flow(simulated, DEPLOY, "one").run_to("Complete")
+    flow.catch(BUG)
+    (alike, _) = content(simulated, f"{FAMILY}api:2")
+    for member in ("compatibilities", "registeredBy"):
+        alike.pop(member)
+    ecs.register_task_definition(**{**alike, "memory": "8192"})
+    ecs.deregister_task_definition(taskDefinition=f"{FAMILY}api:2")
+    ecs.delete_task_definitions(taskDefinitions=[f"{FAMILY}api:2"])
+    assert flow.run_to_end() == "RolledBack"
+    assert runs(simulated)["api"] == ("v0", "4")
+    assert flow.state["rollback"]["deleted"] == ["api"]
+    assert any(
+        "api was deleted; it runs v3-backend-dev-api:4, which has the same image: its settings may differ" in said
+        for said in flow.state["report"]["explanation"]["done"]
+    )
+
+
 def test_what_was_deleted_and_has_no_twin_is_one_clear_error_and_force_goes_forward(
     simulated: SimulatedEnvironment,
 ) -> None:

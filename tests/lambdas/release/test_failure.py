@@ -187,6 +187,8 @@ def rolled_back(*services: str, **overwritten: str) -> dict[str, Any]:
     return {"startedAt": 1.0, "services": list(services), "overwritten": overwritten}
 
 
+SAME_IMAGE = "which has the same image: its settings may differ."
+
 DONE: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "somebody else's change was overwritten": (
         {"rollback": rolled_back("api", api="api:4")},
@@ -205,6 +207,34 @@ DONE: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
             "Rolled back to their previous task definitions: api, worker.",
             "api runs api:7, which has the content of its previous task definition: that was deregistered.",
             "worker runs worker:3, which has the content of its previous task definition: that was deregistered.",
+            "Restored 1 parameter.",
+        ),
+    ),
+    "what it had was deleted": (
+        {
+            "registered": {
+                "taskDefinitions": {},
+                "twins": {"api": "a:task-definition/api:7"},
+                "deleted": ["api", "web"],
+            },
+            "rollback": {**rolled_back("api", "worker"), "twins": {"worker": "worker:3"}, "deleted": ["worker"]},
+        },
+        (
+            "Rolled back to their previous task definitions: api, worker.",
+            f"The previous task definition of api was deleted; it runs api:7, {SAME_IMAGE}",
+            f"The previous task definition of worker was deleted; it runs worker:3, {SAME_IMAGE}",
+            "Restored 1 parameter.",
+        ),
+    ),
+    "what many had was deregistered": (
+        {"rollback": {**rolled_back(*"abcdef"), "twins": {name: f"{name}:1" for name in "abcdef"}}},
+        (
+            "Rolled back to their previous task definitions: a, b, c, d, e, f.",
+            *(
+                f"{name} runs {name}:1, which has the content of its previous task definition: that was deregistered."
+                for name in "abcde"
+            ),
+            "The same goes for 1 more service: see $.rollback of the execution.",
             "Restored 1 parameter.",
         ),
     ),

@@ -409,7 +409,7 @@ def test_a_plan_has_room_for_what_the_later_steps_add_to_it() -> None:
 def test_a_longer_name_needs_more_room() -> None:
     plan = deploy(some(("api",)))
     longer = replace(plan, services={"api": replace(plan.services["api"], name="api-of-the-shop")})
-    assert bytes_to_come(longer) == bytes_to_come(plan) + 13 * len("-of-the-shop")
+    assert bytes_to_come(longer) == bytes_to_come(plan) + 14 * len("-of-the-shop")
 
 
 def large_plan(count: int) -> Plan:

@@ -251,6 +251,13 @@ def test_the_newest_twin_counts_and_one_that_cannot_be_read_does_not() -> None:
     assert ExecutionState({"registered": {"twins": []}, "rollback": []}).twins == {}
 
 
+def test_what_was_deleted_is_read_of_both_steps() -> None:
+    state = ExecutionState({"registered": {"deleted": ["api"]}, "rollback": {"deleted": ["web", 1]}})
+    assert state.deleted_before == ("api",)
+    assert state.deleted == {"api", "web"}
+    assert ExecutionState({"registered": {"deleted": "api"}}).deleted == frozenset()
+
+
 @pytest.mark.parametrize(
     "answer",
     [

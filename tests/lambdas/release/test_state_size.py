@@ -68,7 +68,7 @@ def all_results(plan: Plan, said: str) -> dict[str, Any]:
     failure = with_done(Failure("Check health", "Unhealthy", why.summary, why), (f"Rolled back: {', '.join(names)}.",))
     moved = {n: MovedService(new[n], "ecs-svc/0514405127175179144", "ecs-svc/0514405127175179143") for n in names}
     results: dict[str, StepResult | Report] = {
-        "registered": RegisterResult(new, None, len(names), new),
+        "registered": RegisterResult(new, None, len(names), new, names),
         "wave": WaveResult(0, AT, moved),
         "rollout": RolloutResult(
             Status.SUPERSEDED, 0, False, verdicts, steady={n: SteadyService(AT, 100) for n in names}
