@@ -258,7 +258,7 @@ def decide_lock(lock: Lock, attempt: LockTry) -> LockDecision:
     alive = {c.execution for c in lock.claims if c.execution == me.execution or attempt.running.get(c.execution)}
     newer = _newer_claim(lock, me, alive, redriven=attempt.redriven)
     if newer is not None:
-        return LockDecision(LockStatus.SUPERSEDED, _superseded(me, newer))
+        return LockDecision(LockStatus.SUPERSEDED, _superseded(me, newer, lock, alive))
     obstacle, wait = _obstacle(lock, attempt, alive)
     if obstacle is None:
         return _hold(lock, attempt, "acquired")
@@ -281,11 +281,18 @@ def _needless(lock: Lock, attempt: LockTry) -> str | None:
     return None
 
 
-def _superseded(me: Claim, newer: Claim) -> str:
+def _superseded(me: Claim, newer: Claim, lock: Lock, alive: set[str]) -> str:
+    """Say to what it gives way: that may have ended long ago, and nobody has kept here how."""
+    if newer.execution not in alive:
+        goes, again = f"had its turn already, in {newer.name}", "; to deploy this one all the same, start it by hand"
+    elif lock.holder and lock.holder.execution == newer.execution:
+        goes, again = f"is being deployed by {newer.name}", ""
+    else:
+        goes, again = f"waits to be deployed by {newer.name}", ""
     if me.is_same_push_as(newer):
-        return f"{newer.name} deploys the same push"
+        return f"the same push {goes}"
     if me.pushed_at is not None and newer.pushed_at is not None:
-        return f"a newer image was pushed meanwhile: {newer.name} deploys it"
+        return f"an image that was pushed later {goes}{again}"
     return f"a newer {newer.kind} took its place: {newer.name}"
 
 

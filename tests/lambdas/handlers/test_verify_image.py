@@ -211,9 +211,13 @@ def test_of_two_pushes_in_the_wrong_order_the_newer_image_wins(simulated: Simula
     simulated.aws.clock.sleep(60)
     late = Flow(simulated, by_push("v2", older), "late")
     assert late.run_to_end() == "Superseded"
-    assert late.state["report"]["message"] == "a newer image was pushed meanwhile: newer deploys it"
+    had_it = "an image that was pushed later had its turn already, in newer"
+    assert late.state["report"]["message"] == f"{had_it}; to deploy this one all the same, start it by hand"
     again = Flow(simulated, by_push("v3", newer), "again")
-    assert (again.run_to_end(), again.state["report"]["message"]) == ("Superseded", "newer deploys the same push")
+    assert (again.run_to_end(), again.state["report"]["message"]) == (
+        "Superseded",
+        "the same push had its turn already, in newer",
+    )
     by_hand = Flow(simulated, {"imageTag": "v2"}, "by-hand")
     assert by_hand.run_to_end() == "Deployed", "a person may deploy what they like"
 

@@ -120,10 +120,20 @@ def test_of_two_pushes_the_newer_image_is_the_newer_request() -> None:
 
 def test_the_older_image_gives_way_to_one_that_waits_and_to_one_that_had_the_lock() -> None:
     waiting = replace(LEFT, journal=None, waiting_deploy=V3)
-    for lock in (waiting, Lock(newest=V3)):
-        decision = decide(lock, V2, running={V3.execution: lock is waiting, dead.execution: True})
+    had_it = "had its turn already, in v3"
+    for lock, is_alive, goes in (
+        (waiting, True, "waits to be deployed by v3"),
+        (replace(waiting, holder=V3), True, "is being deployed by v3"),
+        (Lock(newest=V3), False, f"{had_it}; to deploy this one all the same, start it by hand"),
+        (
+            replace(waiting, waiting_deploy=None, newest=V3),
+            False,
+            f"{had_it}; to deploy this one all the same, start it by hand",
+        ),
+    ):
+        decision = decide(lock, V2, running={V3.execution: is_alive, dead.execution: True})
         assert decision.status == LockStatus.SUPERSEDED
-        assert decision.reason == "a newer image was pushed meanwhile: v3 deploys it"
+        assert decision.reason == f"an image that was pushed later {goes}"
 
 
 def test_the_newer_image_takes_the_waiting_place_of_the_older() -> None:
@@ -136,7 +146,7 @@ def test_the_newer_image_takes_the_waiting_place_of_the_older() -> None:
 def test_an_event_that_comes_twice_deploys_once() -> None:
     first, again = pushed("v2", 1001, 1000), replace(pushed("v2", 1030, 1000), execution="arn:a-copy")
     decision = decide(Lock(newest=first), again)
-    assert (decision.status, decision.reason) == (LockStatus.SUPERSEDED, "v2 deploys the same push")
+    assert (decision.status, decision.reason) == (LockStatus.SUPERSEDED, "the same push had its turn already, in v2")
     assert decide(Lock(newest=again), first).status == LockStatus.HELD
 
 
