@@ -14,7 +14,7 @@ from lambdas.handler import Handler, Invocation
 from lambdas.lookups import Lookups
 from lambdas.release.catalog import MIGRATION, Catalog, Service, parse_catalog
 from lambdas.release.codec import encode
-from lambdas.release.errors import AwsError
+from lambdas.release.errors import AccessDenied, AwsError, RepositoryNotFound
 from lambdas.release.history import (
     DeploymentRecord,
     Listed,
@@ -25,7 +25,7 @@ from lambdas.release.history import (
     release_id_of,
 )
 from lambdas.release.image import ARCHIVED, RESTORE
-from lambdas.release.plan import AbandonedTask, Plan, PlannedService, check_size, migration_started_by, room_for_checks
+from lambdas.release.plan import AbandonedTask, Plan, check_size, migration_started_by, room_for_checks
 from lambdas.release.planning import (
     LIVE,
     PASSED_OVER,
@@ -37,6 +37,7 @@ from lambdas.release.planning import (
     plan_deploy,
     plan_recovery,
     plan_rollback,
+    repository_of,
     undone_meanwhile,
     with_moved,
 )
@@ -51,6 +52,7 @@ from lambdas.release.preflight import (
     check_migration_network,
     check_room,
     check_service,
+    check_target,
     check_task_definition,
     fail,
     ok,
@@ -96,18 +98,19 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
     ours = [s for s in services if s.name in facts and facts[s.name].settings.controller == "ECS"]
     definitions = {s.name: dependencies.ecs.task_definition(facts[s.name].task_definition) for s in ours}
     # What new revisions are made from: what runs, or the registered family where a placeholder runs instead.
+    # On the way back nothing is made of what runs: there the containers of the target count.
     bases = {
         s.name: definitions[s.name]
         if is_revision_of(facts[s.name].task_definition, s.family)
         else dependencies.ecs.task_definition(s.family)
-        for s in ours
+        for s in (ours if request.is_deploy else ())
     }
     may_interrupt = request.force or not request.is_deploy
     checks += [c for s in services for c in check_service(s.name, facts.get(s.name), may_interrupt=may_interrupt)]
-    checks += [c for s in ours for c in check_task_definition(s.name, s.family, s.containers, bases[s.name])]
     alarms = dependencies.alarms.states(dependencies.policy(CircuitBreakerPolicy).alarms) if request.is_deploy else {}
     migration = _migration(request, catalog, dependencies)
     if request.is_deploy:
+        checks += [c for s in ours for c in check_task_definition(s.name, s.family, s.containers, bases[s.name])]
         checks += [check_room(s.name, facts[s.name]) for s in ours]
         checks += _deploy_checks(call, catalog, bases, migration, dependencies)
         checks += check_alarms(dependencies.policy(CircuitBreakerPolicy).alarms, alarms, forced=request.force)
@@ -196,7 +199,7 @@ def _decide(
     if made.action == "deploy":
         has_network = bool(made.migration.network)
         return made, check_migration_network(MIGRATION, inputs.migration, has_network=has_network)
-    return made, (*said, *_rollback_checks(made, inputs, dependencies))
+    return made, (*said, *_rollback_checks(call, made, inputs, dependencies))
 
 
 def _decided(
@@ -244,27 +247,42 @@ def _release_before(inputs: PlanInputs, records: Listed[DeploymentRecord], depen
     )
 
 
-def _rollback_checks(made: Plan, inputs: PlanInputs, dependencies: Dependencies) -> list[Check]:
-    """Check that what the rollback moves can go where it is to go, and that what it needs is still there."""
-    checks = []
-    for service in made.in_order():
+def _rollback_checks(call: Invocation, made: Plan, inputs: PlanInputs, dependencies: Dependencies) -> list[Check]:
+    """Check that what the rollback moves can go where it is to go, and that what it needs is still there.
+
+    Nothing of a recovery: whatever is missing, it has to try; parameters and the other services go back all the same.
+    """
+    checks: list[Check] = []
+    subjects: dict[str, TaskDefinition] = {}
+    images: dict[str, Check] = {}
+    home = _home(call, dependencies)
+    for service in made.in_order() if not made.recovers else ():
         running = inputs.running[service.name]
         if service.target == running.facts.task_definition and not made.force:
             continue
-        if made.recovers:
-            # Whatever is missing, it has to try: parameters and the other services go back all the same.
-            continue
         checks.append(check_room(service.name, running.facts))
         if service.image is not None and service.image != service.previous_image:
-            checks.append(_check_image(service.name, service.image, running.registered.repository, dependencies))
-        checks += _check_target(service, dependencies.ecs.task_definition(service.target or ""))
-    return checks
+            if service.image not in images:
+                images[service.image] = _check_image(service.name, service.image, home, dependencies)
+            checks.append(replace(images[service.image], subject=service.name))
+        target = dependencies.ecs.task_definition(service.target or "")
+        checks += check_target(service.name, service.family, service.containers, service.target, target)
+        if target is not None:
+            subjects[service.name] = target
+    return checks + Lookups(dependencies, home).checks(subjects)
 
 
-def _check_image(name: str, image: str, repository: str, dependencies: Dependencies) -> Check:
-    """Check that lifecycle rules have neither removed nor archived the image."""
-    digest = image.rsplit("@", 1)[-1]
-    status = dependencies.images.status(repository, digest)
+def _check_image(name: str, image: str, home: Home, dependencies: Dependencies) -> Check:
+    """Check that lifecycle rules have neither removed nor archived the image, in the repository that it names."""
+    host, repository, digest = image.partition("/")[0], repository_of(image), image.rpartition("@")[2]
+    if not home.has_registry(host):
+        return skip(name, "image", f"{image} is in another registry and is not looked up from here")
+    try:
+        status = dependencies.images.status(repository, digest)
+    except AccessDenied:
+        return skip(name, "image", f"this function may not look into {repository}; add it to [image] repositories")
+    except RepositoryNotFound:
+        return fail(name, "image", f"there is no repository {repository} any more, and so no {digest}")
     if status is None:
         return fail(name, "image", f"{repository} no longer has {digest}")
     if status in ARCHIVED:
@@ -272,12 +290,9 @@ def _check_image(name: str, image: str, repository: str, dependencies: Dependenc
     return ok(name, "image", image)
 
 
-def _check_target(service: PlannedService, target: TaskDefinition | None) -> list[Check]:
-    """Check that the release's revision is there, or can be registered again where it was deregistered."""
-    if target is None:
-        fix = "deploy the image of the release instead"
-        return [fail(service.name, "task definition", f"{service.target} was deleted; {fix}")]
-    return [] if target.is_active else [check_complete(service.name, target)]
+def _home(call: Invocation, dependencies: Dependencies) -> Home:
+    _, _, _, region, account, *_ = call.execution.split(":")
+    return Home(region, account, dependencies.policy(RolePolicy).role_path)
 
 
 def _deploy_checks(
@@ -296,9 +311,7 @@ def _deploy_checks(
         if migration:
             subjects[MIGRATION] = migration
     checks += [check_complete(subject, definition) for subject, definition in subjects.items()]
-    _, _, _, region, account, *_ = call.execution.split(":")
-    home = Home(region, account, dependencies.policy(RolePolicy).role_path)
-    return checks + Lookups(dependencies, home).checks(subjects)
+    return checks + Lookups(dependencies, _home(call, dependencies)).checks(subjects)
 
 
 def _beside(service: Service, facts: ServiceFacts, dependencies: Dependencies) -> tuple[str | None, ...]:

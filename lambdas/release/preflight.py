@@ -205,6 +205,22 @@ def check_task_definition(
     return (found, *checks)
 
 
+def check_target(
+    subject: str, family: str, containers: Sequence[str], arn: str | None, target: TaskDefinition | None
+) -> tuple[Check, ...]:
+    """Check that a release's revision is there, or can be registered again where it was deregistered.
+
+    It goes back whole, so it may have its containers under the names of its time.
+    """
+    if target is None:
+        return (fail(subject, "task definition", f"{arn} was deleted; deploy the image of the release instead"),)
+    checks = tuple(
+        skip(c.subject, c.check, f"{c.detail}; it goes back as it was") if c.result == Result.FAIL else c
+        for c in check_task_definition(subject, family, containers, target)
+    )
+    return checks if target.is_active else (*checks, check_complete(subject, target))
+
+
 def check_migration_network(subject: str, definition: TaskDefinition | None, *, has_network: bool) -> tuple[Check, ...]:
     """Check that a one-off task that needs a network of its own has one: ECS refuses to start it otherwise."""
     if definition is None or definition.network_mode != "awsvpc" or has_network:
@@ -259,6 +275,12 @@ class Home:
     def widen(self) -> str:
         """How to let it pass another role."""
         return f"widen [permissions] role_path, which is {self.role_path}, and deploy the coordinator again"
+
+    def has_registry(self, host: str) -> bool:
+        """Whether a host of images is the registry of the own account in the own region, by either of its names."""
+        # 123456789012.dkr.ecr.us-east-1.amazonaws.com, or 123456789012.dkr-ecr.us-east-1.on.aws (ECR User Guide).
+        account, *labels = host.split(".")
+        return account == self.account and self.region in labels
 
     def elsewhere(self, account: str) -> str | None:
         """Return why what belongs to an account is not looked up; None for the own account."""

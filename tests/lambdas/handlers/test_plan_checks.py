@@ -58,7 +58,7 @@ def test_another_rollout_under_way_is_not_good(simulated: SimulatedEnvironment) 
     assert "FAIL api: no other rollout" in refused(flow)
 
 
-@pytest.mark.parametrize("request_", [{**DEPLOY, "force": True}, ROLLBACK])
+@pytest.mark.parametrize("request_", [{**DEPLOY, "force": True}, {**ROLLBACK, "releaseId": "live"}])
 def test_a_forced_deploy_and_a_rollback_may_interrupt_another_rollout(
     simulated: SimulatedEnvironment, request_: Json
 ) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
+from lambdas.release.codec import encode
 from simulator.ecs.images import ImageBehavior
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.api_call import CallAction
@@ -118,6 +122,93 @@ def test_a_failed_deployment_that_was_stopped_is_planned_the_other_way_round(sim
     assert plan["services"]["api"]["target"] == one.state["plan"]["services"]["api"]["previous"]
     assert {each["target"] for each in plan["parameters"]} == {None}
     assert plan["onFailure"] == "noRollbackPossible"
+
+
+def move_repository(simulated: SimulatedEnvironment) -> None:
+    """Let the catalog name another repository from now on."""
+    ssm = simulated.aws.client("ssm")
+    for parameter in ssm.get_parameters_by_path(Path=simulated.identity.services_path)["Parameters"]:
+        value = json.dumps({**json.loads(parameter["Value"]), "repository": "moved"})
+        ssm.put_parameter(Name=parameter["Name"], Value=value, Overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "result", "detail"),
+    [
+        (None, "OK", "v3-backend@sha256:"),
+        ("AccessDeniedException", "SKIP", "this function may not look into v3-backend; add it to [image] repositories"),
+        ("RepositoryNotFoundException", "FAIL", "there is no repository v3-backend any more, and so no sha256:"),
+    ],
+)
+def test_the_image_of_a_release_is_looked_up_once_where_its_pin_says(
+    simulated: SimulatedEnvironment, code: str | None, result: str, detail: str
+) -> None:
+    deployed(simulated, "v1", "one")
+    deployed(simulated, "v2", "two")
+    move_repository(simulated)
+    flow = Flow(simulated, {**ROLLBACK, "dryRun": True}, "three").run_to("Plan")
+    if code:
+        fault = CallFault(
+            CallAction.ERROR, operation="DescribeImages", code=code, message="no", http_status=400, times=9
+        )
+        simulated.aws.faults.add(fault)
+    if result == "FAIL":
+        message = refused(flow)
+        assert all(f"FAIL {name}: image — {detail}" in message for name in ("api", "worker", "scheduler"))
+        return
+    start = len(simulated.aws.calls)
+    found = [c for c in flow.call()["checks"] if c["check"] == "image"]
+    assert {(c["subject"], c["result"]) for c in found} == {(n, result) for n in ("api", "worker", "scheduler")}
+    assert all(detail in c["detail"] for c in found)
+    calls = [call for call in simulated.aws.calls[start:] if call.operation == "DescribeImages"]
+    assert {call.params["repositoryName"] for call in calls} == {"v3-backend"}
+    if not code:
+        assert len(calls) == 1
+
+
+def test_an_image_of_another_registry_is_not_looked_up(simulated: SimulatedEnvironment) -> None:
+    first = deployed(simulated, "v1", "one").state["report"]["release"]
+    deployed(simulated, "v2", "two")
+    release = simulated.table.release(first)
+    assert release is not None
+    images = {name: image.replace("us-east-1", "us-west-2") for name, image in release.images.items()}
+    forget(simulated, first, text=json.dumps(encode(replace(release, images=images))))
+    plan = Flow(simulated, ROLLBACK, "three").run_to("Plan").call()
+    found = [c for c in plan["checks"] if c["check"] == "image"]
+    assert {c["result"] for c in found} == {"SKIP"}
+    assert all("is in another registry" in c["detail"] for c in found)
+
+
+def test_a_rollback_leaves_a_revision_with_another_container_behind(simulated: SimulatedEnvironment) -> None:
+    deployed(simulated, "v1", "one")
+    deployed(simulated, "v2", "two")
+    change_definition(simulated, "api", lambda new: new["containerDefinitions"][0].update(name="renamed"))
+    flow = Flow(simulated, {**ROLLBACK, "releaseId": "live"}, "three").run_to("Plan")
+    plan = flow.call()
+    assert plan["services"]["api"]["target"].endswith("api:3")
+    assert flow.run_to_end() == "Deployed"
+
+
+def test_a_rollback_looks_up_what_the_revisions_need_that_it_moves_to(simulated: SimulatedEnvironment) -> None:
+    deployed(simulated, "v1", "one")
+    group = f"{simulated.settings.permissions.log_group_prefix}new"
+    simulated.aws.client("logs").create_log_group(logGroupName=group)
+    for name in ("api", "worker"):
+        change_definition(
+            simulated,
+            name,
+            lambda new: new["containerDefinitions"][0]["logConfiguration"]["options"].update({"awslogs-group": group}),
+        )
+    deployed(simulated, "v2", "two")
+    old = f"{simulated.settings.permissions.log_group_prefix}worker"
+    simulated.aws.client("logs").delete_log_group(logGroupName=old)
+    live = Flow(simulated, {**ROLLBACK, "releaseId": "live", "dryRun": True}, "live").run_to("Plan")
+    checks = live.call()["checks"]
+    assert not [c for c in checks if c["check"].endswith("exists")], "nothing moves"
+    live.stop()
+    message = refused(Flow(simulated, ROLLBACK, "three").run_to("Plan"))
+    assert f"FAIL worker: log group exists — {old} does not exist" in message
+    assert "api" not in message
 
 
 @pytest.mark.parametrize(("request_", "tag"), [({}, "v1"), ({"releaseId": "live"}, "v2")])

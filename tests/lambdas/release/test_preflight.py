@@ -23,6 +23,7 @@ from lambdas.release.preflight import (
     check_migration_network,
     check_room,
     check_service,
+    check_target,
     check_task_definition,
     fail,
     judge_found_role,
@@ -174,6 +175,39 @@ def test_each_of_several_containers_has_to_be_there() -> None:
         "OK api: container — b",
         "FAIL api: container — x is not in family; it has a, b",
     ]
+
+
+def test_a_release_s_revision_goes_back_as_it_was_whatever_its_containers_are_called() -> None:
+    assert [str(check) for check in check_target("api", "family", ["a", "x"], arn("api", 3), DEFINITION)] == [
+        "OK api: task definition — v3-backend-dev-api:3",
+        "OK api: container — a",
+        "SKIP api: container — x is not in family; it has a, b; it goes back as it was",
+    ]
+
+
+def test_a_release_s_revision_that_was_deregistered_has_to_be_copied_whole_and_one_that_was_deleted_is_gone() -> None:
+    inactive = TaskDefinition({**DEFINITION.document, "status": "INACTIVE"}, (), ("newThing",))
+    assert [c.result for c in check_target("api", "family", ["a"], arn("api", 3), inactive)] == [OK, OK, FAIL]
+    (gone,) = check_target("api", "family", ["a"], arn("api", 3), None)
+    assert str(gone) == (
+        f"FAIL api: task definition — {arn('api', 3)} was deleted; deploy the image of the release instead"
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com", True),
+        ("123456789012.dkr-ecr.us-east-1.on.aws", True),
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com.cn", True),
+        ("123456789012.dkr.ecr.us-west-2.amazonaws.com", False),
+        ("999999999999.dkr.ecr.us-east-1.amazonaws.com", False),
+        ("public.ecr.aws", False),
+        ("nginx", False),
+    ],
+)
+def test_images_are_looked_up_in_the_registry_of_the_own_account_and_region(host: str, *, own: bool) -> None:
+    assert HOME.has_registry(host) is own
 
 
 def test_what_may_not_be_looked_up_is_skipped_and_what_is_not_there_is_not_good() -> None:
