@@ -182,7 +182,10 @@ CAUSES: dict[str, Kind] = {
     "capacity": Kind(
         55, "No place for the task: look at Fargate capacity, the subnets' free addresses, and CPU and memory limits."
     ),
-    "load-balancer": Kind(52, "Does the target group exist, belong to a listener, and have room for more targets?"),
+    "load-balancer": Kind(
+        52,
+        "Does the target group or service discovery exist, belong to a listener, and have room for more targets?",
+    ),
     "health-check": Kind(
         50, "The program runs and does not answer its health check: path, port, start-up time, grace period?"
     ),

@@ -117,6 +117,8 @@ SPECIFIC: tuple[tuple[str, re.Pattern[str]], ...] = (
             r"TargetGroup\w+|(?:the )?target[ -]?groups?\b.*\b(?:not|no longer|limit|exceed)",
             r"(?:failed|was unable|unable) to (?:register|deregister|describe)\b.*\btargets?\b",
             r"(?:The )?load ?balancer\b.*\bnot\b|LoadBalancerNotFound",
+            r"(?:failed|was unable|unable) to (?:register|deregister)\b.*\b(?:service discovery|Cloud Map)\b",
+            r"(?:The )?(?:service discovery|(?:AWS )?Cloud Map)\b.*\b(?:not|limit|exceed\w*)\b",
         ),
     ),
     (
@@ -205,10 +207,10 @@ def _pieces(sentence: str) -> list[str]:
 # --- service events
 
 _EVENT_PREFIX = re.compile(
-    r"^(?:\(?service [^\s,()]+(?:, ?task-?set [^\s()]+)?\)?\s*)?(?:\((?:task|instance|port|deployment)\b[^()]*\)\s*)*",
+    r"^(?:\(?service [^\s,()]+(?:,? ?task-? ?set \(?[^\s()]+\)?)?\)?\s*)?(?:\((?:task|instance|port|deployment)\b[^()]*\)\s*)*",
     re.IGNORECASE,
 )
-"""``(service api) (port 80) ``; older events have it without the first parentheses."""
+"""``(service api) (port 80) `` or ``(service api, taskSet ts-1) ``; older events have it without the first parentheses."""
 
 _INNER_REASON = re.compile(
     r"\bReason:\s+(?P<reason>.+)$|\((?:error|reason):? (?P<error>.+)$", re.IGNORECASE | re.DOTALL
@@ -217,7 +219,14 @@ _INNER_REASON = re.compile(
 
 EVENTS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("capacity", _heads(r"(?:was|is) unable to place a task\b.*?\bno container[ -]instances? met\b")),
-    ("health-check", _heads(r"is unhealthy\b", r"failed (?:\w+ ){0,3}health ?checks?")),
+    (
+        "load-balancer",
+        _heads(
+            r"is (?:unhealthy|not healthy)\b.*\bdue to \(?(?:reason:? )?TARGET (?:GROUP )?IS "
+            r"(?:NOT (?:FOUND|REGISTERED|CONFIGURED)|IN AN AVAILABILITY ZONE THAT IS NOT ENABLED)"
+        ),
+    ),
+    ("health-check", _heads(r"is (?:unhealthy|not healthy)\b", r"failed (?:\w+ ){0,3}health ?checks?")),
     ("deployment-configuration", _heads(r"was unable to stop or start tasks during a deployment")),
     ("throttled", _heads(r"operations are being throttled")),
     ("permission", _heads(r"(?:was )?unable to assume (?:the )?(?:service[ -]linked )?role")),

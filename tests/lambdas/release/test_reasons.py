@@ -175,6 +175,9 @@ EVENTS = {
             "UnhealthyThreshold number of health checks consecutively.)"
         ),
         "is unhealthy",
+        "(service api, taskSet ecs-svc/1) is not healthy in (target-group t) due to Health checks failed",
+        "(service api) (port 80) is not healthy in (target-group NOT-FOUND) due to (reason Request timed out)",
+        "service api task set (ts-1) is not healthy in target-group (t) due to Health checks failed",
     ],
     "secret": [f"(service api) was unable to place a task. Reason: {FETCHED}unable to retrieve secret from asm: no."],
     "deployment-configuration": [
@@ -192,6 +195,18 @@ EVENTS = {
     "load-balancer": [
         "(service api) failed to register targets in (target-group t) with (error The provided target is new)",
         "(service api) was unable to register targets in (target-group t)",
+        "(service api, taskSet ecs-svc/1) is not healthy in (target-group t) due to TARGET GROUP IS NOT FOUND",
+        "service api task set (ts-1) is not healthy in target-group (t) due to TARGET IS NOT FOUND.",
+        "(service api) (port 80) is unhealthy in (target-group t) due to (reason Target is not registered to it)",
+        "(service api) is unhealthy in (target-group t) due to (reason Target group is not configured to receive)",
+        (
+            "(service api) (port 80) is unhealthy in (target-group t) due to (reason Target is in an Availability Zone "
+            "that is not enabled for the load balancer)"
+        ),
+        "(service api) (task 0a) failed to register to service discovery.",
+        "(service api) was unable to deregister from AWS Cloud Map",
+        ("(service api) was unable to place a task. Reason: The Service Discovery instance could not be registered."),
+        "(service api) was unable to place a task. Reason: Service discovery instances exceed the limit.",
     ],
     "network": ["(service api) failed to launch a task with (error Unexpected EC2 error while attempting to Create)."],
     "start": ["(service api) failed to launch a task with (error nobody knows it)."],
