@@ -207,10 +207,11 @@ def _pieces(sentence: str) -> list[str]:
 # --- service events
 
 _EVENT_PREFIX = re.compile(
-    r"^(?:\(?service [^\s,()]+(?:,? ?task-? ?set \(?[^\s()]+\)?)?\)?\s*)?(?:\((?:task|instance|port|deployment)\b[^()]*\)\s*)*",
+    r"^(?:\(?service [^\s,()]+(?:,? ?task-? ?set \(?[^\s()]+\)?)?\)?\s*)?"
+    r"(?:\((?:task|instance|port|deployment)\b[^()]*\)\s*)*",
     re.IGNORECASE,
 )
-"""``(service api) (port 80) `` or ``(service api, taskSet ts-1) ``; older events have it without the first parentheses."""
+"""``(service api) (port 80) ``, ``(service api, taskSet ts-1) ``; older events: ``service api task set (ts-1) ``."""
 
 _INNER_REASON = re.compile(
     r"\bReason:\s+(?P<reason>.+)$|\((?:error|reason):? (?P<error>.+)$", re.IGNORECASE | re.DOTALL
