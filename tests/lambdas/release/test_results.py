@@ -299,3 +299,13 @@ def test_a_pushed_image_is_one_whose_push_time_ecr_tells(pushed_at: object) -> N
     state = ExecutionState({"image": {"tag": "v1", "pinned": {}, "pushedAt": pushed_at}})
     assert (state.pushed_image is not None) == (pushed_at == 1767603600.0)
     assert state.image is not None
+
+
+def test_a_service_gets_what_was_registered_for_it_or_the_twin_that_its_wave_gave_it() -> None:
+    registered = encode_result(RegisterResult({"api": arn("api", 2), "worker": arn("worker", 2)}), "", 0.0)
+    state = {"registered": registered}
+    assert ExecutionState(state).targets == {"api": arn("api", 2), "worker": arn("worker", 2)}
+    moved = ExecutionState({**state, "wave": {"twins": {"worker": arn("worker", 3)}}})
+    assert moved.targets == {"api": arn("api", 2), "worker": arn("worker", 3)}
+    with pytest.raises(LookupError):
+        _ = ExecutionState({}).targets
