@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from aws_lambda_powertools import Logger
@@ -24,7 +24,7 @@ from lambdas.release.history import (
     release_before,
     release_id_of,
 )
-from lambdas.release.image import ARCHIVED, RESTORE
+from lambdas.release.image import ARCHIVED, RESTORE, check_release
 from lambdas.release.plan import AbandonedTask, Plan, check_size, migration_started_by, room_for_checks
 from lambdas.release.planning import (
     LIVE,
@@ -63,7 +63,7 @@ from lambdas.release.preflight import (
 from lambdas.release.request import Request
 from lambdas.release.results import needed
 from lambdas.release.rollout import ServiceFacts
-from lambdas.release.task_definition import TaskDefinition, is_revision_of
+from lambdas.release.task_definition import Platform, TaskDefinition, is_revision_of
 
 RECENT = 50
 """Records that a rollback without a name looks at: what ended while it waited, and what somebody rolled back from.
@@ -81,6 +81,8 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
         A deploy is held back.
     PreflightFailed
         Lists every check that is FAIL.
+    WrongArchitecture
+        The image has no manifest for what a service runs on.
     ReleaseNotFound, NoServices, InvalidRegistration
     """
     request = call.request
@@ -115,6 +117,7 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
         checks += _deploy_checks(call, catalog, bases, migration, dependencies)
         checks += check_alarms(dependencies.policy(CircuitBreakerPolicy).alarms, alarms, forced=request.force)
     require(checks)
+    _check_platforms(call, ours, bases)
 
     running = {
         s.name: RunningService(
@@ -155,6 +158,16 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
     logger.info("checks", results=[str(check) for check in checks])
     logger.info("planned", nothing_to_do=made.nothing_to_do, services=sorted(made.services))
     return replace(made, checks=shown(interesting, room, environment))
+
+
+def _check_platforms(call: Invocation, services: Sequence[Service], bases: Mapping[str, TaskDefinition | None]) -> None:
+    """Compare what the image is built for with what new revisions are made from."""
+    wanted: dict[str, dict[str, Platform]] = {}
+    for service in services:
+        if base := bases.get(service.name):
+            wanted.setdefault(service.repository, {})[service.name] = base.platform
+    if call.state.image is not None:
+        check_release(call.state.image, wanted)
 
 
 def _journal(call: Invocation, dependencies: Dependencies) -> Plan | None:

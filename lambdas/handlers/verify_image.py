@@ -67,12 +67,20 @@ def find_images(request: Request, catalog: Catalog, dependencies: Dependencies) 
 
 
 def _platforms(catalog: Catalog, repository: str, ecs: ContainerService) -> dict[str, Platform]:
-    """Return what the tasks of each service of a repository, and the migration, run on."""
+    """Return what the new tasks run on, as far as the families tell: of the migration, and of what has one revision.
+
+    A service gets a revision like the one that it runs, and Terraform may have registered newer ones that nobody
+    deploys: which one that is ``Plan`` knows, and compares.
+    """
     users = {service.name: service.family for service in catalog.services if service.repository == repository}
     if catalog.migration and catalog.migration.repository == repository:
         users[MIGRATION] = catalog.migration.family
     definitions = {name: ecs.task_definition(family) for name, family in users.items()}
-    return {name: found.platform for name, found in definitions.items() if found}
+    return {
+        name: found.platform
+        for name, found in definitions.items()
+        if found and (name == MIGRATION or found.revision == 1)
+    }
 
 
 handler = Handler(verify_image)

@@ -154,10 +154,13 @@ class ReleaseImage:
         What was asked for, or the first tag of the digest, or the digest when it has no tag.
     pinned
         Repository to ``uri@sha256:…``.
+    platforms
+        Repository to what its index is built for, where the image is one: ``Plan`` knows what runs it.
     """
 
     tag: str
     pinned: Mapping[str, str]
+    platforms: Mapping[str, tuple[str, ...]] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -314,16 +317,36 @@ def check_architecture(image: FoundImage, wanted: Mapping[str, Platform]) -> Non
     WrongArchitecture
         Names the services that could not start.
     """
-    if not image.platforms:
-        return
+    if image.platforms:
+        _check_platforms(image.name, image.platforms, wanted)
+
+
+def check_release(image: ReleaseImage, wanted: Mapping[str, Mapping[str, Platform]]) -> None:
+    """Check the same of a verified image.
+
+    Parameters
+    ----------
+    wanted
+        Repository to service name to what the revision runs on of which its next one is made.
+
+    Raises
+    ------
+    WrongArchitecture
+    """
+    for repository, platforms in image.platforms.items():
+        name = f"{repository}@{image.pinned[repository].rpartition('@')[2]}"
+        _check_platforms(name, platforms, wanted.get(repository, {}))
+
+
+def _check_platforms(name: str, platforms: Sequence[str], wanted: Mapping[str, Platform]) -> None:
     wrong = [
         f"{service} asks for {platform}"
         for service, platform in sorted(wanted.items())
-        if not any(_fits(platform, built) for built in image.platforms)
+        if not any(_fits(platform, built) for built in platforms)
     ]
     if wrong:
         raise WrongArchitecture(
-            f"{image.name} is built for {', '.join(image.platforms)}, but "
+            f"{name} is built for {', '.join(platforms)}, but "
             f"{'; '.join(wrong)}: build it for that platform, or change the task definition's runtimePlatform"
         )
 
@@ -385,11 +408,13 @@ def release_image(images: Iterable[FoundImage], tag: str | None) -> ReleaseImage
     """Put together what the plan needs of the verified images."""
     found = tuple(images)
     name = tag or next((t for image in found for t in image.tags), found[0].digest)
-    return ReleaseImage(name, {image.repository: image.pinned for image in found})
+    platforms = {image.repository: image.platforms for image in found if image.platforms}
+    return ReleaseImage(name, {image.repository: image.pinned for image in found}, platforms=platforms)
 
 
 def pushed_image(images: Iterable[FoundImage], tag: str | None) -> PushedImage:
     """Put together the same for a deployment that a push has started: the last push makes the release."""
     found = tuple(images)
     released = release_image(found, tag)
-    return PushedImage(released.tag, released.pinned, max(image.pushed_at for image in found))
+    pushed_at = max(image.pushed_at for image in found)
+    return PushedImage(released.tag, released.pinned, pushed_at, platforms=released.platforms)

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from simulator.environment.platform import SimulatedService
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from tests.lambdas.handlers.flow import Flow, Json, writes
-from tests.lambdas.handlers.surroundings import DEPLOY, at_plan, deployed, put_alarm, with_alarms
+from tests.lambdas.handlers.surroundings import DEPLOY, at_plan, change_definition, deployed, put_alarm, with_alarms
 
 
 def test_a_plan_says_for_each_service_where_it_is_and_where_it_goes(simulated: SimulatedEnvironment) -> None:
@@ -144,3 +145,30 @@ def test_a_plan_of_25_services_fits_into_the_state() -> None:
     with SimulatedEnvironment(services=many(25), recovery=False) as simulated:
         result = at_plan(simulated).call()
     assert len(json.dumps(result)) < 256 * 1024 / 4
+
+
+def platform(cpu: str) -> Callable[[Json], None]:
+    return lambda request: request.update(
+        runtimePlatform={"cpuArchitecture": cpu, "operatingSystemFamily": "LINUX"},
+    )
+
+
+@pytest.mark.parametrize(("runs", "newest", "is_right"), [("ARM64", "X86_64", True), ("X86_64", "ARM64", False)])
+def test_an_index_is_compared_with_what_a_revision_is_made_from_and_not_with_the_newest(
+    simulated: SimulatedEnvironment, runs: str, newest: str, *, is_right: bool
+) -> None:
+    """Terraform registers revisions with each change, and with ignore_changes nobody deploys them."""
+    simulated.push("v1", architectures=("arm64",), index=True)
+    change_definition(simulated, "api", platform(runs))
+    request = simulated.aws.client("ecs").describe_task_definition(taskDefinition="v3-backend-dev-api")
+    kept = ("family", "containerDefinitions", "networkMode", "requiresCompatibilities", "cpu", "memory")
+    again = {key: request["taskDefinition"][key] for key in (*kept, "taskRoleArn", "executionRoleArn")}
+    platform(newest)(again)
+    simulated.aws.client("ecs").register_task_definition(**again)
+    flow = Flow(simulated, {**DEPLOY, "services": ["api"], "runMigration": False}, "one").run_to("Plan")
+    if is_right:
+        assert flow.call()["services"]["api"]["previous"].endswith(":2")
+    else:
+        error = flow.fails()
+        assert error.error_type == "WrongArchitecture"
+        assert "is built for linux/arm64, but api asks for LINUX X86_64: build it for that platform" in error.message

@@ -49,7 +49,11 @@ def environment_with(scan_required: bool = False, max_critical: int = 5) -> Simu
 def test_a_tag_becomes_the_digest_that_it_points_to(simulated: SimulatedEnvironment) -> None:
     digest = simulated.push("v1")
     state = Flow(simulated, {"imageTag": "v1"}).call("Verify image")
-    assert state["image"] == {"tag": "v1", "pinned": {"v3-backend": f"{uri()}@{digest}"}}
+    assert state["image"] == {
+        "tag": "v1",
+        "pinned": {"v3-backend": f"{uri()}@{digest}"},
+        "platforms": {},
+    }
     assert state["request"]["action"] == "deploy"
     assert state["request"]["runMigration"] is True
 
@@ -63,7 +67,11 @@ def test_the_result_replaces_the_input_so_that_other_steps_can_add_their_keys(si
 
 def test_a_digest_alone_is_reported_under_its_first_tag(simulated: SimulatedEnvironment) -> None:
     digest = simulated.push("v1")
-    assert image_of(simulated, imageDigest=digest) == {"tag": "v1", "pinned": {"v3-backend": f"{uri()}@{digest}"}}
+    assert image_of(simulated, imageDigest=digest) == {
+        "tag": "v1",
+        "pinned": {"v3-backend": f"{uri()}@{digest}"},
+        "platforms": {},
+    }
 
 
 def test_a_tag_and_the_digest_it_points_to_agree(simulated: SimulatedEnvironment) -> None:
@@ -96,6 +104,11 @@ def test_an_index_without_the_cpu_of_the_tasks_is_refused(simulated: SimulatedEn
     assert error == "WrongArchitecture"
     assert "api asks for LINUX ARM64" in message
     assert "amd64" in message
+
+
+def test_an_index_is_kept_with_what_it_is_built_for(simulated: SimulatedEnvironment) -> None:
+    simulated.push("v1", architectures=("arm64", "amd64"), index=True)
+    assert image_of(simulated, imageTag="v1")["platforms"] == {"v3-backend": ["linux/amd64", "linux/arm64"]}
 
 
 def test_only_the_services_that_are_deployed_must_fit_the_index(simulated: SimulatedEnvironment) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -25,6 +26,7 @@ from lambdas.release.image import (
     ReleaseImage,
     Scan,
     check_architecture,
+    check_release,
     check_scan,
     choose_image,
     choose_images,
@@ -232,6 +234,21 @@ def test_an_index_needs_a_manifest_for_every_service(
         return
     with pytest.raises(WrongArchitecture, match=words):
         check_architecture(image, wanted)
+
+
+@pytest.mark.parametrize("put_together", [release_image, pushed_image])
+def test_a_verified_image_is_compared_with_what_its_repository_s_services_run_on(
+    put_together: Callable[..., ReleaseImage],
+) -> None:
+    index, single = replace(FOUND, platforms=("linux/arm64",)), replace(FOUND, repository="other", platforms=())
+    image = put_together([index, single], "v1")
+    assert image.platforms == {FOUND.repository: ("linux/arm64",)}
+    check_release(image, {"other": {"web": INTEL}})
+    check_release(image, {FOUND.repository: {"api": Platform("ARM64", "LINUX")}})
+    with pytest.raises(
+        WrongArchitecture, match=f"{FOUND.name} is built for linux/arm64, but api asks for LINUX X86_64"
+    ):
+        check_release(image, {FOUND.repository: {"api": INTEL}})
 
 
 TAGS: dict[str, tuple[FoundImage, str | None, str]] = {
