@@ -34,10 +34,10 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test e2e emulator lint synth image-check explore bench asl docs picture lock clean
+.PHONY: help demo test e2e accept accept-estimate accept-janitor emulator lint synth image-check explore bench asl docs picture lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## deploy, fail and roll back on the embedded simulator: no AWS, no docker
 	@$(BIN)/stepship demo
@@ -53,6 +53,20 @@ test: $(READY) $(TYPESENSE_READY) ## run all tests; lambdas/release must be cove
 e2e: export STEPSHIP_E2E = 1
 e2e: $(READY) $(NODE_READY) $(E2E_READY) ## cdk deploy, code deploys and stepship against an emulated AWS
 	$(BIN)/python -m pytest -q -x tests/e2e
+
+# ACCEPT_ENDPOINT=http://127.0.0.1:… plays it against an emulator instead; RUN=a1b2c3 names the run. Values come by the
+# environment, not by a shell that would read them.
+accept accept-janitor: export ACCEPT_ACCOUNT = $(ACCOUNT)
+accept accept-janitor: export ACCEPT_REGION = $(REGION)
+accept accept-janitor: export ACCEPT_RUN = $(RUN)
+accept: $(READY) $(NODE_READY) $(E2E_READY) ## prove everything on a real account: make accept ACCOUNT=111122223333 REGION=eu-west-1
+	@$(BIN)/python -m tools.acceptance run
+
+accept-estimate: $(READY) ## what that takes, in minutes and dollars; needs no account
+	@$(BIN)/python -m tools.acceptance estimate
+
+accept-janitor: $(READY) ## find what runs have left: … ACCOUNT=… REGION=… (DESTROY=1 destroys it)
+	@$(BIN)/python -m tools.acceptance janitor $(if $(DESTROY),--destroy)
 
 emulator: $(READY) $(NODE_READY) $(E2E_READY) ## an emulated AWS with all stacks, to play with stepship in; Ctrl-C ends it
 	@$(BIN)/python -m tests.e2e.playground

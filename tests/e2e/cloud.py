@@ -1,4 +1,7 @@
-"""The emulated AWS account as a person works with it: by the AWS CLI, the CDK, ``stepship`` and boto3."""
+"""The AWS account as a person works with it: by the AWS CLI, the CDK, ``stepship`` and boto3.
+
+It is the emulated one unless another ``Place`` is given: ``make accept`` tells the same chapters in an account of AWS.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
 
@@ -28,8 +32,34 @@ COMMAND_SECONDS = 240
 EXECUTION_SECONDS = 180
 POLL_SECONDS = 0.2
 
+ATTEMPTS = 4
+
 T = TypeVar("T")
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which account and region, and how patient one has to be there.
+
+    Attributes
+    ----------
+    emulated
+        Whether an emulator plays it, which takes its number for the access key. Otherwise credentials are found as
+        boto3 and the AWS CLI find them.
+    variables
+        What else the commands have to know, such as ``STEPSHIP_APP``.
+    execution_seconds, poll_seconds
+        How long to wait for the end of a deployment, and how often to look: the reads of AWS are limited by the second.
+    """
+
+    account: str = ACCOUNT
+    region: str = REGION
+    emulated: bool = True
+    variables: Mapping[str, str] = field(default_factory=dict)
+    command_seconds: float = COMMAND_SECONDS
+    execution_seconds: float = EXECUTION_SECONDS
+    poll_seconds: float = POLL_SECONDS
 
 
 class Cloud:
@@ -38,33 +68,32 @@ class Cloud:
     Parameters
     ----------
     url
-        Where the emulator answers.
+        Where the emulator answers; None for AWS itself.
     settings
         The environment.
+    place
+        Whose account it is.
     """
 
-    def __init__(self, url: str, settings: EnvironmentConfig) -> None:
+    def __init__(self, url: str | None, settings: EnvironmentConfig, place: Place | None = None) -> None:
         self.url = url
         self.settings = settings
-        self.machine = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{machine_name(settings.identity)}"
+        self.place = place or Place()
+        self.account, self.region = self.place.account, self.place.region
+        self.machine = f"arn:aws:states:{self.region}:{self.account}:stateMachine:{machine_name(settings.identity)}"
         self.repository = settings.image.repositories[0]
-        # AWS shows the caller's clients no configuration of this machine, so these are all its settings.
         self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "CDK_"))},
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ACCESS_KEY_ID": ACCOUNT,
-            "AWS_SECRET_ACCESS_KEY": "emulated",
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            **(self._credentials_of_emulator() if self.place.emulated else os.environ),
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
             "AWS_PAGER": "",
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             # `make synth` and the tests validate the templates.
             "CDK_VALIDATION": "false",
             "JSII_NODE": str(ROOT / ".venv" / "bin" / "node"),
             "PATH": os.pathsep.join([str(ROOT / ".venv" / "bin"), os.environ["PATH"]]),
+            **({"AWS_ENDPOINT_URL": url} if url else {}),
+            **self.place.variables,
         }
         self.client = cache(self._client)
 
@@ -98,7 +127,7 @@ class Cloud:
             It ended with another exit code than expected.
         """
         with self.running(*command) as process:
-            output, errors = process.communicate(timeout=COMMAND_SECONDS)
+            output, errors = process.communicate(timeout=self.place.command_seconds)
         assert process.returncode == expect, f"{' '.join(command)}: exit {process.returncode}\n{output}{errors}"
         return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
@@ -122,14 +151,30 @@ class Cloud:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
 
+    def _credentials_of_emulator(self) -> dict[str, str]:
+        """Show the caller's clients no configuration of this machine: these are all their settings."""
+        return {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "CDK_"))},
+            "AWS_ACCESS_KEY_ID": self.account,
+            "AWS_SECRET_ACCESS_KEY": "emulated",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+
     def _client(self, service: str) -> Any:
+        emulated = {"aws_access_key_id": self.account, "aws_secret_access_key": "emulated"}
         return boto3.client(
             service,
             endpoint_url=self.url,
-            region_name=REGION,
-            aws_access_key_id=ACCOUNT,
-            aws_secret_access_key="emulated",
-            config=Config(retries={"mode": "standard"}, read_timeout=60),
+            region_name=self.region,
+            config=Config(
+                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+                read_timeout=60,
+                # TestState goes to a host of another name, which an emulator has not.
+                inject_host_prefix=not self.place.emulated,
+            ),
+            **(emulated if self.place.emulated else {}),
         )
 
     # Images.
@@ -169,7 +214,7 @@ class Cloud:
 
     def finish(self, execution: str) -> Json:
         """Wait until an execution has ended; returns its description, with the JSON in it read."""
-        ended = wait_until(lambda: _ended(self.describe(execution)), f"{execution} ends")
+        ended = self.wait_until(lambda: _ended(self.describe(execution)), f"{execution} ends")
         for key in ("output", "cause"):
             if ended.get(key):
                 ended[key] = json.loads(ended[key])
@@ -181,18 +226,27 @@ class Cloud:
 
     def await_state(self, execution: str, state: str) -> None:
         """Wait until an execution has entered a state."""
-        wait_until(lambda: state in self.path(execution) or None, f"{execution} enters {state}")
+        self.wait_until(lambda: state in self.path(execution) or None, f"{execution} enters {state}")
+
+    def wait_until(self, look: Callable[[], T | None], what: str) -> T:
+        """Look again and again until there is something to see, as often and as long as it is fit for this place."""
+        return wait_until(look, what, self.place.execution_seconds, self.place.poll_seconds)
 
 
-def wait_until(look: Callable[[], T | None], what: str) -> T:
+def wait_until(
+    look: Callable[[], T | None],
+    what: str,
+    seconds: float = EXECUTION_SECONDS,
+    poll_seconds: float = POLL_SECONDS,
+) -> T:
     """Look again and again until there is something to see."""
-    deadline = time.monotonic() + EXECUTION_SECONDS
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         seen = look()
         if seen is not None:
             return seen
-        time.sleep(POLL_SECONDS)
-    raise AssertionError(f"not within {EXECUTION_SECONDS} s: {what}")
+        time.sleep(poll_seconds)
+    raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
 def _ended(described: Json) -> Json | None:

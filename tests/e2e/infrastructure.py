@@ -76,7 +76,7 @@ def config_folder(folder: Path, changes: Changes) -> Path:
     file = folder / f"{ENVIRONMENT}.toml"
     text = file.read_text(encoding="utf-8")
     for (section, key), value in changes.items():
-        pattern = rf"(?m)(^\[{section}\]\n(?:(?!\[).*\n)*?{key} = ).*$"
+        pattern = rf"(?m)(^\[{section}\]\n(?:(?!\[).*\n)*?{key} = )(?:\[[^\]]*\]|.*)$"
         text, count = re.subn(pattern, rf"\g<1>{value}", text)
         assert count == 1, f"{file.name} has no [{section}] {key}"
     file.write_text(text, encoding="utf-8")

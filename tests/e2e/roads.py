@@ -15,7 +15,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from lambdas.aws.releases_table import LOCK_KEY
-from tests.e2e.cloud import Cloud, Json, wait_until
+from tests.e2e.cloud import Cloud, Json
 from tests.e2e.images import MEDIA_TYPE, Behavior, manifest
 from tests.e2e.observation import Observer
 
@@ -99,7 +99,7 @@ class Roads:
     def outrank(self) -> Json:
         """A rollback finds a deployment that waits for an answer, and ends its question."""
         asked = self.cloud.start(imageTag=self._push(None))
-        if not wait_until(lambda: self._asks(asked), f"{asked} asks"):
+        if not self.cloud.wait_until(lambda: self._asks(asked), f"{asked} asks"):
             return self.finish(asked)
         ended = self.finish(self.cloud.start(action="rollback"))
         if self.cloud.describe(asked)["status"] == "RUNNING":
@@ -209,7 +209,7 @@ class Roads:
             started = (each["executionArn"] for each in self.cloud.executions() if each["executionArn"] not in known)
             return next(started, None)
 
-        return self.finish(wait_until(recovery, "the rule starts a recovery"))
+        return self.finish(self.cloud.wait_until(recovery, "the rule starts a recovery"))
 
     def _deploy_more_memory(self, service: str, task_definition: str) -> None:
         """Do as ``cdk deploy`` does: a revision with the same image and another size, and the service on it."""
@@ -256,7 +256,7 @@ class Roads:
                 self._approve(token)
             return done() or self.cloud.describe(execution)["status"] != "RUNNING" or None
 
-        wait_until(look, f"{execution} gets there")
+        self.cloud.wait_until(look, f"{execution} gets there")
 
     def _asks(self, execution: str) -> bool | None:
         """Whether the execution waits for an answer; False when it ended before, None when it is on its way."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.e2e.cloud import ACCOUNT, EXECUTION_SECONDS, REGION, Cloud, Json, wait_until
+from tests.e2e.cloud import EXECUTION_SECONDS, Cloud, Json
 from tests.e2e.infrastructure import deploy_stacks, synthesise
 from tests.e2e.observation import SERVICES, WORKLOADS, Observer
 
@@ -33,7 +33,7 @@ def outcome(ended: Json) -> str:
 
 
 def uri(cloud: Cloud, digest: str) -> str:
-    return f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{cloud.repository}@{digest}"
+    return f"{cloud.account}.dkr.ecr.{cloud.region}.amazonaws.com/{cloud.repository}@{digest}"
 
 
 def everything_runs(observer: Observer, tag: str, image: str) -> None:
@@ -58,7 +58,7 @@ STACKS = (
 def test_cdk_bootstraps_the_account(cloud: Cloud, workplace: Path, now_and_later: tuple[Path, Path]) -> None:
     synthesise(cloud, now_and_later[0], workplace / "now")
     cloud.aws("iam", "create-service-linked-role", "--aws-service-name", "ecs.amazonaws.com")
-    cloud.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}", "--app", str(workplace / "now"))
+    cloud.cdk("bootstrap", f"aws://{cloud.account}/{cloud.region}", "--app", str(workplace / "now"))
 
 
 def test_cdk_deploys_all_stacks_and_placeholders_run(cloud: Cloud, observer: Observer, workplace: Path) -> None:
@@ -279,7 +279,7 @@ def test_an_infrastructure_change_keeps_the_code(
 
     synthesise(cloud, now_and_later[1], workplace / "later")
     deploy_stacks(cloud, workplace / "later", "--all")
-    after = wait_until(lambda: steady(observer), "the services are steady after the infrastructure change")
+    after = cloud.wait_until(lambda: steady(observer), "the services are steady after the infrastructure change")
 
     assert {name: each["image"] for name, each in after.items()} == {
         name: each["image"] for name, each in before.items()
@@ -291,11 +291,18 @@ def test_an_infrastructure_change_keeps_the_code(
 
 
 def test_a_code_deploy_keeps_the_infrastructure_and_waits_for_approval(cloud: Cloud, observer: Observer) -> None:
+    a_deploy_waits_until_it_is_approved(cloud, observer)
+
+    assert observer.task_definition(observer.services()["api"]["taskDefinition"])["memory"] == "1024"
+
+
+def a_deploy_waits_until_it_is_approved(cloud: Cloud, observer: Observer) -> None:
+    """Deploy where a person has to say yes: before that nothing is written."""
     before = observer.look()
     digest = cloud.push("v10")
     execution = cloud.start(imageTag="v10")
 
-    wait_until(lambda: observer.table.approval_token(execution), f"{execution} asks")
+    cloud.wait_until(lambda: observer.table.approval_token(execution), f"{execution} asks")
     assert observer.look() == before
     cloud.stepship("approve", execution, "--yes", "--reason", "looks good")
     cloud.stepship("watch", execution)
@@ -303,7 +310,6 @@ def test_a_code_deploy_keeps_the_infrastructure_and_waits_for_approval(cloud: Cl
 
     assert outcome(ended) == "Deployed"
     everything_runs(observer, "v10", uri(cloud, digest))
-    assert observer.task_definition(observer.services()["api"]["taskDefinition"])["memory"] == "1024"
     settled(observer, ended)
 
 
@@ -312,7 +318,7 @@ def test_a_rejection_ends_before_anything_is_written(cloud: Cloud, observer: Obs
     cloud.push("v11")
     execution = cloud.start(imageTag="v11")
 
-    wait_until(lambda: observer.table.approval_token(execution), f"{execution} asks")
+    cloud.wait_until(lambda: observer.table.approval_token(execution), f"{execution} asks")
     cloud.stepship("reject", execution, "--yes", "--reason", "not on a Friday")
     cloud.stepship("watch", execution, expect=REJECTED)
     ended = cloud.finish(execution)
@@ -381,4 +387,4 @@ def new_execution(cloud: Cloud, known: set[str]) -> str:
     def look() -> str | None:
         return next((each["executionArn"] for each in cloud.executions() if each["executionArn"] not in known), None)
 
-    return wait_until(look, "an execution starts by itself")
+    return cloud.wait_until(look, "an execution starts by itself")

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import config
 from config.rule import YEAR_SECONDS
@@ -52,10 +52,27 @@ def keys() -> str:
             for each in fields(kind)
         ]
         parts.append(f"## `[{section}]`\n\n{_about(kind)}\n\n{table(headers, rows)}")
+        parts += [_entries(section, name, item) for name, item in _lists_of_tables(kind)]
     for title, kind in (("`[services.<name>]`", Service), ("`[services.migration]`", MigrationTask)):
         rows = [(f"`{each.name}`", _code(RULES[f"[services.*] {each.name}"].what)) for each in fields(kind)]
         parts.append(f"## {title}\n\n{_about(kind)}\n\n{table(('key', 'allowed'), rows)}")
     return "\n\n".join(parts)
+
+
+def _lists_of_tables(kind: type[Any]) -> list[tuple[str, type[Any]]]:
+    """Return the keys of a section that hold lists of tables, and the type of a table."""
+    hints = get_type_hints(kind).items()
+    items: dict[str, type[Any]] = {name: get_args(hint)[0] for name, hint in hints if get_origin(hint) is tuple}
+    return [(name, item) for name, item in items.items() if is_dataclass(item)]
+
+
+def _entries(section: str, key: str, kind: type[Any]) -> str:
+    known = _attributes(kind)
+    rows = [
+        (f"`{each.name}`", known.get(each.name, ""), RULES[f"[{section}.{key}] {each.name}"].what)
+        for each in fields(kind)
+    ]
+    return f"### Each of `{key}`\n\n{table(('key', 'what it is', 'allowed'), rows)}"
 
 
 def _row(section: str, key: str, meaning: str, values: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:

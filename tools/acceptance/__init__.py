@@ -1,0 +1,1 @@
+"""``make accept``: the proof that only an account can give. README.md has the story."""

@@ -1,0 +1,1 @@
+"""Contract records: what AWS has answered, and what the product makes of it."""
