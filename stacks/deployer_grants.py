@@ -8,6 +8,7 @@ from __future__ import annotations
 import aws_cdk as cdk
 
 from config import EnvironmentConfig
+from stacks.account import ROLES
 from stacks.names import Names
 from stacks.stages import parts
 from statemachine.iam import Grant
@@ -69,3 +70,26 @@ def look_at_and_free_stacks(stack: cdk.Stack, settings: EnvironmentConfig) -> Gr
         ),
         wildcard_reason="The stack that has this name; its ARN ends with an id that CloudFormation makes up.",
     )
+
+
+def look_at_the_account(stack: cdk.Stack) -> list[Grant]:
+    """Allow what ``stepship infra deploy`` asks before it makes a stack, and creating the roles of AWS's services.
+
+    Each role can be created for its own service alone: what it may do, the service says.
+    """
+    roles = tuple(
+        stack.format_arn(service="iam", region="", resource="role", resource_name=role.path) for role in ROLES
+    )
+    return [
+        Grant(("iam:GetRole",), roles),
+        Grant(
+            ("iam:CreateServiceLinkedRole",),
+            roles,
+            {"StringEquals": {"iam:AWSServiceName": [role.service for role in ROLES]}},
+        ),
+        Grant(
+            ("servicequotas:GetServiceQuota", "ec2:DescribeAddresses", "ecr:GetRegistryScanningConfiguration"),
+            ("*",),
+            wildcard_reason="IAM knows no resource for any of the three; they read settings of the account.",
+        ),
+    ]

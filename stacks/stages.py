@@ -77,7 +77,8 @@ STAGES: tuple[Stage, ...] = (
             Part("bootstrap"),
             # It needs nobody: a team with a cluster of its own deploys it alone.
             Part("deployment-coordinator", section=ALWAYS),
-            Part("cicd", section="pipeline"),
+            # A pipeline runs when it is created, and its builds take the lock: the table of the lock is there by then.
+            Part("cicd", section="pipeline", after=("deployment-coordinator",)),
         ),
     ),
     Stage(

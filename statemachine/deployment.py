@@ -22,6 +22,7 @@ from statemachine import packaging, triggers
 from statemachine.definition import deployment_flow
 from statemachine.iam import NO_RESOURCE, Grant, acknowledge, role
 from statemachine.permissions import PERMISSIONS, Resources
+from statemachine.protection import protect
 from statemachine.steps import STEPS, Step, machine_name
 from statemachine.undelivered import UndeliveredEvents
 from statemachine.unrecovered import UnrecoveredExecutions
@@ -124,7 +125,7 @@ class CodeDeployment(Construct):
     # What the steps stand on.
 
     def _table(self) -> dynamodb.Table:
-        return dynamodb.Table(
+        table = dynamodb.Table(
             self,
             "Releases",
             table_name=self._identity.table,
@@ -139,6 +140,9 @@ class CodeDeployment(Construct):
             deletion_protection=self._settings.is_production,
             removal_policy=self._removal_policy,
         )
+        if self._settings.is_production:
+            protect(table, "DeletionProtectionEnabled")
+        return table
 
     def _function(self, step: Step) -> lambda_.Function:
         """Create one step: its log group, its role, its function.

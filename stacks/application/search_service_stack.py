@@ -23,6 +23,11 @@ from statemachine.iam import Grant, task_role
 DATA = "/data"
 """Where the file system is mounted and Typesense writes; nothing else of the container can be written to."""
 
+LOOPBACK = "127.0.0.1"
+"""The one peer of a cluster of one. Typesense keeps its peers on the disk by their addresses, and takes the task's own
+when nobody says one: after a restart, which gives the task another, it would not find itself in the group until it
+resets its peers (typesense/typesense, ``raft_server.cpp``: "Single-node with no leader. Resetting peers.")."""
+
 HEALTH = f"""\
 exec 3<>/dev/tcp/127.0.0.1/{SEARCH_PORT} && printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3 \
 && read -r -t 4 status <&3 && [[ $status == *' 200 '* ]]"""
@@ -97,7 +102,7 @@ class SearchServiceStack(EnvironmentStack):
             "Container",
             container_name=self.names.container("search"),
             image=ecs.ContainerImage.from_registry(self.read(self.names.search_image)),
-            command=["--data-dir", DATA, "--api-port", str(SEARCH_PORT)],
+            command=["--data-dir", DATA, "--api-port", str(SEARCH_PORT), "--peering-address", LOOPBACK],
             secrets={"TYPESENSE_API_KEY": ecs.Secret.from_secrets_manager(self._key)},
             logging=ecs.LogDrivers.aws_logs(
                 log_group=self._log_group,

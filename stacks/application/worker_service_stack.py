@@ -20,9 +20,12 @@ VISIBILITY = cdk.Duration.minutes(1)
 """How long a job is hidden from other tasks: several times what one takes."""
 
 MAX_RECEIVES = 3
-"""A job that fails is a dead one after 3 x 1 minute: within the bake of a release that cannot do it."""
+"""A job that fails is tried again after a minute, and is a dead one after 3 x 1 minute."""
 
 OLDEST_JOB = cdk.Duration.minutes(5)
+
+NAMESPACE, FAILED_JOBS = "Worker", "FailedJobs"
+"""As the worker counts (``workload/app/metrics.py``)."""
 
 
 class WorkerServiceStack(EnvironmentStack):
@@ -72,19 +75,27 @@ class WorkerServiceStack(EnvironmentStack):
         )
 
     def _dead_jobs_alarm(self) -> cloudwatch.Alarm:
-        """Fire while jobs die, and not because some have died once: it has to recover by itself."""
-        waiting = self.queue.dead.metric_approximate_number_of_messages_visible(
-            statistic="Maximum", period=cdk.Duration.minutes(1)
-        )
+        """Fire while jobs fail again and again: one that has failed once may go well the next time.
+
+        The worker counts them itself. SQS's own metrics of the dead letters begin up to 15 minutes late when the queue
+        was idle for six hours (SQS Developer Guide, "Available CloudWatch metrics"): a bake is over by then.
+
+        Worked example: a job fails at 09:00:10, is visible again a minute later, and fails at 09:01:10: two minutes in
+        a row with failures, and the alarm fires some seconds after 09:02.
+        """
         return self.alarm(
             "DyingJobs",
             "worker-dead-jobs",
-            alarm_description="Jobs fail for good. A rollout during which this fires is rolled back.",
-            metric=cloudwatch.MathExpression(
-                expression="DIFF(dead)", using_metrics={"dead": waiting}, period=cdk.Duration.minutes(1)
+            alarm_description="Jobs fail again and again. A rollout during which this fires is rolled back.",
+            metric=cloudwatch.Metric(
+                namespace=NAMESPACE,
+                metric_name=FAILED_JOBS,
+                dimensions_map={"Queue": self.names.jobs_queue},
+                statistic="Sum",
+                period=cdk.Duration.minutes(1),
             ),
             threshold=0,
-            evaluation_periods=1,
+            evaluation_periods=2,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
         )
 

@@ -12,7 +12,13 @@ from constructs import Construct
 from config import EnvironmentConfig
 from stacks.constructs.carried_image import PLACEHOLDER_IMAGE, WORKLOADS
 from stacks.constructs.seeded_parameters import SeededParameters
-from stacks.deployer_grants import BOOTSTRAP_ROLES, assume_cdk_roles, hold_lock, look_at_and_free_stacks
+from stacks.deployer_grants import (
+    BOOTSTRAP_ROLES,
+    assume_cdk_roles,
+    hold_lock,
+    look_at_and_free_stacks,
+    look_at_the_account,
+)
 from stacks.environment_stack import EnvironmentStack
 from statemachine.iam import NO_RESOURCE, Grant, role
 from statemachine.steps import machine_name
@@ -202,6 +208,7 @@ class BootstrapStack(EnvironmentStack):
             assume_cdk_roles(self, *BOOTSTRAP_ROLES),
             *hold_lock(self, self.settings),
             look_at_and_free_stacks(self, self.settings),
+            *look_at_the_account(self),
             Grant(("ecr:DescribeImages",), (self._repository_arn,)),
             Grant(
                 ("ssm:PutParameter",),

@@ -14,8 +14,9 @@ from statemachine.iam import acknowledge
 class LogBucket(s3.Bucket):
     """A bucket whose objects AWS services write and nobody changes.
 
-    It outlives its stack in every environment: CloudFormation cannot delete a bucket with something in it, so
-    a destroy would fail half-way. The name is generated, so it is in nobody's way, and the lifecycle empties it.
+    It outlives its stack in every environment, and a creation that failed: CloudFormation cannot delete a bucket with
+    something in it, so a destroy or a rollback would fail half-way. The name is generated, so it is in nobody's way,
+    and the lifecycle empties it.
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ class LogBucket(s3.Bucket):
                     transitions=list(transitions) or None,
                 )
             ],
-            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+            # In a failed creation too: ELB has written its test object by then, and a rollback cannot delete that.
+            removal_policy=cdk.RemovalPolicy.RETAIN,
         )
         acknowledge(
             self,

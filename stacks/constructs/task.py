@@ -35,7 +35,12 @@ http.server.ThreadingHTTPServer(("", PORT), Placeholder).serve_forever()
 
 WRITABLE = ("/tmp",)  # noqa: S108 (a volume of the task, not a file of this machine)
 EXEC_WRITES = ("/var/lib/amazon", "/var/log/amazon")
-"""Where the agent of ECS Exec writes; with the root file system read-only these have to be volumes."""
+"""Where the agent of ECS Exec writes; with the root file system read-only these have to be volumes.
+
+AWS promises nothing: "the SSM agent requires that the container file system is able to be written to" (ECS Developer
+Guide, "Monitor Amazon ECS containers with ECS Exec"). That volumes are enough is others' experience
+(aws/containers-roadmap#1359).
+"""
 
 
 @dataclass(frozen=True)

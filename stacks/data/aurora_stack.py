@@ -14,6 +14,7 @@ from stacks.constructs.security_group import from_group, security_group, to_nowh
 from stacks.environment_stack import EnvironmentStack
 from stacks.names import DATABASE_PORT
 from statemachine.iam import acknowledge
+from statemachine.protection import protect
 
 ENGINE = "aurora-postgresql"
 VERSION = "18.6"
@@ -81,7 +82,7 @@ class AuroraStack(EnvironmentStack):
         It lets in whoever has the clients' group, and the tasks that let nobody in: the migration is one of them.
         """
         sources = {
-            "Those that have the clients' group": client.security_group_id,
+            "Those that have the client group": client.security_group_id,
             "Worker, scheduler and migration": self.read(self.names.task_security_group),
         }
         return security_group(
@@ -130,6 +131,8 @@ class AuroraStack(EnvironmentStack):
             deletion_protection=production,
             enable_cloudwatch_logs_exports=["postgresql"],
         )
+        if production:
+            protect(cluster, "DeletionProtection")
         # Production leaves a snapshot behind, should anybody ever take its protection off.
         cluster.apply_removal_policy(cdk.RemovalPolicy.SNAPSHOT if production else cdk.RemovalPolicy.DESTROY)
         # Before the cluster, which would make a group of its own that keeps everything for ever.

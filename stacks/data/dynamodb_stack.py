@@ -9,6 +9,7 @@ from constructs import Construct
 
 from config import EnvironmentConfig
 from stacks.environment_stack import EnvironmentStack
+from statemachine.protection import protect
 
 
 class DynamoDbStack(EnvironmentStack):
@@ -45,4 +46,6 @@ class DynamoDbStack(EnvironmentStack):
             deletion_protection=settings.is_production,
             removal_policy=self.removal_policy,
         )
+        if settings.is_production:
+            protect(table, "DeletionProtectionEnabled")
         self.publish(self.names.application_table_arn, table.table_arn, "The application's table")

@@ -105,7 +105,8 @@ class PipelineStore(Construct):
                 s3.LifecycleRule(id="markers", expired_object_delete_marker=True),
                 s3.LifecycleRule(id="caches", prefix="cache/", expiration=cdk.Duration.days(CACHE_DAYS)),
             ],
-            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+            # In a failed creation too: a pipeline runs when it is created, and writes to it.
+            removal_policy=cdk.RemovalPolicy.RETAIN,
         )
         acknowledge(bucket, "AwsSolutions-S1", "CodePipeline alone reads and writes it; its runs are the log.")
         return bucket

@@ -85,7 +85,8 @@ class FrontendStack(EnvironmentStack):
                     abort_incomplete_multipart_upload_after=cdk.Duration.days(7),
                 )
             ],
-            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+            # In a failed creation too: no rollback deletes what is not empty, and the name is generated.
+            removal_policy=cdk.RemovalPolicy.RETAIN,
         )
         acknowledge(bucket, "AwsSolutions-S1", "CloudFront alone reads it, and its own log says who asked for what.")
         return bucket

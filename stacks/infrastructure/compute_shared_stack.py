@@ -23,6 +23,7 @@ from stacks.constructs.security_group import HTTPS, Egress, from_group, security
 from stacks.environment_stack import EnvironmentStack
 from stacks.names import API_PORT
 from statemachine.iam import acknowledge
+from statemachine.protection import protect, protection
 
 HTTP = 80
 
@@ -175,8 +176,10 @@ class ComputeSharedStack(EnvironmentStack):
             vpc_subnets=ec2.SubnetSelection(subnets=subnets),
             security_group=self._load_balancer_group,
             drop_invalid_header_fields=True,
-            deletion_protection=self.settings.is_production,
             idle_timeout=IDLE_TIMEOUT,
+        )
+        load_balancer.set_attribute(
+            "deletion_protection.enabled", protection(self) if self.settings.is_production else "false"
         )
         self._access_logs(load_balancer)
         return load_balancer
@@ -239,7 +242,7 @@ class ComputeSharedStack(EnvironmentStack):
     # What the services keep.
 
     def _table(self) -> None:
-        dynamodb.Table(
+        table = dynamodb.Table(
             self,
             "Pools",
             table_name=self.names.pools_table,
@@ -254,6 +257,8 @@ class ComputeSharedStack(EnvironmentStack):
             deletion_protection=self.settings.is_production,
             removal_policy=self.removal_policy,
         )
+        if self.settings.is_production:
+            protect(table, "DeletionProtectionEnabled")
 
     def _secret(self) -> None:
         """Create the secret with a value that says that it is none, so that tasks can start from the first deploy.

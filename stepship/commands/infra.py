@@ -33,6 +33,9 @@ def plan(session: Session, stage: str | None, options: AppOptions, tools: Tools 
     names = [step.stack for step in steps]
     # Before it synthesises: without credentials nobody waits for the templates.
     facts = tools.cloudformation.stacks(names)
+    account = tools.account.check(
+        found.settings, [step.part for step in steps if step.stack not in facts], create=False
+    )
     with synthesised(session, tools, options, names) as cdk:
         diffs = by_stack(cdk.diff(names), names)
     verdicts = _verdicts(found, steps, facts)
@@ -41,6 +44,8 @@ def plan(session: Session, stage: str | None, options: AppOptions, tools: Tools 
         what = _what(step, facts, verdicts[step.part], diffs)
         rows.append((step.stage, step.part, facts[step.stack].status if step.stack in facts else "-", what))
     session.output.table(("Stage", "Stack", "Status", "Plan"), _grouped(rows))
+    for each in account:
+        session.output.say(str(each))
     for step in steps:
         if (diff := diffs.get(step.stack, "")) and SAME not in diff:
             session.output.say()
@@ -58,6 +63,7 @@ def plan(session: Session, stage: str | None, options: AppOptions, tools: Tools 
                     "diff": diffs.get(step.stack),
                 },
             ),
+            "account": [each.document for each in account],
             "exitCode": 0,
         }
     )

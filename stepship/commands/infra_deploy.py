@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from stacks.stages import parts
+from stepship.account.check import GUIDE, Finding, Mark
 from stepship.commands.infra_work import Hearing, StackWork
 from stepship.errors import CommandError, wrong_usage
 from stepship.failure import INTERRUPTED
 from stepship.infra import CONCURRENCY
 from stepship.infra.cdk import NO_CHANGES
 from stepship.infra.cloudformation import CloudFormation
+from stepship.infra.images import SEEDS, NamedImages
 from stepship.infra.layout import Layout, StackStage, Step, read_layout
 from stepship.infra.orphans import orphans
 from stepship.infra.repair import Allowed, StackRepair
@@ -83,6 +87,7 @@ def deploy(session: Session, request: InfraRequest, tools: Tools | None = None) 
     # Before it synthesises: without credentials nobody waits for the templates.
     _ = session.caller.arn
     _check_earlier(found, stages, tools.cloudformation)
+    account = _prepare_account(session, found, stages, tools)
     with synthesised(session, tools, request.options, [step.stack for stage in stages for step in stage.steps]) as cdk:
         view = view_of(session.output, session.host.now)
         lock = held_lock_of(session, found.settings.lock, tools, view.say)
@@ -96,7 +101,7 @@ def deploy(session: Session, request: InfraRequest, tools: Tools | None = None) 
                 lock.free()
         finally:
             view.close()
-    return _tell(session, request, found, rollout, tools)
+    return _tell(session, request, found, rollout, tools, account)
 
 
 class Deployer(StackWork):
@@ -106,9 +111,22 @@ class Deployer(StackWork):
         self._repair.prepare(step, hear.say)
         if self._tools.interrupts.count:
             return Outcome.NOT_STARTED
-        if not self._cdk.deploy(step.stack, hear):
+        if not self._deploy(step.stack, hear):
             return Outcome.FAILED
         return Outcome.NO_CHANGE if any(NO_CHANGES in line for line in hear.lines) else Outcome.DEPLOYED
+
+    def _deploy(self, stack: str, hear: Hearing) -> bool:
+        """Deploy a stack; what it protects is protected when it is there, so that a failed creation can be undone.
+
+        A second run after one that ended between the two finds the stack, and switches the protection on.
+        """
+        if not self._cdk.protects(stack):
+            return self._cdk.deploy(stack, hear)
+        if self._tools.cloudformation.stack(stack) is None:
+            if not self._cdk.deploy(stack, hear, protection=False):
+                return False
+            hear.say("it is there: switching its deletion protection on")
+        return self._cdk.deploy(stack, hear, protection=True)
 
 
 def _allowed(found: Layout, request: InfraRequest) -> Allowed:
@@ -150,12 +168,63 @@ def _check_earlier(found: Layout, stages: Sequence[StackStage], cloudformation: 
         raise CommandError(f"{names} must stand before this: deploy the stage {first.stage} first, or all of them")
 
 
+def _prepare_account(
+    session: Session, found: Layout, stages: Sequence[StackStage], tools: Tools
+) -> tuple[Finding, ...]:
+    """Look whether the account has what the stacks need that are to be made, and create what it may of that.
+
+    Raises
+    ------
+    CommandError
+        A quota is so low that a stack would fail.
+    """
+    new = [step.part for stage in stages for step in stage.steps if not _stands(step, tools.cloudformation)]
+    if SEEDS in new:
+        _check_images(session, NamedImages(found.settings))
+    findings = tools.account.check(found.settings, new, create=True)
+    for each in findings:
+        session.output.say(str(each))
+    if short := [each for each in findings if each.mark == Mark.SHORT]:
+        raise CommandError(f"{'; '.join(f'{each.what}: {each.reason}' for each in short)} ({GUIDE})")
+    return findings
+
+
+def _check_images(session: Session, named: NamedImages) -> None:
+    """Check that the images are there that an earlier life of the environment has left in its parameters.
+
+    Raises
+    ------
+    CommandError
+        One is gone, and nobody has said that its parameter may go too.
+    """
+    gone = session.if_allowed(named.gone)
+    if not gone:
+        return
+    session.output.say("These parameters name images that no repository has any more:")
+    for name, image in gone.items():
+        session.output.say(f"  {name}: {image}")
+    if session.host.asks and typer.confirm("Delete them, so that the stacks begin with the placeholder?", err=True):
+        named.forget(gone)
+        return
+    raise CommandError(
+        f"a stack would start an image that is gone: push it again, or `aws ssm delete-parameters --names "
+        f"{' '.join(gone)}`; the stacks then begin with the placeholder"
+    )
+
+
 def _stands(step: Step, cloudformation: CloudFormation) -> bool:
     facts = cloudformation.stack(step.stack)
     return facts is not None and verdict(facts.status, step.part, production=False).remedy != Remedy.DELETE
 
 
-def _tell(session: Session, request: InfraRequest, found: Layout, rollout: Rollout, tools: Tools) -> int:
+def _tell(
+    session: Session,
+    request: InfraRequest,
+    found: Layout,
+    rollout: Rollout,
+    tools: Tools,
+    account: Sequence[Finding],
+) -> int:
     results, output, stages = rollout.results, session.output, found.only(request.stage)
     off: tuple[Step, ...] = ()
     done = [each for each in results.values() if each.outcome in (Outcome.DEPLOYED, Outcome.NO_CHANGE)]
@@ -181,7 +250,8 @@ def _tell(session: Session, request: InfraRequest, found: Layout, rollout: Rollo
             )
         code = 0
     document = infra_document(session, stages, rollout, code)
-    output.document({**document, "orphans": [step.stack for step in off]})
+    about = [each.document for each in account]
+    output.document({**document, "account": about, "orphans": [step.stack for step in off]})
     return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -33,6 +34,9 @@ NOISE = (
 END_SECONDS = 5
 """How long a CLI that is ended may take; it has nothing to put in order."""
 
+PROTECTION = "DeletionProtection"
+"""The parameter of templates with something that is protected from being deleted (statemachine/protection.py)."""
+
 QUIET = ("--no-notices", "--no-color", "--ci")
 
 
@@ -45,8 +49,19 @@ class Cdk(Protocol):
     def diff(self, stacks: Sequence[str]) -> str:
         """Return what would change, as the CDK says it."""
 
-    def deploy(self, stack: str, say: Say) -> bool:
-        """Deploy one stack; returns whether that went well."""
+    def protects(self, stack: str) -> bool:
+        """Whether a stack has something whose deletion protection can be switched."""
+
+    def deploy(self, stack: str, say: Say, *, protection: bool | None = None) -> bool:
+        """Deploy one stack; returns whether that went well.
+
+        Parameters
+        ----------
+        stack, say
+            Its name, and who hears the CLI's lines.
+        protection
+            Whether what it protects is protected; None leaves that as it is.
+        """
 
     def destroy(self, stack: str, say: Say) -> bool:
         """Destroy one stack; returns whether that went well."""
@@ -111,9 +126,19 @@ class CdkCli:
         """
         return self._read("cdk diff", "diff", *stacks, "--exclusively", "--app", str(self._assembly))
 
-    def deploy(self, stack: str, say: Say) -> bool:
+    def protects(self, stack: str) -> bool:
+        """Whether the template of a stack has the parameter that switches deletion protection."""
+        try:
+            template = json.loads((self._assembly / f"{stack}.template.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False  # the CLI says what is wrong with the templates
+        return PROTECTION in template.get("Parameters", {})
+
+    def deploy(self, stack: str, say: Say, *, protection: bool | None = None) -> bool:
         """Deploy one stack; approval was given with the command itself, ``plan`` shows what changes in IAM."""
-        options = ("--require-approval", "never", "--progress", "events")
+        options = ["--require-approval", "never", "--progress", "events"]
+        if protection is not None:
+            options += ["--parameters", f"{stack}:{PROTECTION}={str(protection).lower()}"]
         return self._run(say, "deploy", stack, "--exclusively", *options, "--app", str(self._assembly)) == 0
 
     def destroy(self, stack: str, say: Say) -> bool:

@@ -34,6 +34,8 @@ class StackFacts:
         Unix seconds of its last create or update.
     description
         What its template says that it is.
+    id
+        Its ARN, by which it is known when it is deleted too.
     """
 
     status: str
@@ -41,11 +43,25 @@ class StackFacts:
     protected: bool = False
     changed_at: float = 0.0
     description: str = ""
+    id: str = ""
 
     @property
     def is_moving(self) -> bool:
         """Whether CloudFormation is at it. A stack in review waits for a person, not for CloudFormation."""
         return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource as the events of its stack name it."""
+
+    logical_id: str
+    kind: str
+    physical_id: str
+
+    def __str__(self) -> str:
+        """Name it for a person."""
+        return f"{self.physical_id} ({self.kind})"
 
 
 class CloudFormation(Gateway):
@@ -71,6 +87,7 @@ class CloudFormation(Gateway):
             protected=bool(found.get("EnableTerminationProtection")),
             changed_at=changed.timestamp(),
             description=found.get("Description") or "",
+            id=found.get("StackId") or name,
         )
 
     def stacks(self, names: Iterable[str]) -> dict[str, StackFacts]:
@@ -130,6 +147,22 @@ class CloudFormation(Gateway):
                 if failed and not any(word in reason for word in CANCELLED):
                     found.append(f"{event.get('LogicalResourceId')} ({event.get('ResourceType')}): {reason}")
         return found[::-1]
+
+    def left_behind(self, stack_id: str) -> list[Resource]:
+        """Return what the deletion of a stack has left in the account.
+
+        Parameters
+        ----------
+        stack_id
+            The ARN: a stack that is deleted is known by no other name.
+        """
+        found: dict[str, Resource] = {}
+        for page in self.pages("describe_stack_events", "NextToken", StackName=stack_id):
+            for event in page["StackEvents"]:
+                if event.get("ResourceStatus") == "DELETE_SKIPPED" and event.get("PhysicalResourceId"):
+                    name = event["LogicalResourceId"]
+                    found.setdefault(name, Resource(name, event["ResourceType"], event["PhysicalResourceId"]))
+        return list(found.values())
 
     def failed_resources(self, name: str) -> list[str]:
         """Return the resources whose rollback failed: logical id and reason."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lambdas.release.errors import StepshipError
 from stepship.errors import CommandError
 from stepship.infra.cdk import Say
 from stepship.infra.cloudformation import CloudFormation, StackFacts
 from stepship.infra.layout import Step
-from stepship.infra.stuck import Remedy, verdict
+from stepship.infra.resources import Resources
+from stepship.infra.stuck import HALF_MADE, Remedy, verdict
 
 POLL_SECONDS = 5.0
 """Between two polls of a stack; the CDK CLI polls as often while it deploys one."""
@@ -17,6 +19,10 @@ POLL_SECONDS = 5.0
 WAIT_SECONDS = 3 * 3600
 """A stack that CloudFormation is at for longer is somebody's problem: the longest documented wait of a resource is
 the three hours of an ECS service that does not get steady (Troubleshooting CloudFormation, "did not stabilize")."""
+
+
+NAMELESS = frozenset({"AWS::S3::Bucket", "AWS::KMS::Key"})
+"""Types that have no name of ours: what is left of them is in nobody's way."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,19 @@ class StackRepair:
         What may be done without asking.
     sleep
         Waits so many seconds.
+    resources
+        Deletes what a deletion has left; None for AWS's own.
     """
 
-    def __init__(self, cloudformation: CloudFormation, allowed: Allowed, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        cloudformation: CloudFormation,
+        allowed: Allowed,
+        sleep: Callable[[float], None],
+        resources: Resources | None = None,
+    ) -> None:
         self._cloudformation = cloudformation
+        self._resources = resources or Resources()
         self._allowed = allowed
         self._sleep = sleep
 
@@ -83,11 +98,32 @@ class StackRepair:
             if found.remedy == Remedy.DELETE:
                 say(f"{found.reason}; deleting it")
                 self._cloudformation.delete(step.stack, protected=facts.protected)
+                if facts.status in HALF_MADE and self.settle(step, say) is None:
+                    self._clear(facts, say)
             else:
                 skip = self._allowed.skipped(step.part)
                 without = f", without {' and '.join(skip)}" if skip else ""
                 say(f"{found.reason}; continuing the rollback{without}")
                 self._cloudformation.continue_rollback(step.stack, skip)
+
+    def _clear(self, facts: StackFacts, say: Say) -> None:
+        """Delete what the deletion of a stack that was never wholly made has left: its name is the next one's.
+
+        ``RetainExceptOnCreate`` keeps it from this deletion, as it would keep it from that of a whole stack.
+        """
+        left = [each for each in self._cloudformation.left_behind(facts.id) if each.kind not in NAMELESS]
+        kept = []
+        for each in left:
+            say(f"its deletion has left {each}; deleting it")
+            try:
+                self._resources.delete(each.kind, each.physical_id, self._sleep)
+            except StepshipError as error:
+                kept.append(f"{each}: {error}")
+        if kept:
+            raise CommandError(
+                f"what it was half made of still has the names of the next one: {_listed(kept)}. Look whether anybody "
+                "needs it, delete it, and run this again"
+            )
 
     def settle(self, step: Step, say: Say) -> StackFacts | None:
         """Wait until CloudFormation is not at the stack any more; returns what it is then, None for no stack."""

@@ -15,6 +15,14 @@ NEVER_MADE = frozenset({"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED",
 to delete it" (User Guide, "Stack status codes"); the same frees the others."""
 
 
+EMPTY = "ROLLBACK_COMPLETE"
+"""The creation was taken back as a whole: all that it had made is deleted, but for buckets without a name of ours."""
+
+
+HALF_MADE = NEVER_MADE - {EMPTY, "DELETE_FAILED"}
+"""What it holds was never in use. A stack whose deletion failed may have been whole: nothing of its data is touched."""
+
+
 class Remedy(StrEnum):
     """What comes next for a stack."""
 
@@ -60,7 +68,7 @@ def verdict(status: str | None, part: str, *, production: bool, recreate: bool =
     if status.endswith("_IN_PROGRESS"):
         return Verdict(Remedy.WAIT, f"CloudFormation is at it ({status})")
     if status in NEVER_MADE:
-        if production and not recreate:
+        if production and not recreate and status != EMPTY:
             return Verdict(
                 Remedy.ACTION_NEEDED,
                 f"it is {status}, can only be deleted and made anew, and this is production: check what it holds, "

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from lambdas.aws.executions import Executions
 from lambdas.release.policies import LockPolicy
+from stepship.account.check import Account
 from stepship.errors import CommandError, wrong_usage
 from stepship.infra.assembly import check_assembly
 from stepship.infra.cdk import Cdk, CdkCli
@@ -34,6 +35,7 @@ class Tools:
 
     cdk: Callable[[Path], Cdk]
     cloudformation: CloudFormation = field(default_factory=CloudFormation)
+    account: Account = field(default_factory=Account)
     interrupts: Interrupts = field(default_factory=Interrupts)
 
 

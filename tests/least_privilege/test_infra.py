@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,8 +19,12 @@ from botocore.model import OperationModel
 
 from lambdas.aws.gateway import client_of
 from lambdas.aws.releases_table import LOCK_KEY
+from lambdas.release.errors import AwsError
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.calls import current_invocation
+from stacks.account import ROLES
+from stepship.account.check import Account
+from stepship.account.settings import Quotas
 from stepship.commands.infra_deploy import InfraRequest, deploy
 from stepship.host import Host
 from stepship.infra.cdk import Say
@@ -29,15 +33,22 @@ from stepship.infra.lock import BEAT_SECONDS
 from stepship.infra.tools import Tools
 from stepship.session import Session
 from stepship.target import choose_target
-from tests.least_privilege.policies import Role, Template, arn
+from tests.least_privilege.policies import ACCOUNT, Role, Template, arn
 from tests.least_privilege.requests import IamRequest, requests_of
 from tests.least_privilege.witness import SimulatedAccount
 from tests.simulator.quick import few_looks
 from tests.stepship.infra_environment import TEMPLATE, folder_of_a_team, moto_stack, set_status
 
-SERVICES = ("cloudformation", "dynamodb", "stepfunctions")
+SERVICES = ("cloudformation", "dynamodb", "stepfunctions", "iam", "service-quotas", "ec2", "ecr")
 OF_OTHER_STEPS = {"sts:AssumeRole", "ecr:DescribeImages", "ssm:PutParameter"}
 """By the CDK, and by the steps *Find the image* and *Keep the image*: test_workflows.py has their resources."""
+
+OF_THE_ACCOUNT = {
+    "GetServiceQuota": "servicequotas:GetServiceQuota",
+    "DescribeAddresses": "ec2:DescribeAddresses",
+    "GetRegistryScanningConfiguration": "ecr:GetRegistryScanningConfiguration",
+}
+"""Calls for which IAM knows no resource (Service Authorization Reference), and their actions."""
 
 STACK_ID = "6c0f4b1e-0000-11f1-8d9e-0a1b2c3d4e5f"
 """What CloudFormation makes up; in a question about a stack that there is none of, IAM is asked for a ``*``."""
@@ -48,11 +59,26 @@ def asked(service: str, operation: str, params: Mapping[str, Any], account: Simu
     if service == "cloudformation":
         stack = arn(service, f"stack/{params['StackName']}/{STACK_ID}")
         return [IamRequest(f"{service}:{operation}", stack)]
+    if service == "iam":
+        (role,) = (each for each in ROLES if {each.name, each.service}.intersection(params.values()))
+        keys = (("iam:AWSServiceName", role.service),) if operation == "CreateServiceLinkedRole" else ()
+        return [IamRequest(f"iam:{operation}", f"arn:aws:iam::{ACCOUNT}:role/{role.path}", keys)]
+    if operation in OF_THE_ACCOUNT:
+        return [IamRequest(OF_THE_ACCOUNT[operation], "*")]
     found = requests_of(service, operation, params, account)
     if service == "dynamodb":
         key = (params.get("Key") or params["Item"])["pk"]["S"]
         return [replace(each, keys=(("dynamodb:LeadingKeys", key),)) for each in found]
     return found
+
+
+class EnoughQuotas(Quotas):
+    """Quotas that are high enough, after AWS was asked: moto knows none of them."""
+
+    def applied(self, service: str, code: str) -> float:
+        with suppress(AwsError):
+            super().applied(service, code)
+        return 5000.0
 
 
 @dataclass
@@ -85,7 +111,9 @@ class Job:
         """Run ``stepship infra deploy --env dev``; returns its exit code."""
         session = Session(self._host, choose_target(None, "dev", folder_of_a_team()), as_json=False)
         with self._watched():
-            return deploy(session, InfraRequest(), Tools(lambda _assembly: self))
+            return deploy(
+                session, InfraRequest(), Tools(lambda _assembly: self, account=Account(quotas=EnoughQuotas()))
+            )
 
     @property
     def stacks(self) -> list[str]:
@@ -130,7 +158,11 @@ class Job:
     def diff(self, stacks: object) -> str:
         raise NotImplementedError
 
-    def deploy(self, stack: str, say: Say) -> bool:
+    def protects(self, stack: str) -> bool:
+        return stack.endswith("-dynamodb")
+
+    def deploy(self, stack: str, say: Say, *, protection: bool | None = None) -> bool:
+        assert (protection is None) == (not self.protects(stack))
         self.ahead += BEAT_SECONDS + 1
         if stack in self.fails:
             self.fails.remove(stack)
@@ -216,7 +248,7 @@ def test_the_job_may_do_nothing_that_the_command_does_not_call(role: Role, reque
 def test_every_permission_of_the_command_would_be_missed(role: Role, requests: set[IamRequest]) -> None:
     needed = [each for each in role.statements if not OF_OTHER_STEPS.intersection(each.actions)]
     missed = [refused(role.without(each), requests) for each in needed]
-    assert len(missed) == 3
+    assert len(missed) == 6
     assert all(missed)
 
 
@@ -233,3 +265,13 @@ def test_stacks_of_another_environment_are_not_the_jobs(role: Role, requests: se
     assert stacks
     for each in stacks:
         assert not role.allows(replace(each, resource=each.resource.replace("-dev-", "-production-")))
+
+
+def test_a_role_is_created_for_its_own_service_alone(role: Role, requests: set[IamRequest]) -> None:
+    created = {each for each in requests if each.action == "iam:CreateServiceLinkedRole"}
+    assert {dict(each.keys)["iam:AWSServiceName"] for each in created} == {each.service for each in ROLES}
+    for each in created:
+        assert not role.allows(replace(each, keys=(("iam:AWSServiceName", "spot.amazonaws.com"),)))
+        assert not role.allows(
+            replace(each, resource=f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/spot.amazonaws.com/X")
+        )

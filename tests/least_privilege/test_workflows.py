@@ -14,6 +14,7 @@ import config
 from lambdas.aws.gateway import client_of
 from simulator.environment.simulated_environment import SimulatedEnvironment
 from simulator.faults.calls import current_invocation
+from stacks.account import ROLES
 from stacks.constructs.carried_image import WORKLOADS
 from stacks.stages import parts
 from stepship.errors import IAM_PREFIXES
@@ -40,6 +41,12 @@ FREEING = {
     f"cloudformation:{call}" for call in ("DeleteStack", "ContinueUpdateRollback", "UpdateTerminationProtection")
 }
 LOOKING = {f"cloudformation:{call}" for call in ("DescribeStacks", "DescribeStackEvents", "DescribeStackResources")}
+
+OF_THE_ACCOUNT = (
+    "servicequotas:GetServiceQuota",
+    "ec2:DescribeAddresses",
+    "ecr:GetRegistryScanningConfiguration",
+)
 
 
 def stacks_of(environment: str) -> set[str]:
@@ -156,9 +163,16 @@ def test_the_role_for_infrastructure_holds_the_lock_frees_stacks_and_hands_over_
         *((action, stack) for action in LOOKING | FREEING for stack in stacks_of(environment)),
         ("ecr:DescribeImages", arn("ecr", "repository/v3-backend")),
         *(("ssm:PutParameter", arn("ssm", f"parameter{name}")) for name in parameters),
+        *(
+            (f"iam:{call}", f"arn:aws:iam::123456789012:role/{each.path}")
+            for call in ("GetRole", "CreateServiceLinkedRole")
+            for each in ROLES
+        ),
+        *((action, "*") for action in OF_THE_ACCOUNT),
     }
     assert [statement.conditions for statement in role.statements if statement.conditions] == [
-        (("ForAllValues:StringEquals", "dynamodb:LeadingKeys", ("lock",)),)
+        (("ForAllValues:StringEquals", "dynamodb:LeadingKeys", ("lock",)),),
+        (("StringEquals", "iam:AWSServiceName", tuple(each.service for each in ROLES)),),
     ]
 
 
@@ -195,6 +209,7 @@ def test_no_role_of_the_stack_has_a_wildcard_but_where_aws_names_the_rest(
     assert wide == {
         # IAM has no resource for it.
         ("ecr:GetAuthorizationToken", "*"),
+        *((action, "*") for action in OF_THE_ACCOUNT),
         # Every execution has a name of its own, and every function instance a log stream.
         ("states:DescribeExecution", executions),
         ("states:GetExecutionHistory", executions),

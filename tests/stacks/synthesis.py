@@ -38,6 +38,16 @@ TAG_KEYS = ("Tags", "HostedZoneTags", "FileSystemTags", "AccessPointTags")
 """What CloudFormation calls the tags; EFS has names of its own."""
 
 
+SWITCHED = {"Ref": "DeletionProtection"}
+"""The protection of a resource that is on, but for the moment in which its stack is created."""
+
+FIXED_NAMES = (
+    *("BucketName", "LogGroupName", "RoleName", "DeliveryStreamName", "TableName", "Name"),
+    *("DBClusterIdentifier", "DBInstanceIdentifier", "FunctionName", "QueueName", "RepositoryName"),
+)
+"""What CloudFormation calls the names that are the same in every creation."""
+
+
 def by_environment(app_templates: Mapping[str, Template], part: str) -> dict[str, Template]:
     """Pick one stack's templates out of those of the whole app."""
     return {each: app_templates[f"v3-backend-{each}-{part}"] for each in config.environments()}

@@ -220,3 +220,10 @@ def test_only_production_is_protected_from_being_taken_down(environment: str) ->
     app = cdk.App(context={"aws:cdk:bundling-stacks": []})
     for stack in add_stacks(app, config.load(environment)):
         assert bool(stack.termination_protection) is (environment == "production")
+
+
+def test_a_pipeline_that_runs_when_it_is_created_finds_the_lock() -> None:
+    """Its builds take the lock, and without the coordinator's table there is none: they would meet whoever deploys."""
+    order = [batch for stage in STAGES for batch in batches(stage)]
+    place = {part: number for number, batch in enumerate(order) for part in batch}
+    assert place["deployment-coordinator"] < place["cicd"] < place["frontend-cicd"]

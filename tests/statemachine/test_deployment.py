@@ -101,7 +101,9 @@ def test_production_keeps_its_table_and_its_logs(dev: dict[str, Any], production
     for kind in ("AWS::DynamoDB::Table", "AWS::Logs::LogGroup"):
         assert {each["DeletionPolicy"] for each in of_type(production, kind).values()} == {"RetainExceptOnCreate"}
         assert {each["DeletionPolicy"] for each in of_type(dev, kind).values()} == {"Delete"}
-    assert the_one(production, "AWS::DynamoDB::Table")["Properties"]["DeletionProtectionEnabled"] is True
+    assert the_one(production, "AWS::DynamoDB::Table")["Properties"]["DeletionProtectionEnabled"] == {
+        "Ref": "DeletionProtection"
+    }
 
 
 @pytest.mark.parametrize(("environment", "days"), [("dev", 14), ("staging", 30), ("production", 365)])

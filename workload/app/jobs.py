@@ -80,6 +80,11 @@ class JobsQueue:
     def __init__(self, client: Any, url: str, poll_seconds: int) -> None:
         self._client, self._url, self._poll_seconds = client, url, poll_seconds
 
+    @property
+    def name(self) -> str:
+        """The name: the last part of the URL."""
+        return self._url.rpartition("/")[2]
+
     def send(self, job: Job) -> None:
         """Put a job into the queue."""
         with aws_errors():

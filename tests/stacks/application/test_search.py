@@ -96,6 +96,8 @@ def test_typesense_writes_where_the_file_system_is_mounted_and_nowhere_else(infr
     (mount,) = found["MountPoints"]
     assert mount == {"ContainerPath": "/data", "ReadOnly": False, "SourceVolume": "data"}
     assert found["Command"][:2] == ["--data-dir", mount["ContainerPath"]]
+    # Each restart has another address, and the group of one on the disk keeps the one that it was made with.
+    assert found["Command"][-2:] == ["--peering-address", "127.0.0.1"]
     assert found["ReadonlyRootFilesystem"] is True
     (volume,) = only(service, "AWS::ECS::TaskDefinition")["Volumes"]
     assert volume["Name"] == mount["SourceVolume"]

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 import config
+from app.metrics import failed_jobs
 from lambdas.release.catalog import parse_catalog
+from stacks.names import Names
 from tests.stacks.synthesis import known_text, of_kind, resources
 
 Json = dict[str, Any]
@@ -220,3 +222,15 @@ def test_the_placeholder_answers_the_load_balancer_and_ends_on_sigterm(tmp_path:
     finally:
         server.send_signal(signal.SIGTERM)
         assert server.wait(timeout=60) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("environment", config.environments())
+def test_the_alarm_on_failing_jobs_watches_what_the_worker_counts(
+    environment: str, app_templates: dict[str, Json]
+) -> None:
+    template = stack(app_templates, environment, "worker")
+    (alarm,) = [each for each in resources(template, "AWS::CloudWatch::Alarm") if "dead-jobs" in each["AlarmName"]]
+    counts = failed_jobs(1, Names(config.load(environment)).jobs_queue, 0.0)
+    (metric,) = counts["_aws"]["CloudWatchMetrics"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == (metric["Namespace"], metric["Metrics"][0]["Name"])
+    assert alarm["Dimensions"] == [{"Name": "Queue", "Value": counts["Queue"]}]

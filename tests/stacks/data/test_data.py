@@ -13,6 +13,7 @@ from config import EnvironmentConfig
 from lambdas.release.catalog import parse_catalog
 from stacks.names import Names
 from tests.stacks.synthesis import (
+    SWITCHED,
     Template,
     allowed_on,
     by_environment,
@@ -75,12 +76,12 @@ def test_only_production_has_a_reader_never_sleeps_and_is_protected(app_template
     for environment, template in by_environment(app_templates, "aurora").items():
         production = environment == "production"
         found = cluster(template)
-        assert found["Properties"]["DeletionProtection"] is production
+        assert found["Properties"]["DeletionProtection"] == (SWITCHED if production else False)
         assert found["DeletionPolicy"] == found["UpdateReplacePolicy"] == ("Snapshot" if production else "Delete")
         assert (config.load(environment).aurora.readers > 0) is production
         assert (config.load(environment).aurora.min_acu > 0) is production
         table = only(by_environment(app_templates, "dynamodb")[environment], "AWS::DynamoDB::Table")
-        assert table["DeletionProtectionEnabled"] is production
+        assert table["DeletionProtectionEnabled"] == (SWITCHED if production else False)
 
 
 def test_environments_differ_in_size(app_templates: dict[str, Template]) -> None:

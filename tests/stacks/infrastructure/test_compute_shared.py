@@ -14,6 +14,7 @@ import config
 from config import EnvironmentConfig
 from tests.stacks.synthesis import (
     ROOT,
+    SWITCHED,
     Template,
     by_environment,
     check_house_rules,
@@ -200,7 +201,7 @@ def test_what_no_service_takes_is_not_found(public: Template, templates: dict[st
 def test_the_load_balancer_is_careful(environment: str, templates: dict[str, Template]) -> None:
     found = attributes(templates[environment])
     assert found["routing.http.drop_invalid_header_fields.enabled"] == "true"
-    assert found["deletion_protection.enabled"] == ("true" if environment == "production" else "false")
+    assert found["deletion_protection.enabled"] == (SWITCHED if environment == "production" else "false")
     assert found["idle_timeout.timeout_seconds"] == "60"
 
 
@@ -282,7 +283,7 @@ def test_the_table_can_be_put_back_to_any_second_and_production_cannot_lose_it(
     assert properties["BillingMode"] == "PAY_PER_REQUEST"
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     is_production = environment == "production"
-    assert properties["DeletionProtectionEnabled"] is is_production
+    assert properties["DeletionProtectionEnabled"] == (SWITCHED if is_production else False)
     assert table["DeletionPolicy"] == ("RetainExceptOnCreate" if is_production else "Delete")
 
 

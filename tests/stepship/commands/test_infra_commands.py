@@ -353,3 +353,31 @@ def test_there_must_be_an_app_and_the_cli(simulated: SimulatedEnvironment, tmp_p
 def test_another_application_than_the_folders_is_refused(stepship: Desk) -> None:
     typed = stepship("infra", "status", "--app", "shop")
     assert (typed.exit_code, "the stacks of this folder are those of v3-backend" in typed.stderr) == (2, True)
+
+
+def test_a_creation_that_failed_stops_no_second_one_in_production_either(
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = "v3-backend-production-deployment-coordinator"
+    cdk.protected, cdk.fails = {stack}, {stack: "a limit of the account"}
+    session = session_in(simulated, "production")
+    assert deploy(session, InfraRequest("bootstrap"), tools) == 1
+    assert CloudFormation().stacks([stack])[stack].status == "ROLLBACK_COMPLETE"
+    cdk.fails = {}
+    assert deploy(session, InfraRequest("bootstrap"), tools) == 0
+    assert CloudFormation().stacks([stack])[stack].status == "CREATE_COMPLETE"
+    assert cdk.protection[stack] is True
+
+
+def test_protection_that_an_interrupted_run_has_not_switched_on_is_switched_on_by_the_next(
+    simulated: SimulatedEnvironment, cdk: FakeCdk, tools: Tools, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = "v3-backend-production-deployment-coordinator"
+    cdk.protected, cdk.protection = {stack}, {stack: False}
+    make_stack(stack)
+    session = session_in(simulated, "production", as_json=True)
+    assert deploy(session, InfraRequest("bootstrap"), tools) == 0
+    assert cdk.protection[stack] is True
+    assert outcomes(document(capsys))["deployment-coordinator"] == "deployed"
+    assert deploy(session, InfraRequest("bootstrap"), tools) == 0
+    assert outcomes(document(capsys))["deployment-coordinator"] == "noChange"

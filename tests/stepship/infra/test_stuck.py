@@ -42,7 +42,9 @@ VERDICTS = {
 }
 IN_PRODUCTION = {
     "REVIEW_IN_PROGRESS": Remedy.DELETE,
-    "ROLLBACK_COMPLETE": Remedy.ACTION_NEEDED,
+    # It holds nothing: the second creation is not stopped.
+    "ROLLBACK_COMPLETE": Remedy.DELETE,
+    "ROLLBACK_FAILED": Remedy.ACTION_NEEDED,
     "DELETE_FAILED": Remedy.ACTION_NEEDED,
     "UPDATE_ROLLBACK_FAILED": Remedy.CONTINUE_ROLLBACK,
 }
@@ -79,10 +81,10 @@ def test_a_stack_that_was_never_made_is_deleted(simulated: SimulatedEnvironment,
 
 
 def test_production_keeps_what_was_never_wholly_made(simulated: SimulatedEnvironment) -> None:
-    make_stack(STEP.stack, "ROLLBACK_COMPLETE")
+    make_stack(STEP.stack, "ROLLBACK_FAILED")
     with pytest.raises(CommandError, match=r"this is production.*--recreate network"):
         repair(simulated, Allowed(production=True)).prepare(STEP, print)
-    assert statuses() == {"network": "ROLLBACK_COMPLETE"}
+    assert statuses() == {"network": "ROLLBACK_FAILED"}
     repair(simulated, Allowed(production=True, recreate=frozenset({"network"}))).prepare(STEP, print)
     assert statuses() == {}
 

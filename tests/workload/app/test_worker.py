@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import io
 import json
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,6 +11,8 @@ import pytest
 from app.aws import AwsFailed
 from app.chains import CHAINS
 from app.jobs import Job, JobsQueue, MalformedJob, Message
+from app.logs import JsonFormatter
+from app.metrics import NAMESPACE
 from app.stop import Stop
 from app.subgraphs import NoKey, SubgraphFailed, Subgraphs
 from app.table import PoolsTable
@@ -18,7 +23,7 @@ from tests.workload.app.fakes import FakeSubgraphs, make_pool, make_reading
 @pytest.fixture
 def step(queue: JobsQueue, table: PoolsTable) -> Any:
     def run(subgraphs: Subgraphs, stop: Stop | None = None) -> None:
-        Worker(queue, table, subgraphs, stop or Stop()).step()
+        Worker(queue, table, subgraphs, stop or Stop(), lambda: 1.5).step()
 
     return run
 
@@ -124,3 +129,50 @@ def test_a_job_is_written_as_the_contract_says(queue: JobsQueue) -> None:
     message = queue.receive()
     assert message
     assert json.loads(message.body) == {"job": "refresh-pools", "chain": "balancer"}
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """What the worker logs, as it stands in CloudWatch Logs."""
+    handler = logging.StreamHandler(io.StringIO())
+    handler.setFormatter(JsonFormatter("worker"))
+    logger = logging.getLogger("app.worker")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield handler.stream
+    logger.setLevel(level)
+    logger.removeHandler(handler)
+
+
+def counted(lines: io.StringIO) -> list[int]:
+    """What CloudWatch counts in these lines."""
+    found = []
+    for line in map(json.loads, lines.getvalue().splitlines()):
+        (metric,) = line["_aws"]["CloudWatchMetrics"]
+        assert (metric["Namespace"], metric["Dimensions"]) == (NAMESPACE, [["Queue"]])
+        assert (line["_aws"]["Timestamp"], line["Queue"]) == (1500, "jobs")
+        found += [line[each["Name"]] for each in metric["Metrics"]]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("subgraphs", "count"), [(FakeSubgraphs(make_reading()), 0), (FakeSubgraphs(SubgraphFailed("down")), 1)]
+)
+def test_each_try_is_counted_by_the_worker_itself(
+    subgraphs: FakeSubgraphs, count: int, step: Any, queue: JobsQueue, lines: io.StringIO
+) -> None:
+    queue.send(Job(chain="fantom"))
+    step(subgraphs)
+    assert counted(lines) == [count]
+
+
+def test_a_job_that_could_not_be_written_and_a_message_that_is_none_are_counted(
+    step: Any, queue: JobsQueue, sqs: Any, queue_url: str, lines: io.StringIO
+) -> None:
+    sqs.send_message(QueueUrl=queue_url, MessageBody="{}")
+    step(FakeSubgraphs(AssertionError()))
+    queue.send(Job(chain="fantom"))
+    with pytest.raises(AwsFailed):
+        step(FakeSubgraphs(AwsFailed("throttled")))
+    assert counted(lines) == [1, 1]
