@@ -101,7 +101,9 @@ class Compute:
     container_insights
         ``enhanced`` or ``enabled``; the worker is scaled by what it measures.
     execute_command
-        Whether a person may open a shell in a running task (ECS Exec).
+        Whether tasks let a person open a shell in them (ECS Exec). AWS does not support it where the root file system
+        is read-only, as it is here: its agent gets volumes to write to, which others have made work and AWS does not
+        promise.
     spot
         Whether tasks run on Fargate Spot, which AWS may take back with two minutes' notice.
     certificate_arn

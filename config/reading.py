@@ -6,7 +6,8 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from typing import Any, get_origin, get_type_hints
+from datetime import date, datetime
+from typing import Any, get_args, get_origin, get_type_hints
 
 from config.rule import Rule
 from config.rules import RULES, contradictions
@@ -23,6 +24,8 @@ UNITS = {
 }  # fmt: skip
 DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
 MAX_SHOWN = 60
+ENTRY = " entry "
+"""Before the number of a table in a list, counted from 1."""
 TYPE_NAMES = {int: "a whole number", str: "text", bool: "true or false"}
 
 
@@ -118,7 +121,10 @@ class Reader:
     def _value(self, section: str, name: str, kind: Any, value: Any) -> Any:
         key, rule = _place(section, name), _rule(section, name)
         if get_origin(kind) is tuple:
-            return self._list(key, rule, value)
+            item = get_args(kind)[0]
+            return self._tables(section, name, item, value) if is_dataclass(item) else self._list(key, rule, value)
+        if rule.is_day:
+            return self._day(key, rule, value)
         if type(value) is not kind:
             self._problem(key, f"is {_shown(value)}, not {TYPE_NAMES[kind]}", _typed_fix(name, rule, value))
         elif not rule.allows(value):
@@ -138,6 +144,32 @@ class Reader:
             if not rule.allows(item):
                 self._problem(key, f"holds {_shown(item)}", fix)
         return tuple(value)
+
+    def _day(self, key: str, rule: Rule, value: Any) -> str:
+        """Return a day as ISO 8601 writes it."""
+        try:
+            found = date.fromisoformat(value) if isinstance(value, str) else value
+        except ValueError:
+            found = None
+        if isinstance(found, date) and not isinstance(found, datetime):
+            return found.isoformat()
+        self._problem(key, f"is {_shown(value)}", f"give {rule.what}, such as {rule.example}")
+        return ""
+
+    def _tables(self, section: str, name: str, kind: Any, value: Any) -> tuple[Any, ...]:
+        """Read a list of tables, such as ``accepted_findings = [{ id = "CVE-2026-12345", … }]``."""
+        key, rule = _place(section, name), _rule(section, name)
+        fix = f"give {rule.what}, such as {name} = {rule.example}"
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self._problem(key, f"is {_shown(value)}, not a list of tables", fix)
+            return ()
+        read = []
+        for number, item in enumerate(value, start=1):
+            before = len(self.problems)
+            values = self._table(f"{section}.{name}{ENTRY}{number}", kind, item)
+            if len(self.problems) == before:
+                read.append(kind(**values))
+        return tuple(read)
 
     def _missing(self, section: str, name: str) -> None:
         rule = _rule(section, name)
@@ -198,7 +230,7 @@ def _place(section: str, key: str) -> str:
 
 
 def _rule(section: str, key: str) -> Rule:
-    return RULES[_place("services.*" if section.startswith("services.") else section, key)]
+    return RULES[_place("services.*" if section.startswith("services.") else section.partition(ENTRY)[0], key)]
 
 
 def _shown(value: Any) -> str:

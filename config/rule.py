@@ -24,12 +24,15 @@ class Rule:
         Tests a value of the right type; for a list, each of its items.
     not_empty
         Whether an empty list is wrong.
+    is_day
+        Whether the value is a day: TOML's own type, or the same as text.
     """
 
     what: str
     example: str
     allows: Callable[[object], bool] = lambda _: True
     not_empty: bool = False
+    is_day: bool = False
 
 
 def at_least(minimum: int, unit: str, example: int, *, at_most: int = YEAR_SECONDS) -> Rule:
@@ -39,6 +42,11 @@ def at_least(minimum: int, unit: str, example: int, *, at_most: int = YEAR_SECON
         str(example),
         lambda value: isinstance(value, int) and minimum <= value <= at_most,
     )
+
+
+def day(what: str, example: str) -> Rule:
+    """Allow a day, which is read as the text ``2026-12-31``."""
+    return Rule(what, example, is_day=True)
 
 
 def text(pattern: str, what: str, example: str) -> Rule:

@@ -12,7 +12,7 @@ from config.application import APPLICATION_RULES
 from config.history import history_contradictions, longest_execution_seconds
 from config.network import NETWORK_RULES
 from config.pipeline import BRANCH
-from config.rule import YES_OR_NO, Rule, at_least, text, texts
+from config.rule import YES_OR_NO, Rule, at_least, day, text, texts
 from config.schema import EnvironmentConfig, MigrationTask
 from lambdas.release.gates import check_time_zone, check_window
 
@@ -39,6 +39,10 @@ FARGATE_SIZES: dict[int, tuple[int, int, int]] = {
 
 256 units know 512, 1024 and 2048 MiB only; 1536, which the step allows too, is refused by ECS.
 """
+
+
+MAX_ACCEPTED = 30
+"""An entry with an id of 40 characters takes 80 bytes, all variables of a function 4 KB at most (Lambda quotas)."""
 
 
 NAME = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
@@ -78,6 +82,21 @@ RULES: dict[str, Rule] = {
     "[image] scan_required": YES_OR_NO,
     "[image] max_critical_findings": at_least(0, "a whole number of findings", 0),
     "[image] max_high_findings": at_least(0, "a whole number of findings", 10),
+    "[image] accepted_findings": Rule(
+        f"a list of at most {MAX_ACCEPTED} tables with id, until and reason",
+        '[{ id = "CVE-2026-12345", until = 2026-12-31, reason = "no fix in Debian; the program never calls it" }]',
+    ),
+    "[image.accepted_findings] id": text(
+        r"(?=.{4,40}$)[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9:.]+)+",
+        "a finding's name as ECR shows it, at most 40 characters, no pattern",
+        "CVE-2026-12345",
+    ),
+    "[image.accepted_findings] until": day("a day, the last on which it does not count (UTC)", "2026-12-31"),
+    "[image.accepted_findings] reason": text(
+        r"(?=.*\w)[^\n]{1,200}",
+        "a line of text, at most 200 characters",
+        "no fix in Debian; the program never calls it",
+    ),
     "[image] scan_wait_seconds": at_least(15, "whole seconds", 300),
     "[ecr_push] enabled": YES_OR_NO,
     "[ecr_push] tag_patterns": texts(
@@ -227,6 +246,13 @@ def contradictions(settings: EnvironmentConfig) -> Iterator[tuple[str, str, str]
     room = MAX_NAME_LENGTH - len(LONGEST_STEP) - len("--")
     if (length := len(settings.app) + len(settings.environment)) > room:
         yield "app", f"is too long: app and environment have {length} characters together", f"shorten them to {room}"
+
+    accepted = [each.id.casefold() for each in settings.image.accepted_findings]
+    if len(set(accepted)) < len(accepted):
+        twice = next(each.id for each in settings.image.accepted_findings if accepted.count(each.id.casefold()) > 1)
+        yield "[image] accepted_findings", f"names {twice} twice", "delete one of the entries"
+    if len(accepted) > MAX_ACCEPTED:
+        yield "[image] accepted_findings", f"has {len(accepted)} entries", f"keep {MAX_ACCEPTED}; delete what ended"
 
     for key, poll, limit in (
         ("[lock] poll_seconds", settings.lock.poll_seconds, settings.lock.wait_timeout_seconds),

@@ -27,6 +27,7 @@ from config.platform import (
 )
 from config.search import Search
 from lambdas.release.policies import (
+    AcceptedFinding,
     ApprovalPolicy,
     CircuitBreakerPolicy,
     FreezePolicy,
@@ -55,19 +56,40 @@ POLICIES: tuple[type[Policy], ...] = (
 
 
 @dataclass(frozen=True)
+class FindingException(AcceptedFinding):
+    """``[image] accepted_findings``: a finding of the image scan that has no fix yet, and does not count until a date.
+
+    Attributes
+    ----------
+    reason
+        Why that is no danger, for whoever reads the file; the functions are not told.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class ImageSettings(ImagePolicy):
     """``[image]``: which images may be deployed, and what the functions may read of them.
 
     Attributes
     ----------
+    accepted_findings
+        Findings that have no fix yet and do not count until a date.
     repositories
         Names of the ECR repositories that the functions may read.
     scan_wait_seconds
         How long ``Verify image`` waits for a scan that still runs.
     """
 
+    accepted_findings: tuple[FindingException, ...]
     repositories: tuple[str, ...]
     scan_wait_seconds: int
+
+    def told(self) -> ImagePolicy:
+        """Return what the functions are told: a function's environment holds 4 KB."""
+        entries = tuple(AcceptedFinding(each.id, each.until) for each in self.accepted_findings)
+        return ImagePolicy(self.scan_required, self.max_critical_findings, self.max_high_findings, entries)
 
 
 @dataclass(frozen=True)
@@ -227,7 +249,8 @@ class EnvironmentConfig:
         A section with deploy-time keys is cut down to the policy: a function must not see keys that
         its own version of the policy does not have.
         """
-        return {policy: _narrow(getattr(self, policy.section), policy) for policy in POLICIES}
+        narrowed = {policy: _narrow(getattr(self, policy.section), policy) for policy in POLICIES}
+        return narrowed | {ImagePolicy: self.image.told()}
 
     @property
     def is_production(self) -> bool:

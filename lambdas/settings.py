@@ -7,9 +7,9 @@ same name in ``lambdas/release/policies.py``.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, fields
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from lambdas.release.policies import Identity, Policy
 
@@ -32,9 +32,10 @@ def read_policy(kind: type[P], environ: Mapping[str, str]) -> P:
         The variable holds another version's keys.
     """
     values = json.loads(environ[variable(kind)])
-    for field in fields(kind):
-        if isinstance(values.get(field.name), list):
-            values[field.name] = tuple(values[field.name])
+    for name, hint in get_type_hints(kind).items():
+        if isinstance(values.get(name), list):
+            make: Callable[..., Any] = get_args(hint)[0]
+            values[name] = tuple(make(**each) if is_dataclass(make) else each for each in values[name])
     return kind(**values)
 
 

@@ -62,8 +62,17 @@ MAY_IMPORT = {
     "statemachine": ("statemachine", "config", "lambdas"),
     # What the builds run: the same road as `stepship infra`.
     "pipelines": ("pipelines", "stepship", "config", "lambdas", "stacks.names"),
-    # Of the stacks only what needs no CDK: in which order they go out, and what they are called.
-    "stepship": ("stepship", "simulator", "statemachine", "config", "lambdas", "stacks.stages", "stacks.names"),
+    # Of the stacks only what needs no CDK: their order, their names, and what the account must have for them.
+    "stepship": (
+        "stepship",
+        "simulator",
+        "statemachine",
+        "config",
+        "lambdas",
+        "stacks.stages",
+        "stacks.names",
+        "stacks.account",
+    ),
     "tools.image": ("tools.image",),
     "tools": ("tools", "tests", "stepship", "simulator", "stacks", "statemachine", "config", "lambdas"),
 }

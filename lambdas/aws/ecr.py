@@ -12,6 +12,7 @@ from lambdas.release.image import (
     ARCHIVED,
     INDEX_TYPES,
     MANIFEST_TYPES,
+    Finding,
     FoundImage,
     Scan,
     foreign_type,
@@ -26,6 +27,13 @@ SCAN_PERMISSIONS = (
     "inspector2:ListCoverage and inspector2:ListFindings"
 )
 """ECR User Guide, "Retrieving the findings for enhanced scans"."""
+
+
+FINDINGS_A_PAGE = 1000
+"""ECR API Reference, DescribeImageScanFindings: at most."""
+
+MAX_PAGES = 10
+"""An image with more findings than these pages hold is not let through by a list: what is not listed counts."""
 
 
 class _NoImage(StepshipError):
@@ -95,15 +103,20 @@ class ImageRegistry(Gateway):
             foreign,
         )
 
-    def scans(self, image: FoundImage) -> tuple[Scan, ...]:
+    def scans(self, image: FoundImage, *, named: bool = False) -> tuple[Scan, ...]:
         """Return the scan of each manifest that would run; one call each, for an index itself is never scanned.
+
+        Parameters
+        ----------
+        named
+            List the findings too, with another call for each thousand.
 
         Raises
         ------
         AccessDenied
             Names the permissions.
         """
-        return tuple(self._scan(image.repository, digest) for digest in image.manifests)
+        return tuple(self._scan(image.repository, digest, named=named) for digest in image.manifests)
 
     def status(self, repository: str, digest: str) -> str | None:
         """Return the ``imageStatus`` of a digest; None when lifecycle rules, say, have removed it."""
@@ -128,21 +141,24 @@ class ImageRegistry(Gateway):
             # Whether a filter goes with explicit ids is not documented. Then the image is one that is not there.
             return None
 
-    def _scan(self, repository: str, digest: str) -> Scan:
+    def _scan(self, repository: str, digest: str, *, named: bool) -> Scan:
         known = {
             "ScanNotFoundException": _NoImage,
             "ImageNotFoundException": _NoImage,
             "UnsupportedImageTypeException": _CannotScan,
         }
+        asked = {"repositoryName": repository, "imageId": {"imageDigest": digest}}
+        # The counts are in every page, so for them alone the first is enough.
+        size = FINDINGS_A_PAGE if named else 1
+        listed: list[Finding] = []
+        following: dict[str, str] = {}
         try:
-            answer = self.call(
-                "describe_image_scan_findings",
-                known=known,
-                repositoryName=repository,
-                imageId={"imageDigest": digest},
-                # The counts are in every page, so the first is enough.
-                maxResults=1,
-            )
+            for _ in range(MAX_PAGES if named else 1):
+                answer = self.call("describe_image_scan_findings", known=known, **asked, maxResults=size, **following)
+                listed += _findings(answer) if named else ()
+                if not answer.get("nextToken"):
+                    break
+                following = {"nextToken": answer["nextToken"]}
         except _NoImage:
             return Scan()
         except _CannotScan:
@@ -154,7 +170,7 @@ class ImageRegistry(Gateway):
         counts = {
             str(severity): int(count) for severity, count in (findings.get("findingSeverityCounts") or {}).items()
         }
-        return Scan(status, counts, findings.get("imageScanCompletedAt") is not None)
+        return Scan(status, counts, findings.get("imageScanCompletedAt") is not None, tuple(listed))
 
     def _layers(self, repository: str, digest: str) -> tuple[str, ...]:
         """Return the media types of a manifest's layers; none when ECR does not show the manifest."""
@@ -186,6 +202,25 @@ class ImageRegistry(Gateway):
         answer = self.call("batch_get_image", repositoryName=repository, imageIds=ids, acceptedMediaTypes=list(types))
         images: list[Answer] = answer["images"]
         return images
+
+
+def _findings(answer: Answer) -> list[Finding]:
+    """Read a page of findings, of basic and of enhanced scanning.
+
+    One that a suppression rule of Amazon Inspector hides is left out: whether ECR counts it is not documented, and what
+    is not listed is never subtracted.
+    """
+    found = answer.get("imageScanFindings") or {}
+    basic = [Finding(str(each.get("name")), str(each.get("severity"))) for each in found.get("findings") or ()]
+    enhanced = [
+        Finding(
+            str((each.get("packageVulnerabilityDetails") or {}).get("vulnerabilityId") or each.get("title")),
+            str(each.get("severity")),
+        )
+        for each in found.get("enhancedFindings") or ()
+        if each.get("status") in (None, "ACTIVE")
+    ]
+    return basic + enhanced
 
 
 def _index(text: str) -> Answer:

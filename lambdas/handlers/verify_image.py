@@ -8,6 +8,7 @@ from lambdas.aws.ecs import ContainerService
 from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation
 from lambdas.release.catalog import MIGRATION, Catalog, parse_catalog
+from lambdas.release.codec import encode
 from lambdas.release.errors import NeedlessPush
 from lambdas.release.image import (
     FoundImage,
@@ -15,12 +16,13 @@ from lambdas.release.image import (
     check_scan,
     choose_images,
     needless_push,
+    needs_names,
     pushed_image,
     release_image,
 )
-from lambdas.release.policies import ImagePolicy
+from lambdas.release.policies import AcceptedFinding, ImagePolicy
 from lambdas.release.request import Request
-from lambdas.release.results import VerifiedRequest
+from lambdas.release.results import AcceptingRequest, VerifiedRequest
 from lambdas.release.task_definition import Platform
 from lambdas.request_schema import validate
 
@@ -45,13 +47,22 @@ def verify_image(call: Invocation, dependencies: Dependencies, logger: Logger) -
         if needless is not None:
             raise NeedlessPush(needless)
     images = choose_images(found, tag=request.image_tag, digest=request.image_digest)
+    policy = dependencies.policy(ImagePolicy)
+    accepted: list[AcceptedFinding] = []
     for image in images:
         scans = dependencies.images.scans(image)
-        check_scan(image, scans, dependencies.policy(ImagePolicy), dependencies.clock.now())
+        if needs_names(scans, policy):
+            scans = dependencies.images.scans(image, named=True)
+        acceptance = check_scan(image, scans, policy, dependencies.clock.now())
+        if acceptance.found or acceptance.unused:
+            logger.info("findings accepted", image=image.name, **encode(acceptance))
+        accepted += acceptance.found
         if image.platforms:
             check_architecture(image, _platforms(catalog, image.repository, dependencies.ecs))
     release = pushed_image if request.is_push else release_image
     verified = VerifiedRequest(request, release(images, request.image_tag))
+    if accepted:
+        verified = AcceptingRequest(verified.request, verified.image, accepted=tuple(dict.fromkeys(accepted)))
     logger.info("image verified", image=verified.message)
     return verified
 

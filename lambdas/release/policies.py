@@ -55,6 +55,22 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class AcceptedFinding:
+    """A finding of an image scan that counts again after a day.
+
+    Attributes
+    ----------
+    id
+        Its name as ECR shows it, such as ``CVE-2026-12345``; upper and lower case are the same.
+    until
+        The last day on which it does not count, ``2026-12-31``, in UTC.
+    """
+
+    id: str
+    until: str
+
+
+@dataclass(frozen=True)
 class ImagePolicy(Policy):
     """``[image]``: which images may be deployed.
 
@@ -64,12 +80,15 @@ class ImagePolicy(Policy):
         Refuse an image that ECR has not scanned.
     max_critical_findings, max_high_findings
         How many findings of the severity are still allowed.
+    accepted_findings
+        Findings that do not count until a date.
     """
 
     section: ClassVar[str] = "image"
     scan_required: bool
     max_critical_findings: int
     max_high_findings: int
+    accepted_findings: tuple[AcceptedFinding, ...]
 
 
 @dataclass(frozen=True)

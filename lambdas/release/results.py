@@ -29,10 +29,11 @@ from lambdas.release.explanation import Explanation
 from lambdas.release.history import Report, timestamp
 from lambdas.release.image import PushedImage, ReleaseImage, short_image
 from lambdas.release.plan import MAX_DIED, MAX_OVERWRITTEN, MAX_REASON, Plan, reason_limit
+from lambdas.release.policies import AcceptedFinding
 from lambdas.release.request import Request
 from lambdas.release.rollout import Verdict
 from lambdas.release.verdicts import HealthStatus, LockStatus, MigrationStatus, RollbackStatus, Status
-from lambdas.release.wording import and_list, counted, fit
+from lambdas.release.wording import and_list, counted, fit, some_of
 
 T = TypeVar("T")
 
@@ -82,6 +83,25 @@ class VerifiedRequest(StepResult):
         if self.image is None:
             return "a rollback: no image to look up"
         return f"{self.image.tag} is {', '.join(short_image(pinned) for pinned in self.image.pinned.values())}"
+
+
+@dataclass(frozen=True)
+class AcceptingRequest(VerifiedRequest):
+    """The same where the gate of the image scan has let accepted findings through.
+
+    Attributes
+    ----------
+    accepted
+        Entries of the environment's list that were needed.
+    """
+
+    accepted: tuple[AcceptedFinding, ...] = ()
+
+    @property
+    def message(self) -> str:
+        """``v3 is v3-backend@sha256:77636f9e2688; accepted: CVE-2026-12345 until 2026-12-31``."""
+        entries = [f"{entry.id} until {entry.until}" for entry in self.accepted]
+        return f"{super().message}; accepted: {some_of(entries)}"
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, takewhile
 
 ELLIPSIS_BYTES = 6
 """Of ``…`` in JSON: ``\\u2026``."""
+
+MAX_NAMES, MAX_NAME_LENGTH = 5, 60
+"""Of ``some_of``: a sentence with more is not read, and what others call things may be long."""
 
 
 def and_list(names: Iterable[str]) -> str:
@@ -36,3 +39,10 @@ def fit(text: str, limit: int) -> str:
     ends = accumulate(len(json.dumps(letter)) - 2 for letter in text)
     kept = sum(1 for _ in takewhile(lambda end: end <= limit - ELLIPSIS_BYTES, ends))
     return f"{text[:kept]}…"
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Return ``CVE-2026-1, CVE-2026-2 and 7 more``: five names, each cut to 60 characters."""
+    shown = [name if len(name) <= MAX_NAME_LENGTH else f"{name[: MAX_NAME_LENGTH - 1]}…" for name in names[:MAX_NAMES]]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -157,7 +157,7 @@ class SimulatedEcr(ECRBackend):
                 "imageScanCompletedAt": completed_at,
                 "vulnerabilitySourceUpdatedAt": completed_at,
                 "findingSeverityCounts": counts,
-                **({"enhancedFindings": _enhanced(counts)} if scan.enhanced else {"findings": _findings(counts)}),
+                **({"enhancedFindings": _enhanced(scan)} if scan.enhanced else {"findings": _findings(scan)}),
             }
         return answer
 
@@ -181,13 +181,16 @@ class SimulatedEcrResponse(ECRResponse):
         return ActionResult({"imageDetails": details})
 
     def describe_image_scan_findings(self) -> ActionResult:
-        """DescribeImageScanFindings with `maxResults`: the counts are in each page."""
+        """DescribeImageScanFindings page by page: the counts are in each, and a page without `maxResults` has 100."""
         answer = super().describe_image_scan_findings()
-        most, findings = self._get_param("maxResults"), answer.result.get("imageScanFindings", {})  # type: ignore[attr-defined]
+        findings = answer.result.get("imageScanFindings", {})  # type: ignore[attr-defined]
+        size, start = int(self._get_param("maxResults") or 100), int(self._get_param("nextToken") or 0)
         for name in ("findings", "enhancedFindings"):
-            if most and len(findings.get(name, ())) > int(most):
-                findings[name] = findings[name][: int(most)]
-                answer.result["nextToken"] = most  # type: ignore[index]
+            listed = findings.get(name, ())
+            if name in findings:
+                findings[name] = listed[start : start + size]
+            if len(listed) > start + size:
+                answer.result["nextToken"] = str(start + size)  # type: ignore[index]
         return answer
 
 
@@ -330,17 +333,18 @@ def _descriptor(manifest: str, media_type: str, platform: dict[str, str]) -> Jso
     }
 
 
-def _findings(counts: dict[str, int]) -> list[Json]:
+def _findings(scan: ScanResult) -> list[Json]:
     findings: list[Json] = []
-    for severity, count in counts.items():
+    for severity, count in scan.counts.items():
+        given = scan.names.get(severity, ())
         for number in range(1, count + 1):
-            name = f"CVE-2026-{len(findings) + 1:04d}"
+            name = given[number - 1] if number <= len(given) else f"CVE-2026-{len(findings) + 1:04d}"
             description = f"Simulated finding {number} of severity {severity}"
             findings.append({"name": name, "description": description, "severity": severity})
     return findings
 
 
-def _enhanced(counts: dict[str, int]) -> list[Json]:
+def _enhanced(scan: ScanResult) -> list[Json]:
     return [
         {
             "title": f"{finding['name']} - a simulated package",
@@ -349,5 +353,5 @@ def _enhanced(counts: dict[str, int]) -> list[Json]:
             "type": "PACKAGE_VULNERABILITY",
             "packageVulnerabilityDetails": {"vulnerabilityId": finding["name"], "source": "simulated"},
         }
-        for finding in _findings(counts)
+        for finding in _findings(scan)
     ]

@@ -105,6 +105,9 @@ class ScanResult:
     enhanced
         Amazon Inspector scans: the status stays ACTIVE, the scan is continuous.
         https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-enhanced.html
+    names
+        Names of the findings of a severity, `{"HIGH": ["CVE-2026-1"]}`, one for each; those that are missing are made
+        up. One finding in two packages is there twice.
     unknown_seconds
         For so long after the push ECR knows of no scan (ScanNotFoundException); about a minute where `enhanced`.
     """
@@ -114,6 +117,7 @@ class ScanResult:
     seconds: float = 0.0
     enhanced: bool = False
     unknown_seconds: float = 0.0
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def final_status(self) -> str:

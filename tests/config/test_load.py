@@ -9,7 +9,7 @@ import pytest
 import config
 from config.history import longest_execution_seconds
 from config.rules import LONGEST_STEP, RULES
-from lambdas.release.policies import Policy
+from lambdas.release.policies import AcceptedFinding, ImagePolicy, Policy
 from lambdas.settings import read_policy
 from statemachine.steps import STEPS
 from tests.conftest import SERVICES
@@ -70,6 +70,74 @@ def test_every_key_of_a_committed_file_stands_below_a_comment(environment: str) 
     for above, line in itertools.pairwise(lines):
         if re.match(r"\w+ = ", line):
             assert above.startswith("#") or re.match(r"\w+ = ", above), line
+
+
+def accepted(*entries: str) -> str:
+    return f"accepted_findings = [{', '.join(f'{{ {each} }}' for each in entries)}]"
+
+
+GOOD = 'id = "CVE-2026-1", until = 2026-12-31, reason = "no fix in Debian"'
+ENTRY = "[image.accepted_findings entry"
+ACCEPTED = {
+    "no id": ((GOOD, 'until = 2026-12-31, reason = "x"'), f"{ENTRY} 2] id is missing; add id = "),
+    "no reason": (('id = "CVE-2026-1", until = 2026-12-31',), f"{ENTRY} 1] reason is missing; add reason = "),
+    "no day": (('id = "CVE-2026-1", reason = "x"',), f"{ENTRY} 1] until is missing; add until = 2026-12-31 (a day"),
+    "an unknown key": ((f"{GOOD}, untill = 2026-12-31",), f"{ENTRY} 1] untill is unknown; did you mean until?"),
+    "a pattern": (
+        (GOOD.replace("CVE-2026-1", "CVE-2026-*"),),
+        f'{ENTRY} 1] id is "CVE-2026-*"; give a finding\'s name',
+    ),
+    "everything": ((GOOD.replace("CVE-2026-1", "*"),), f'{ENTRY} 1] id is "*"; give'),
+    "no name": ((GOOD.replace("CVE-2026-1", "CVE-"),), f'{ENTRY} 1] id is "CVE-"; give'),
+    "a long name": ((GOOD.replace("CVE-2026-1", f"CVE-{'1' * 37}"),), f"{ENTRY} 1] id is "),
+    "a number": ((GOOD.replace('"CVE-2026-1"', "1"),), f"{ENTRY} 1] id is 1, not text; give"),
+    "no day of ours": ((GOOD.replace("2026-12-31", '"soon"'),), f'{ENTRY} 1] until is "soon"; give a day, the last'),
+    "no day at all": ((GOOD.replace("2026-12-31", '"2026-02-30"'),), f'{ENTRY} 1] until is "2026-02-30"; give'),
+    "a moment": ((GOOD.replace("2026-12-31", "2026-12-31T10:00:00Z"),), f"{ENTRY} 1] until is 2026-12-31 10:00"),
+    "a year": ((GOOD.replace("2026-12-31", "2026"),), f"{ENTRY} 1] until is 2026; give a day"),
+    "for ever": ((GOOD.replace("2026-12-31", "true"),), f"{ENTRY} 1] until is true; give a day"),
+    "an empty reason": ((GOOD.replace("no fix in Debian", " "),), f'{ENTRY} 1] reason is " "; give a line of text'),
+    "twice": ((GOOD, GOOD.replace("CVE", "cve")), "[image] accepted_findings names CVE-2026-1 twice; delete one"),
+    "too many": (
+        tuple(GOOD.replace("CVE-2026-1", f"CVE-2026-{n}") for n in range(31)),
+        "[image] accepted_findings has 31 entries; keep 30",
+    ),
+}
+
+
+@pytest.mark.parametrize(("entries", "expected"), ACCEPTED.values(), ids=ACCEPTED)
+def test_an_accepted_finding_has_a_name_a_last_day_and_a_reason(
+    tmp_path: Path, entries: tuple[str, ...], expected: str
+) -> None:
+    (problem,) = problems(tmp_path, DEV.replace("accepted_findings = []", accepted(*entries)))
+    assert problem.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [('["CVE-2026-1"]', "['CVE-2026-1']"), ('"CVE-2026-1"', '"CVE-2026-1"'), ("true", "true"), ("{}", "{}")],
+)
+def test_accepted_findings_are_a_list_of_tables(tmp_path: Path, value: str, shown: str) -> None:
+    (problem,) = problems(tmp_path, DEV.replace("accepted_findings = []", f"accepted_findings = {value}"))
+    fix = "give a list of at most 30 tables with id, until and reason, such as accepted_findings = [{ id ="
+    assert problem.startswith(f"[image] accepted_findings is {shown}, not a list of tables; {fix}")
+
+
+def test_functions_are_told_names_and_days_and_no_reasons(tmp_path: Path) -> None:
+    entries = (GOOD, 'id = "GHSA-abcd-1234-wxyz", until = "2027-01-31", reason = "behind the firewall"')
+    (tmp_path / "dev.toml").write_text(DEV.replace("accepted_findings = []", accepted(*entries)), encoding="utf-8")
+    settings = config.load("dev", tmp_path)
+    assert settings.image.accepted_findings[0].reason == "no fix in Debian"
+    told = read_policy(ImagePolicy, STEPS[0].environment(settings.identity, settings.policies)).accepted_findings
+    assert told == (AcceptedFinding("CVE-2026-1", "2026-12-31"), AcceptedFinding("GHSA-abcd-1234-wxyz", "2027-01-31"))
+
+
+def test_the_longest_list_leaves_room_in_a_function_s_environment(tmp_path: Path) -> None:
+    entries = tuple(GOOD.replace("CVE-2026-1", f"CVE-{n:036}") for n in range(30))
+    (tmp_path / "dev.toml").write_text(DEV.replace("accepted_findings = []", accepted(*entries)), encoding="utf-8")
+    settings = config.load("dev", tmp_path)
+    variables = STEPS[0].environment(settings.identity, settings.policies)
+    assert sum(len(name) + len(value) for name, value in variables.items()) < 4096 - 512
 
 
 @pytest.mark.parametrize(

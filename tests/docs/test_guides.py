@@ -53,6 +53,16 @@ def test_the_config_of_the_adoption_guide_deploys_one_stack_without_the_others(t
     assert "/shop/dev/services/web" in json.dumps(stack.template)
 
 
+def test_the_accepted_finding_of_the_deploy_guide_is_one_that_the_config_takes(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
+    (example,) = re.findall(r"```toml\n\[image\]\n(.*?)```", guide, re.DOTALL)
+    written = (ROOT / "config" / "production.toml").read_text()
+    (tmp_path / "production.toml").write_text(written.replace("accepted_findings = []\n", example))
+    (accepted,) = config.load("production", tmp_path).image.accepted_findings
+    assert f"accepted: {accepted.id} until {accepted.until}" in " ".join(guide.split())
+    assert f"accepted no longer: {accepted.id} (until {accepted.until})" in guide
+
+
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     both = {**below, **above}
     return {

@@ -89,3 +89,10 @@ def test_the_picture_loads_nothing() -> None:
     text = picture.FILE.read_text(encoding="utf-8")
     assert re.findall(r"https?://\S+?(?=[\"'\s])", text) == ["http://www.w3.org/2000/svg"]
     assert "@font-face" not in text
+
+
+def test_ecs_exec_is_not_promised_where_aws_says_that_it_does_not_work() -> None:
+    (row,) = (
+        line for line in (ROOT / "docs/reference/config.md").read_text().splitlines() if "`execute_command`" in line
+    )
+    assert "AWS does not support it where the root file system is read-only" in row

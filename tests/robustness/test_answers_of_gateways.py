@@ -70,6 +70,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "ecr find": lambda: ImageRegistry().find("xx", "u", tag="t", digest=None),
     "ecr status": lambda: ImageRegistry().status("xx", "sha256:0"),
     "ecr scans": lambda: ImageRegistry().scans(FoundImage("xx", "u", "d", manifests=("sha256:0",))),
+    "ecr findings": lambda: ImageRegistry().scans(FoundImage("xx", "u", "d", manifests=("sha256:0",)), named=True),
     "ecs services": judge_all,
     "ecs task_definition": lambda: use(ECS.task_definition("f")),
     "ecs register": lambda: ECS.register({"family": "f", "containerDefinitions": []}),

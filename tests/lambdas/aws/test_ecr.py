@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -168,6 +170,52 @@ def test_a_scan_has_a_status_and_findings_by_severity(aws: SimulatedAws, ecr: An
     aws.clock.sleep(30)
     assert scans("running") == (Scan("COMPLETE", {"HIGH": 2}, is_complete=True),)
     assert scans("enhanced") == (Scan("ACTIVE", {}, is_complete=True),)
+
+
+@pytest.mark.parametrize("enhanced", [False, True])
+def test_the_findings_of_a_scan_are_listed_page_by_page(
+    aws: SimulatedAws, ecr: Any, inside: Inside, enhanced: bool
+) -> None:
+    names = {"HIGH": [f"CVE-2026-{number:05}" for number in range(1500)]}
+    push_image(ecr, "app", "v1", scan=ScanResult(counts={"HIGH": 1500, "LOW": 501}, names=names, enhanced=enhanced))
+    image, before = found(tag="v1"), len(aws.calls)
+    (scan,) = inside(lambda: REGISTRY.scans(image, named=True))
+    assert len(aws.calls) == before + 3
+    assert [each.name for each in scan.named if each.severity == "HIGH"] == names["HIGH"]
+    assert len(scan.named) == 2001
+    assert replace(scan, named=()) == REGISTRY.scans(image)[0]
+
+
+class Answering(ImageRegistry):
+    """A registry that has one answer to every question about a scan."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        self.answer = answer
+
+    @property
+    def client(self) -> Any:
+        return SimpleNamespace(describe_image_scan_findings=lambda **_: self.answer)
+
+
+def test_a_list_without_an_end_is_read_to_a_limit() -> None:
+    page = {"imageScanFindings": {"findings": [{"name": "CVE-1"}]}, "nextToken": "n"}
+    assert len(Answering(page).scans(FoundImage("app", URI, "d", manifests=("sha256:0",)), named=True)[0].named) == 10
+
+
+@pytest.mark.parametrize(
+    ("finding", "expected"),
+    [
+        ({"status": "ACTIVE", "packageVulnerabilityDetails": {"vulnerabilityId": "CVE-1"}}, ("CVE-1",)),
+        ({"packageVulnerabilityDetails": {"vulnerabilityId": "CVE-1"}}, ("CVE-1",)),
+        ({"title": "a key in a file"}, ("a key in a file",)),
+        ({"status": "SUPPRESSED", "packageVulnerabilityDetails": {"vulnerabilityId": "CVE-1"}}, ()),
+        ({"status": "CLOSED", "packageVulnerabilityDetails": {"vulnerabilityId": "CVE-1"}}, ()),
+    ],
+)
+def test_an_enhanced_finding_is_listed_by_its_id(finding: dict[str, Any], expected: tuple[str, ...]) -> None:
+    page = {"imageScanFindings": {"enhancedFindings": [{"severity": "HIGH", **finding}]}}
+    (scan,) = Answering(page).scans(FoundImage("app", URI, "d", manifests=("d",)), named=True)
+    assert tuple(each.name for each in scan.named) == expected
 
 
 def test_a_manifest_that_is_gone_was_never_scanned(ecr: Any) -> None:

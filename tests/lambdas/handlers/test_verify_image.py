@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 import config
+from config.schema import FindingException
 from simulator.ecs.ecr import push_image
 from simulator.ecs.images import ImageBehavior, ScanResult
 from simulator.environment.simulated_environment import SimulatedEnvironment
@@ -252,6 +253,44 @@ def test_findings_above_the_limit_are_refused(simulated: SimulatedEnvironment, i
 def test_findings_at_the_limit_pass(simulated: SimulatedEnvironment) -> None:
     simulated.push("v1", scan=ScanResult(counts={"CRITICAL": 5, "HIGH": 50, "LOW": 1000}))
     assert image_of(simulated, imageTag="v1")["tag"] == "v1"
+
+
+def environment_that_accepts(*ids: str, until: str = "2999-12-31") -> SimulatedEnvironment:
+    """Return an environment in which no finding is allowed, and these are accepted."""
+    dev = config.load("dev")
+    entries = tuple(FindingException(each, until, "no fix yet") for each in ids)
+    image = replace(dev.image, max_critical_findings=0, max_high_findings=0, accepted_findings=entries)
+    return SimulatedEnvironment(settings=replace(dev, image=image), recovery=False)
+
+
+@pytest.mark.parametrize("index", [False, True])
+@pytest.mark.parametrize("enhanced", [False, True])
+def test_accepted_findings_let_an_image_through_and_are_named(index: bool, enhanced: bool) -> None:
+    scan = ScanResult(counts={"HIGH": 2}, names={"HIGH": ["CVE-2026-1", "CVE-2026-1"]}, enhanced=enhanced)
+    with environment_that_accepts("CVE-2026-1", "CVE-2025-9") as simulated:
+        simulated.push("v1", scan=scan, index=index)
+        state = Flow(simulated, {"imageTag": "v1"}).call("Verify image")
+    assert state["accepted"] == [{"id": "CVE-2026-1", "until": "2999-12-31"}]
+    assert state["message"].endswith("; accepted: CVE-2026-1 until 2999-12-31")
+
+
+def test_a_finding_that_is_accepted_no_longer_is_named() -> None:
+    with environment_that_accepts("CVE-2026-1", "CVE-2025-9", until="2000-01-31") as simulated:
+        simulated.push("v1", scan=ScanResult(counts={"HIGH": 2}, names={"HIGH": ["CVE-2026-1"]}))
+        error, message = error_of(simulated, imageTag="v1")
+    assert error == "ScanFindings"
+    assert (
+        "2 HIGH (allowed 0): CVE-2026-0002, CVE-2026-1; accepted no longer: CVE-2026-1 (until 2000-01-31);" in message
+    )
+    assert "accepted and not in this image: CVE-2025-9;" in message
+
+
+@pytest.mark.parametrize(("severity", "calls"), [("LOW", 1), ("HIGH", 2)])
+def test_names_of_findings_are_read_only_where_they_decide(severity: str, calls: int) -> None:
+    with environment_that_accepts("CVE-2026-1") as simulated:
+        simulated.push("v1", scan=ScanResult(counts={severity: 1}, names={severity: ["CVE-2026-1"]}))
+        image_of(simulated, imageTag="v1")
+        assert len(simulated.aws.calls.of("ecr", "DescribeImageScanFindings")) == calls
 
 
 def test_a_running_scan_is_asked_for_again_until_it_is_done(simulated: SimulatedEnvironment) -> None:
