@@ -5,6 +5,7 @@ Evidence is worth having and not worth failing for: what cannot be read is named
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -85,7 +86,8 @@ def task_evidence(
 
 
 def _is_since(task: StoppedTask, since: float) -> bool:
-    return not task.stopped_at or task.stopped_at >= since
+    """Whether it stopped since then. To the second: an answer may leave out the rest of the time."""
+    return not task.stopped_at or task.stopped_at >= math.floor(since)
 
 
 def _read(

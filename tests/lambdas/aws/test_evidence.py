@@ -70,14 +70,20 @@ class Logs(ContainerLogs):
         return self.streams.get(stream, ())[-count:]
 
 
-def gathered(ecs: Ecs, logs: Logs, facts: ServiceFacts | None = None) -> Evidence:
-    return service_evidence(ecs, logs, API, "new", facts, VERDICT, since=100.0)
+def gathered(ecs: Ecs, logs: Logs, facts: ServiceFacts | None = None, since: float = 100.0) -> Evidence:
+    return service_evidence(ecs, logs, API, "new", facts, VERDICT, since=since)
 
 
 def test_evidence_is_stopped_tasks_events_since_then_and_the_last_lines() -> None:
     events = (Event(120, "is unhealthy"), Event(100, "has started"), Event(99, "of the deployment before"))
     found = gathered(Ecs(), Logs({"ecs/main/task-0": ("bye",)}), ServiceFacts("app-api", "c", events=events))
     assert found == Evidence("api", "2 tasks failed", "main", STOPPED, ("is unhealthy", "has started"), ("bye",), ())
+
+
+def test_a_task_that_stopped_in_the_second_of_the_beginning_counts_whatever_the_answer_leaves_out_of_its_time() -> None:
+    ecs = Ecs((replace(STOPPED[0], stopped_at=100.0),))
+    assert [task.stopped_at for task in gathered(ecs, Logs({}), since=100.9).stopped] == [100.0]
+    assert gathered(ecs, Logs({}), since=101.0).stopped == ()
 
 
 def test_the_newest_task_that_wrote_anything_is_quoted() -> None:

@@ -12,9 +12,11 @@ from lambdas.release.explanation import Explanation
 from lambdas.release.history import Outcome, Report
 from lambdas.release.image import ReleaseImage
 from lambdas.release.plan import Plan
+from lambdas.release.policies import AcceptedFinding
 from lambdas.release.request import Request
 from lambdas.release.results import (
     MAX_MESSAGE,
+    AcceptingRequest,
     ApprovalRequest,
     CaughtError,
     CompletedService,
@@ -59,6 +61,14 @@ SENTENCES: dict[str, tuple[StepResult | Plan | Report, str]] = {
     "image": (
         VerifiedRequest(Request(image_tag="v3"), IMAGE),
         "v3 is v3-backend@sha256:000000000000, v3-admin@sha256:000000000000",
+    ),
+    "accepted findings": (
+        AcceptingRequest(
+            Request(image_tag="v3"),
+            ReleaseImage("v3", {"v3-backend": pinned(3)}),
+            (AcceptedFinding("CVE-2026-12345", "2026-12-31"),),
+        ),
+        "v3 is v3-backend@sha256:000000000000; accepted: CVE-2026-12345 until 2026-12-31",
     ),
     "no image": (VerifiedRequest(Request("rollback")), "a rollback: no image to look up"),
     "held": (LockResult(LockStatus.HELD, "acquired", 3), "token 3"),
