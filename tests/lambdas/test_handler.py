@@ -89,6 +89,7 @@ def test_a_result_says_which_step_it_is_from_and_when_it_ended() -> None:
         "migration": None,
         "registered": 2,
         "twins": {},
+        "deleted": [],
     }
     assert lines[-1]["result"] == "2 new revisions"
 
