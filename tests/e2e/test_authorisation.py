@@ -248,5 +248,5 @@ def test_a_statement_that_is_taken_away_is_missed(
     assert {each.action for each in refused if session in each.session} & actions
     assert not [each for each in refused if session not in each.session and also not in each.session]
     told = json.dumps(ended, default=str)
-    assert ("not authorized" in told or "may not be looked up" in told) == (taken.shows is not Shows.LOGGED)
+    assert ("not authorized" in told or "may not look it up" in told) == (taken.shows is not Shows.LOGGED)
     assert (outcome(ended) == ENDS[taken.road]) == (taken.shows is not Shows.FAILS)

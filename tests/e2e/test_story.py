@@ -352,7 +352,7 @@ def test_stepship_tells_what_runs_and_what_was(cloud: Cloud, observer: Observer)
 
     assert "v10" in json.dumps(status)
     told = {each["outcome"] for each in history["deployments"]}
-    assert told == {"Deployed", "NothingToDo", "Planned", "Rejected", "RolledBack", "Stopped", "Superseded"}
+    assert told == {"Deployed", "Planned", "Rejected", "RolledBack", "Stopped", "Superseded"}
     assert len(history["deployments"]) == len(cloud.executions())
 
 
