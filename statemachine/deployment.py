@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
@@ -100,20 +102,14 @@ class CodeDeployment(Construct):
         self.functions: Mapping[Step, lambda_.Function] = {step: self._function(step) for step in STEPS}
         self.machine = self._machine()
         self.alerts = self._alerts()
-        self._undelivered = UndeliveredEvents(
-            self,
-            "Events",
-            name=f"{self._identity.app}-{self._identity.environment}-undelivered-events",
-            alerts=self.alerts,
-        ).queue
-        UnrecoveredExecutions(
-            self,
-            "Unrecovered",
-            name=f"{self._identity.app}-{self._identity.environment}-unrecovered-executions",
-            machine=self.machine,
-            settings=settings,
-            alerts=self.alerts,
+        prefix = f"{self._identity.app}-{self._identity.environment}"
+        undelivered = UndeliveredEvents(self, "Events", name=f"{prefix}-undelivered-events")
+        unrecovered = UnrecoveredExecutions(
+            self, "Unrecovered", name=f"{prefix}-unrecovered-executions", machine=self.machine, settings=settings
         )
+        for each in (undelivered, unrecovered):
+            self._let_it_tell(each.alarm)
+        self._undelivered = undelivered.queue
         self._start_when_an_execution_stopped()
         self._start_when_a_stack_was_taken_back()
         if settings.ecr_push.enabled:
@@ -371,6 +367,18 @@ class CodeDeployment(Construct):
             event_pattern=events.EventPattern(
                 source=pattern["source"], detail_type=pattern["detail-type"], detail=pattern["detail"]
             ),
+        )
+
+    def _let_it_tell(self, alarm: cloudwatch.Alarm) -> None:
+        """Let an alarm tell whoever is on call."""
+        alarm.add_alarm_action(cloudwatch_actions.SnsAction(self.alerts))
+        self.alerts.add_to_resource_policy(
+            iam.PolicyStatement(
+                actions=["sns:Publish"],
+                resources=[self.alerts.topic_arn],
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                conditions={"ArnEquals": {"aws:SourceArn": alarm.alarm_arn}},
+            )
         )
 
     def _alerts(self) -> sns.Topic:

@@ -11,9 +11,6 @@ import math
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_sns as sns
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
@@ -57,19 +54,15 @@ class UnrecoveredExecutions(Construct):
         Whose executions.
     settings
         The environment.
-    alerts
-        The topic that is told.
+
+    Attributes
+    ----------
+    alarm
+        Fires when an execution is left.
     """
 
     def __init__(
-        self,
-        scope: Construct,
-        id: str,
-        *,
-        name: str,
-        machine: sfn.StateMachine,
-        settings: EnvironmentConfig,
-        alerts: sns.Topic,
+        self, scope: Construct, id: str, *, name: str, machine: sfn.StateMachine, settings: EnvironmentConfig
     ) -> None:
         super().__init__(scope, id)
         period = cdk.Duration.seconds(period_seconds(settings))
@@ -91,7 +84,7 @@ class UnrecoveredExecutions(Construct):
             label="ended badly, less reported or recovered",
             period=period,
         )
-        alarm = cloudwatch.Alarm(
+        self.alarm = cloudwatch.Alarm(
             self,
             "Alarm",
             alarm_name=name,
@@ -104,15 +97,6 @@ class UnrecoveredExecutions(Construct):
             evaluation_periods=2,
             datapoints_to_alarm=2,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-        )
-        alarm.add_alarm_action(cloudwatch_actions.SnsAction(alerts))
-        alerts.add_to_resource_policy(
-            iam.PolicyStatement(
-                actions=["sns:Publish"],
-                resources=[alerts.topic_arn],
-                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-                conditions={"ArnEquals": {"aws:SourceArn": alarm.alarm_arn}},
-            )
         )
 
 
