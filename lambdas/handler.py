@@ -13,15 +13,13 @@ from lambdas.aws.gateway import TimeLimit, within
 from lambdas.dependencies import Dependencies, dependencies_of_this_function
 from lambdas.release.errors import StepshipError
 from lambdas.release.history import Report, parse_timestamp
+from lambdas.release.lock import LEASE_MARGIN_SECONDS
 from lambdas.release.plan import Plan
 from lambdas.release.policies import HOLD_SECONDS
 from lambdas.release.request import Request
 from lambdas.release.results import ExecutionState, StepResult, encode_result, needed
 
 Json = dict[str, Any]
-
-LEASE_MARGIN_SECONDS = 5
-"""How much longer than the function the lease lives: clocks differ, and a last call may still be on its way."""
 
 
 class LambdaContext(Protocol):

@@ -15,6 +15,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from config import EnvironmentConfig
+from lambdas.release.lock import LEASE_MARGIN_SECONDS
 from lambdas.release.recovery import RECOVERY_GRACE_SECONDS
 from statemachine.steps import STEPS
 
@@ -106,7 +107,7 @@ def period_seconds(settings: EnvironmentConfig) -> int:
     The lease of the longest step, the wait for the event, a rollback and its bake. Worked example for dev:
     120 + 5 s, 60 s, 600 s and 60 s are 845 s, so 15 minutes.
     """
-    lease = max(step.timeout_seconds for step in STEPS) + 5
+    lease = max(step.timeout_seconds for step in STEPS) + LEASE_MARGIN_SECONDS
     rollout = settings.rollout
     needed = lease + RECOVERY_GRACE_SECONDS + rollout.rollback_timeout_seconds + rollout.bake_seconds
     return math.ceil(needed / STEP_SECONDS) * STEP_SECONDS

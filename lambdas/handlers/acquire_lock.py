@@ -10,9 +10,9 @@ from aws_lambda_powertools import Logger
 from lambdas.aws.executions import ExecutionFacts, machine_of
 from lambdas.completion import refuse_recorded
 from lambdas.dependencies import Dependencies
-from lambdas.handler import LEASE_MARGIN_SECONDS, Handler, Invocation
+from lambdas.handler import Handler, Invocation
 from lambdas.release.errors import Throttled
-from lambdas.release.lock import Claim, Kind, Lock, LockDecision, LockTry, claim_of, decide_lock
+from lambdas.release.lock import LEASE_MARGIN_SECONDS, Claim, Kind, Lock, LockDecision, LockTry, claim_of, decide_lock
 from lambdas.release.policies import LockPolicy, MachinePolicy
 from lambdas.release.recovery import (
     RECOVERY_TRIES,

@@ -13,6 +13,9 @@ from lambdas.release.recovery import RECOVERY_GRACE_SECONDS
 from lambdas.release.request import Request
 from lambdas.release.verdicts import LockStatus
 
+LEASE_MARGIN_SECONDS = 5
+"""How much longer than the function the lease lives: clocks differ, and a last call may still be on its way."""
+
 
 class Kind(StrEnum):
     """What a claim on the lock is for.
