@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -99,8 +99,3 @@ class Report:
         text = redacted(json.dumps(document, indent=2, ensure_ascii=False), {self.account.number: "111122223333"})
         file.write_text(f"{text}\n", encoding="utf-8")
         return file
-
-
-def skipped(results: Sequence[Result]) -> dict[str, str]:
-    """Return what was skipped, and why."""
-    return {each.chapter: each.detail for each in results if each.verdict == Verdict.SKIPPED}

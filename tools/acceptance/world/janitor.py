@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
@@ -15,8 +14,6 @@ from tools.acceptance.world.account import APP, ENVIRONMENT, RUN_ID, TAG, Accoun
 
 OBJECTS = 1000
 STACK_SECONDS = 1200
-
-GONE = ("NoSuchBucket", "RepositoryNotFoundException", "ClusterNotFoundException", "ResourceNotFoundException")
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,7 @@ def _services(run: Run, _: Account, clients: Clients) -> Iterator[str]:
         pages = clients("ecs").get_paginator("list_services").paginate(cluster=run.prefix)
         yield from (arn for page in pages for arn in page["serviceArns"])
     except ClientError as error:
-        if error.response["Error"]["Code"] not in GONE:
+        if error.response["Error"]["Code"] != "ClusterNotFoundException":
             raise
 
 
@@ -236,13 +233,3 @@ KINDS: tuple[Kind, ...] = (
     Kind("table", _tables, _delete_table),
 )
 """In the order in which they are destroyed; then stacks once more, for what kept one from its end may be gone."""
-
-
-def tagged(run: Run, clients: Clients) -> list[str]:
-    """Return the ARNs that AWS still lists by the run's tag; it may do so for a while after they are gone."""
-    pages: Any = clients("resourcegroupstaggingapi").get_paginator("get_resources")
-    return [
-        each["ResourceARN"]
-        for page in pages.paginate(TagFilters=[{"Key": TAG, "Values": [run.id]}])
-        for each in page["ResourceTagMappingList"]
-    ]
