@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tests.e2e.cloud import Place
 
 ENVIRONMENT = "dev"
-"""The committed config that a run works with, changed in a few values (``config.py``)."""
+"""The committed config that a run works with, changed in a few values (``settings.py``)."""
 
 TAG = "stepship-accept"
 """Key of the tag on everything that a run makes; its value is the run's id."""

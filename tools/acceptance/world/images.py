@@ -79,7 +79,7 @@ def build(name: str, behavior: Behavior | None = None, files: Mapping[str, str] 
                 "Labels": {"name": name},
             },
             "rootfs": {"type": "layers", "diff_ids": [digest(unpacked)]},
-            "history": [{"created_by": "tools/acceptance/images.py"}],
+            "history": [{"created_by": "tools/acceptance/world/images.py"}],
         }
     ).encode()
     manifest = {
