@@ -179,6 +179,10 @@ class Cloud:
 
     # Images.
 
+    def uri(self, digest: str) -> str:
+        """Return an image of the repository as a task definition names it."""
+        return f"{self.account}.dkr.ecr.{self.region}.amazonaws.com/{self.repository}@{digest}"
+
     def push(self, tag: str, behavior: Behavior | None = None) -> str:
         """Push an image with the AWS CLI, as the last step of ``docker push`` does; returns its digest."""
         answer = self.aws(

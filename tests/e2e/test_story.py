@@ -32,10 +32,6 @@ def outcome(ended: Json) -> str:
     return str(ended["output"]["outcome"])
 
 
-def uri(cloud: Cloud, digest: str) -> str:
-    return f"{cloud.account}.dkr.ecr.{cloud.region}.amazonaws.com/{cloud.repository}@{digest}"
-
-
 def everything_runs(observer: Observer, tag: str, image: str) -> None:
     """Check services and parameters against one image."""
     services, parameters = observer.look()
@@ -84,7 +80,7 @@ def test_the_first_code_deploy_replaces_the_placeholders(cloud: Cloud, observer:
     ended = cloud.finish(started["executionArn"])
 
     assert outcome(ended) == "Deployed"
-    everything_runs(observer, "v1", uri(cloud, digest))
+    everything_runs(observer, "v1", cloud.uri(digest))
     definitions = [each["taskDefinition"] for each in observer.services().values()]
     assert not any("-placeholder:" in each for each in definitions)
     record = observer.record(ended["executionArn"])
@@ -98,7 +94,7 @@ def test_a_good_deploy_migrates_and_moves_all_services(cloud: Cloud, observer: O
     ended = cloud.deploy(imageTag="v2", reason="a good one")
 
     assert outcome(ended) == "Deployed"
-    everything_runs(observer, "v2", uri(cloud, digest))
+    everything_runs(observer, "v2", cloud.uri(digest))
     path = cloud.path(ended["executionArn"])
     assert path.index("Update image tag") < path.index("Run migration") < path.index("Deploy wave")
     settled(observer, ended)
@@ -192,7 +188,7 @@ def test_a_push_to_ecr_starts_the_machine_by_itself(cloud: Cloud, observer: Obse
         "reason": "image pushed",
     }
     assert outcome(ended) == "Deployed"
-    everything_runs(observer, PUSHED, uri(cloud, digest))
+    everything_runs(observer, PUSHED, cloud.uri(digest))
     settled(observer, ended)
 
 
@@ -232,7 +228,7 @@ def test_of_three_at_once_the_newest_waits_and_the_one_between_is_superseded(clo
     ended = cloud.finish(third)
     assert outcome(ended) == "Deployed"
     assert "Wait for lock" in cloud.path(third)
-    everything_runs(observer, "v8", uri(cloud, digest))
+    everything_runs(observer, "v8", cloud.uri(digest))
     settled(observer, ended)
 
 
@@ -310,7 +306,7 @@ def a_deploy_waits_until_it_is_approved(cloud: Cloud, observer: Observer) -> Non
     ended = cloud.finish(execution)
 
     assert outcome(ended) == "Deployed"
-    everything_runs(observer, "v10", uri(cloud, digest))
+    everything_runs(observer, "v10", cloud.uri(digest))
     settled(observer, ended)
 
 

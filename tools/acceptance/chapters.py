@@ -35,6 +35,9 @@ Play = Callable[[World], None]
 NOT_YET = (None, "PENDING", "IN_PROGRESS")
 """Of a scan that has not ended (ECR API Reference, ImageScanStatus)."""
 
+FACT = "fact: "
+"""How the name of a chapter begins that looks at a fact."""
+
 UNREADABLE = ("AwsError",)
 """What a gateway says of an answer that lacks what it must have (decision 11)."""
 
@@ -81,7 +84,7 @@ def a_deregistered_revision_stops_no_deploy(world: World) -> None:
     ended = world.cloud.deploy(imageTag="v12")
 
     assert story.outcome(ended) == "Deployed"
-    story.everything_runs(world.observer, "v12", story.uri(world.cloud, digest))
+    story.everything_runs(world.observer, "v12", world.cloud.uri(digest))
     story.settled(world.observer, ended)
 
 
@@ -194,7 +197,7 @@ def answers_are_read_as_recorded(world: World) -> None:
 
 def a_check(check: Check) -> Chapter:
     """Return what looks whether a fact is as it is taken to be."""
-    return Chapter(f"fact: {check.name}", check.look, check.seconds, check.lacks, beside=check.beside)
+    return Chapter(f"{FACT}{check.name}", check.look, check.seconds, check.lacks, beside=check.beside)
 
 
 CHAPTERS: tuple[Chapter, ...] = (
@@ -236,6 +239,6 @@ CHAPTERS: tuple[Chapter, ...] = (
 """In this order: each begins where the one before it has ended; those beside it as soon as what is vital stands."""
 
 
-def skipped_by_emulator(chapters: tuple[Chapter, ...] = CHAPTERS) -> dict[str, str]:
+def skipped_by_emulator() -> dict[str, str]:
     """Return the chapters that an emulator cannot play, and what it lacks."""
-    return {each.name: each.lacks for each in chapters if each.lacks}
+    return {each.name: each.lacks for each in CHAPTERS if each.lacks}

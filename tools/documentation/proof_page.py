@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from tools.acceptance.chapters import CHAPTERS
+from tools.acceptance.chapters import CHAPTERS, FACT
 from tools.acceptance.facts.unverified import CHECKS
 from tools.documentation.places import DOCS, filled, table
 
 PAGE = DOCS / "how-to" / "accept.md"
-
-FACT = "fact: "
 
 
 def page(text: str) -> str:

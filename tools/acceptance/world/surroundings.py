@@ -12,15 +12,16 @@ from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import WaiterError
 
 import config
+from stepship.account.settings import ServiceRoles
 from tests.e2e.cloud import ATTEMPTS, Cloud, Json
 from tests.e2e.images import Behavior
 from tests.e2e.infrastructure import deploy_stacks
 from tests.e2e.observation import Observer
 from tests.e2e.roads import Roads
-from tools.acceptance.records.record import Recorder
+from tools.acceptance.records.record import Recorder, gateway
 from tools.acceptance.world import templates
 from tools.acceptance.world.account import ENVIRONMENT, TAG, Account, Clients, Run
 from tools.acceptance.world.images import CLEAN, build, push
@@ -136,7 +137,7 @@ class World:
         """Push a first image, and make three services and a migration that run it."""
         if self._network is None:
             raise RuntimeError("there is no network yet: make_base comes before make_services")
-        image = self.uri(self.cloud.push(FIRST_IMAGE))
+        image = self.cloud.uri(self.cloud.push(FIRST_IMAGE))
         self._make_stack("services", templates.services(self.run, self.account, self._network, image))
 
     def deploy_coordinator(self, *, strict: bool = False) -> None:
@@ -157,10 +158,6 @@ class World:
     def coordinator(self) -> str:
         """Name of the coordinator's stack."""
         return f"{self.run.prefix}-deployment-coordinator"
-
-    def uri(self, digest: str) -> str:
-        """Return an image as a task definition names it."""
-        return f"{self.account.number}.dkr.ecr.{self.account.region}.amazonaws.com/{self.run.app}@{digest}"
 
     def client_as(self, service: str, credentials: Json) -> Any:
         """Return a client with the credentials that AssumeRole has given."""
@@ -186,13 +183,9 @@ class World:
 
     def _make_roles_of_services(self) -> None:
         """Make the roles that ECS and load balancers have in an account; a new account has none yet, and keeps them."""
+        roles = gateway(ServiceRoles, self.cloud.client)
         for service in ("ecs", "elasticloadbalancing"):
-            try:
-                self.cloud.client("iam").create_service_linked_role(AWSServiceName=f"{service}.amazonaws.com")
-            except ClientError as error:
-                # "Service role name … has been taken in this account."
-                if error.response["Error"]["Code"] != "InvalidInput":
-                    raise
+            roles.create(f"{service}.amazonaws.com")
 
     def _config(self, *, strict: bool) -> Path:
         folder = self.folder / ("config-strict" if strict else "config")

@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import boto3
+
 from tools.acceptance.world.account import ENVIRONMENT, Account, Run
 from tools.acceptance.world.settings import COMMANDS, MIGRATION, SERVICES, catalog_entry
 
@@ -273,7 +275,7 @@ def _own_network() -> dict[str, Any]:
 
 def partition(region: str) -> str:
     """Return the partition of a region, as its ARNs have it."""
-    return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get("us-gov" if "-gov-" in region else region[:2], "aws")
+    return str(boto3.Session().get_partition_for_region(region))
 
 
 def text(template: Template) -> str:
