@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import partial
 
 from config import EnvironmentConfig
 from lambdas.release.errors import StepshipError
@@ -86,29 +87,23 @@ class Account:
 
     def _findings(self, settings: EnvironmentConfig, parts: Collection[str], *, create: bool) -> Iterator[Finding]:
         for role in roles_of(parts):
-            yield _looked(f"service-linked role {role.name}", self._role(role, create=create))
+            yield _looked(f"service-linked role {role.name}", partial(self._role, role, create=create))
         for quota in quotas_of(settings, parts):
-            yield _looked(f"quota {quota.name} ({quota.code})", self._quota(quota))
+            yield _looked(f"quota {quota.name} ({quota.code})", partial(self._quota, quota))
         if CHECKED_BY in parts:
             yield _looked("ECR image scanning", lambda: scanned(settings, self.registry.scanning()))
 
-    def _role(self, role: ServiceRole, *, create: bool) -> Callable[[], tuple[Mark, str]]:
-        def look() -> tuple[Mark, str]:
-            if self.roles.exists(role.name):
-                return Mark.OK, ""
-            if not create:
-                return Mark.MISSING, "a deploy creates it"
-            return (Mark.CREATED if self.roles.create(role.service) else Mark.OK), ""
+    def _role(self, role: ServiceRole, *, create: bool) -> tuple[Mark, str]:
+        if self.roles.exists(role.name):
+            return Mark.OK, ""
+        if not create:
+            return Mark.MISSING, "a deploy creates it"
+        return (Mark.CREATED if self.roles.create(role.service) else Mark.OK), ""
 
-        return look
-
-    def _quota(self, quota: Quota) -> Callable[[], tuple[Mark, str]]:
-        def look() -> tuple[Mark, str]:
-            value = self.quotas.applied(quota.service, quota.code)
-            used = self.addresses.count() if quota.code == ELASTIC_IPS else 0
-            return enough(quota, value, used)
-
-        return look
+    def _quota(self, quota: Quota) -> tuple[Mark, str]:
+        value = self.quotas.applied(quota.service, quota.code)
+        used = self.addresses.count() if quota.code == ELASTIC_IPS else 0
+        return enough(quota, value, used)
 
 
 def enough(quota: Quota, value: float, used: float) -> tuple[Mark, str]:
@@ -131,16 +126,12 @@ def enough(quota: Quota, value: float, used: float) -> tuple[Mark, str]:
     """
     free = value - used
     taken = f", of which {used:g} are in use" if used else ""
-    if free < quota.least:
-        return (
-            Mark.SHORT,
-            f"it is {value:g}{taken}, and the stacks need {quota.least:g}: ask for more in Service Quotas",
-        )
-    if free < quota.wanted:
-        return (
-            Mark.LOW,
-            f"it is {value:g}{taken}, and a code deploy needs {quota.wanted:g}: ask for more in Service Quotas",
-        )
+    for mark, needed, what in (
+        (Mark.SHORT, quota.least, "the stacks need"),
+        (Mark.LOW, quota.wanted, "a code deploy needs"),
+    ):
+        if free < needed:
+            return mark, f"it is {value:g}{taken}, and {what} {needed:g}: ask for more in Service Quotas"
     return Mark.OK, ""
 
 

@@ -11,7 +11,7 @@ from lambdas.release.catalog import parse_catalog
 from lambdas.release.codec import encode, read_object
 from lambdas.release.gates import Freeze, PausedDeploys
 from lambdas.release.history import Release, timestamp
-from lambdas.release.lock import Lock
+from lambdas.release.lock import Claim, Lock
 from stepship.environment.drift import ServiceStatus, drift
 from stepship.environment.freeze import freeze_now
 from stepship.environment.tags import Tags, read_tags
@@ -46,9 +46,9 @@ class Status:
     tags: Tags
 
     @property
-    def is_left_behind(self) -> bool:
-        """Whether an execution that has moved something ended with the lock: a recovery is to come."""
-        return self.lock.journal is not None and self.lock.owner is not None and not self.holder_runs
+    def left_behind(self) -> Claim | None:
+        """The execution that has moved something and ended with the lock, so that a recovery is to come."""
+        return None if self.lock.journal is None or self.holder_runs else self.lock.owner
 
 
 def status(session: Session) -> int:
@@ -123,8 +123,8 @@ def show(session: Session, found: Status) -> None:
     if found.lock.journal is not None and found.lock.holder is None:
         command = " ".join(["stepship rollback", *_release_of_rollback(found.lock.journal), target.options])
         output.say(Text(f"An earlier deployment could not be rolled back: {command}", "bold red"))
-    if found.is_left_behind and found.lock.owner:
-        text = f"{found.lock.owner.name} was stopped half-way; if no recovery starts: stepship rollback live"
+    if stopped := found.left_behind:
+        text = f"{stopped.name} was stopped half-way; if no recovery starts: stepship rollback live"
         output.say(Text(f"{text} {target.options}", "bold red"))
 
 
@@ -160,9 +160,8 @@ def _lock(found: Status, now: float) -> str:
     holder = found.lock.holder
     if holder is None:
         return "free"
-    name = holder.execution.rpartition(":")[2] if holder.is_execution else holder.execution
-    since = duration(now - holder.started_at)
-    waits = [each.execution.rpartition(":")[2] for each in found.lock.claims if each is not holder]
+    name, since = holder.name, duration(now - holder.started_at)
+    waits = [each.name for each in found.lock.claims if each is not holder]
     waiting = f"; {' and '.join(waits)} wait" if waits else ""
     if found.holder_runs:
         return f"{name} ({holder.kind}), started {since} ago{waiting}"
