@@ -7,6 +7,7 @@ import pytest
 import config
 from statemachine import triggers
 from statemachine.steps import STEPS, Step
+from tests.stacks.synthesis import SWITCHED
 
 
 def of_type(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
@@ -101,9 +102,7 @@ def test_production_keeps_its_table_and_its_logs(dev: dict[str, Any], production
     for kind in ("AWS::DynamoDB::Table", "AWS::Logs::LogGroup"):
         assert {each["DeletionPolicy"] for each in of_type(production, kind).values()} == {"RetainExceptOnCreate"}
         assert {each["DeletionPolicy"] for each in of_type(dev, kind).values()} == {"Delete"}
-    assert the_one(production, "AWS::DynamoDB::Table")["Properties"]["DeletionProtectionEnabled"] == {
-        "Ref": "DeletionProtection"
-    }
+    assert the_one(production, "AWS::DynamoDB::Table")["Properties"]["DeletionProtectionEnabled"] == SWITCHED
 
 
 @pytest.mark.parametrize(("environment", "days"), [("dev", 14), ("staging", 30), ("production", 365)])
