@@ -180,7 +180,7 @@ def _prepare_account(
     """
     new = [step.part for stage in stages for step in stage.steps if not _stands(step, tools.cloudformation)]
     if SEEDS in new:
-        _check_images(session, NamedImages(found.settings))
+        _check_images(session, NamedImages(found.settings, session.caller.account))
     findings = tools.account.check(found.settings, new, create=True)
     for each in findings:
         session.output.say(str(each))

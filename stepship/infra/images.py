@@ -23,7 +23,7 @@ IN_ECR = re.compile(
 )
 
 
-def gone(images: Mapping[str, str], exists: Callable[[str, str], bool], region: str) -> dict[str, str]:
+def gone(images: Mapping[str, str], exists: Callable[[str, str], bool], account: str, region: str) -> dict[str, str]:
     """Return the parameters whose image is in no repository any more, with what they name.
 
     Parameters
@@ -32,14 +32,14 @@ def gone(images: Mapping[str, str], exists: Callable[[str, str], bool], region: 
         Parameter to image, as code deploys write it.
     exists
         Whether a repository has a digest; raises ``RepositoryNotFound`` when there is no such repository.
-    region
-        Where this looks; an image of another region, or of no ECR at all, is not judged.
+    account, region
+        Where this looks; an image of another registry of ECR, or of no ECR at all, is not judged.
     """
     answers: dict[tuple[str, str], bool] = {}
     found = {}
     for name, image in sorted(images.items()):
         parts = IN_ECR.fullmatch(image)
-        if parts is None or parts["region"] != region:
+        if parts is None or (parts["account"], parts["region"]) != (account, region):
             continue
         key = (parts["repository"], parts["digest"])
         if key not in answers:
@@ -53,16 +53,17 @@ def gone(images: Mapping[str, str], exists: Callable[[str, str], bool], region: 
 
 
 class NamedImages:
-    """The images that the parameters of an environment name."""
+    """The images that the parameters of an environment name, in the registry of an account."""
 
-    def __init__(self, settings: EnvironmentConfig) -> None:
-        self._identity, self._parameters, self._registry = settings.identity, ParameterStore(), ImageRegistry()
+    def __init__(self, settings: EnvironmentConfig, account: str) -> None:
+        self._identity, self._account = settings.identity, account
+        self._parameters, self._registry = ParameterStore(), ImageRegistry()
 
     def gone(self) -> dict[str, str]:
         """Return the parameters whose image is gone."""
         images = self._parameters.below(self._identity.images_path)
         region = str(self._registry.client.meta.region_name)
-        return gone(images, self._exists, region)
+        return gone(images, self._exists, self._account, region)
 
     def _exists(self, repository: str, digest: str) -> bool:
         return self._registry.status(repository, digest) is not None

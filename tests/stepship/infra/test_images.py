@@ -74,10 +74,12 @@ def exists(repository: str, digest: str) -> bool:
         (HERE, False),
         (HERE.replace("v3-backend", "no-such"), True),
         (GONE.replace("us-east-1", "eu-west-1"), False),
+        (GONE.replace("123456789012", "210987654321"), False),
         ("public.ecr.aws/docker/library/python:3.13-alpine", False),
         (f"ghcr.io/a/b@sha256:{'0' * 64}", False),
         ("", False),
     ],
 )
-def test_only_an_image_of_this_regions_registry_is_judged(image: str, is_gone: bool) -> None:
-    assert gone({"/x/images/api": image}, exists, "us-east-1") == ({"/x/images/api": image} if is_gone else {})
+def test_only_an_image_of_the_own_registry_is_judged(image: str, is_gone: bool) -> None:
+    found = gone({"/x/images/api": image}, exists, "123456789012", "us-east-1")
+    assert found == ({"/x/images/api": image} if is_gone else {})
