@@ -43,8 +43,8 @@ def test_the_whole_proof_runs_against_the_emulator(emulated: Emulator) -> None:
     done = accept(emulated, "run", "--run", RUN)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    file = Path(re.search(r"to send: (.*)", done.stdout)[1])  # type: ignore[index]
-    report = json.loads(file.read_text(encoding="utf-8"))
+    (file,) = re.findall(r"to send: (.*)", done.stdout)
+    report = json.loads(Path(file).read_text(encoding="utf-8"))
     verdicts = {each["chapter"]: each["verdict"] for each in report["chapters"]}
     assert list(verdicts) == [each.name for each in CHAPTERS]
     skipped = {name for name, verdict in verdicts.items() if verdict == "skipped"}

@@ -16,13 +16,13 @@ ALARM = "v3-backend-dev-unrecovered-executions"
 class Series(list[float]):
     """A time series, and what CloudWatch's metric math makes of it."""
 
-    def __add__(self, other: Series) -> Series:  # type: ignore[override]
+    def __add__(self, other: Series) -> Series:  # type: ignore[override]  # lists are joined, series are added
         return Series(left + right for left, right in zip(self, other, strict=True))
 
     def __sub__(self, other: Series) -> Series:
         return Series(left - right for left, right in zip(self, other, strict=True))
 
-    def __rmul__(self, factor: float) -> Series:  # type: ignore[override]
+    def __rmul__(self, factor: float) -> Series:  # type: ignore[override]  # lists are repeated, series are multiplied
         return Series(factor * value for value in self)
 
 
