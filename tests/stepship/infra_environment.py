@@ -82,19 +82,19 @@ class FakeCdk:
         Stacks that it cannot deploy, with what it says then.
     protected
         Stacks whose templates protect something from being deleted.
+    protection
+        What each stack was told about that when it was last deployed.
     on_deploy
         Called with the name of each stack before it is deployed.
     """
 
     fails: dict[str, str] = field(default_factory=dict)
     protected: set[str] = field(default_factory=set)
+    protection: dict[str, bool | None] = field(default_factory=dict)
     on_deploy: Callable[[str], object] = lambda _stack: None
     context: Mapping[str, str] | None = None
     asked: list[str] = field(default_factory=list)
     abandoned: bool = False
-
-    def __post_init__(self) -> None:
-        self.protection: dict[str, bool | None] = {}
 
     def synthesise(self, context: Mapping[str, str]) -> None:
         self.context = dict(context)
@@ -111,19 +111,19 @@ class FakeCdk:
         return stack in self.protected
 
     def deploy(self, stack: str, say: Say, *, protection: bool | None = None) -> bool:
-        self.asked.append(stack.removeprefix(PREFIX))
-        self.on_deploy(stack.removeprefix(PREFIX))
+        name = stack.removeprefix(PREFIX)
+        self.asked.append(name)
+        self.on_deploy(name)
         if stack in self.fails:
             say(f"{stack}: {self.fails[stack]}")
-            if stack in self.protected and stack.removeprefix(PREFIX) not in statuses():
+            if stack in self.protected and name not in statuses():
                 # As AWS has it: what is protected from being deleted stops the rollback of its own creation.
                 make_stack(stack, "ROLLBACK_COMPLETE" if protection is False else "ROLLBACK_FAILED")
             return False
         before, self.protection[stack] = self.protection.get(stack), protection
-        if stack.removeprefix(PREFIX) in statuses() and protection == before:
-            say(f" ✅  {stack} {NO_CHANGES}")
-            return True
-        if stack.removeprefix(PREFIX) in statuses():
+        if name in statuses():
+            if protection == before:
+                say(f" ✅  {stack} {NO_CHANGES}")
             return True
         say(f"{stack} | 1/2 | 12:36:28 PM | CREATE_IN_PROGRESS   | AWS::SNS::Topic | Topic (Topic)")
         make_stack(stack)
