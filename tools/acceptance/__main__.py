@@ -9,8 +9,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tools.acceptance.chapters import CHAPTERS
-from tools.acceptance.estimate import DESTROY_SECONDS, estimate
+from tools.acceptance.chapters import CHAPTERS, planned
 from tools.acceptance.proof import Proof, keep, say
 from tools.acceptance.world.account import (
     Account,
@@ -39,10 +38,8 @@ def main() -> int:
     parser.add_argument("--destroy", action="store_true", help="janitor: destroy what it finds")
     parser.add_argument("--keep", action="store_true", help="leave everything there, to look at it")
     typed = parser.parse_args()
-    seconds = sum(each.seconds for each in CHAPTERS if not each.beside) + DESTROY_SECONDS
-    planned = estimate(seconds, len(CHAPTERS))
     if typed.do == "estimate":
-        say(f"{len(CHAPTERS)} chapters: at most {planned}, by their budgets")
+        say(f"{len(CHAPTERS)} chapters: at most {planned()}, by their budgets")
         return 0
     try:
         account = chosen(typed.account, typed.region, os.environ.get("ACCEPT_ENDPOINT") or None)
@@ -60,7 +57,7 @@ def main() -> int:
     for ending in (signal.SIGINT, signal.SIGTERM):
         # Also where whoever started it in the background lets it ignore Ctrl-C: it must destroy what it has made.
         signal.signal(ending, signal.default_int_handler)
-    say(f"run {run.id} as {who}: at most {planned}, by the chapters' budgets; Ctrl-C destroys what is there by then")
+    say(f"run {run.id} as {who}: at most {planned()}, by the chapters' budgets; Ctrl-C destroys what is there by then")
     folder = FOLDER / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{run.id}"
     folder.mkdir(parents=True)
     report = Proof(account, run, folder, clean=keep if typed.keep else destroy).play()

@@ -19,6 +19,7 @@ from lambdas.aws.ssm import ParameterStore
 from tests.e2e import test_story as story
 from tests.e2e.cloud import Cloud
 from tests.e2e.observation import Observer
+from tools.acceptance.estimate import DESTROY_SECONDS, Estimate, estimate
 from tools.acceptance.facts.definition import (
     each_error_is_tried_again,
     each_state_goes_where_it_is_drawn,
@@ -237,6 +238,11 @@ CHAPTERS: tuple[Chapter, ...] = (
     Chapter("contract records", answers_are_read_as_recorded, 20),
 )
 """In this order: each begins where the one before it has ended; those beside it as soon as what is vital stands."""
+
+
+def planned() -> Estimate:
+    """Return what a run takes by the budgets of its chapters; what is played beside others takes no time of its own."""
+    return estimate(sum(each.seconds for each in CHAPTERS if not each.beside) + DESTROY_SECONDS, len(CHAPTERS))
 
 
 def skipped_by_emulator() -> dict[str, str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tools.acceptance.chapters import CHAPTERS
-from tools.acceptance.estimate import DESTROY_SECONDS, estimate
+from tools.acceptance.chapters import planned
 from tools.documentation import proof_page
 
 ROOT = Path(__file__).parents[3]
@@ -21,11 +20,10 @@ def test_the_tables_are_those_of_the_registries() -> None:
 
 def test_the_estimate_that_the_page_tells_is_the_one_that_is_printed() -> None:
     told = re.search(r"at most (\d+) minutes and some twenty cents", proof_page.PAGE.read_text(encoding="utf-8"))
-    planned = estimate(sum(each.seconds for each in CHAPTERS if not each.beside) + DESTROY_SECONDS, len(CHAPTERS))
 
     assert told is not None
-    assert planned.seconds <= int(told[1]) * 60
-    assert planned.dollars <= 0.25
+    assert planned().seconds <= int(told[1]) * 60
+    assert planned().dollars <= 0.25
 
 
 def test_the_readme_says_dated_what_has_been_proved_and_how_to_send_a_result() -> None:
