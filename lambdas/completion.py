@@ -29,7 +29,7 @@ from lambdas.release.history import (
     release_id_of,
     timestamp,
 )
-from lambdas.release.request import shorten
+from lambdas.release.wording import shorten
 
 MAX_STOPPED = 20
 """How many stopped executions one writes the records of: a transaction has room for 100 items."""
@@ -71,17 +71,31 @@ def report_outcome(
     AlreadyRecorded
         It was stopped, somebody else recorded that, and it was redriven; nothing was written or published.
     """
+    if holds_lock:
+        # Who still has the token was not recovered, and nobody else has recorded it.
+        return _write(call, dependencies, logger, report, token=call.token, release=release, keep_journal=keep_journal)
+    _life_before(call, dependencies)
+    return _write(call, dependencies, logger, report)
+
+
+def _write(
+    call: Invocation,
+    dependencies: Dependencies,
+    logger: Logger,
+    report: Report,
+    *,
+    token: int | None = None,
+    release: Release | None = None,
+    keep_journal: bool = False,
+) -> Report:
+    """Write and publish the report, as ``report_outcome`` says; without a token the lock is left alone."""
     now = dependencies.clock.now()
-    # Who still has the token was not recovered, and nobody else has recorded it.
-    before = None if holds_lock else life_before(call, dependencies)
-    if before:
-        refuse_recorded(call, dependencies, before)
     record = _record(call, report, now)
     final = FinalReport(
         record=record,
         stopped=_stopped_records(call, dependencies, now),
         release=release,
-        token=call.token if holds_lock else None,
+        token=token,
         keep_journal=keep_journal,
     )
     put = dependencies.releases.put_on_record(final)
@@ -93,17 +107,25 @@ def report_outcome(
         if recorded and recorded.outcome == Outcome.STOPPED:
             raise AlreadyRecorded(f"{recorded.report.message}: {REDRIVEN}")
         report = recorded.report if recorded else report
-    _publish(call, dependencies, logger, report, now)
+    _publish(dependencies, logger, replace(record, report=report), now - call.started_at)
     return report
 
 
-def life_before(call: Invocation, dependencies: Dependencies) -> ExecutionFacts | None:
-    """Describe this execution if it was redriven, so that it may be on record already; None for all others.
+def _life_before(call: Invocation, dependencies: Dependencies) -> ExecutionFacts | None:
+    """Describe this execution if it was redriven; None for all others.
 
     When it started is read here: ``$$.Execution.StartTime`` of a redriven execution is not documented.
+
+    Raises
+    ------
+    AlreadyRecorded
+        It is on record already: somebody else has recorded what became of it.
     """
     facts = dependencies.executions.describe(call.execution)
-    return facts if facts is not None and facts.was_redriven(call.entered_at) else None
+    if facts is None or not facts.was_redriven(call.entered_at):
+        return None
+    refuse_recorded(call, dependencies, facts)
+    return facts
 
 
 def refuse_recorded(call: Invocation, dependencies: Dependencies, before: ExecutionFacts) -> None:
@@ -125,12 +147,10 @@ def report_without_lock(call: Invocation, dependencies: Dependencies, logger: Lo
     Not when it was redriven while another execution does its work: that one rolls back, and says how it went.
     """
     try:
-        before = life_before(call, dependencies)
-        if before:
-            refuse_recorded(call, dependencies, before)
-            if dependencies.releases.read_lock().is_taken_from(call.execution):
-                return _refuse_taken(call, dependencies, logger, before)
-        return report_outcome(call, dependencies, logger, report, holds_lock=False)
+        before = _life_before(call, dependencies)
+        if before and dependencies.releases.read_lock().is_taken_from(call.execution):
+            return _refuse_taken(call, dependencies, logger, before)
+        return _write(call, dependencies, logger, report)
     except AlreadyRecorded as error:
         return refuse_redrive(call, dependencies, logger, str(error))
 
@@ -153,14 +173,14 @@ def refuse_redrive(call: Invocation, dependencies: Dependencies, logger: Logger,
     """
     report = Report(Outcome.REJECTED, call.step, AlreadyRecorded.__name__, message, None, call.state.release_id)
     logger.warning("redrive refused", reason=message)
-    _publish(call, dependencies, logger, report, dependencies.clock.now())
+    now = dependencies.clock.now()
+    _publish(dependencies, logger, _record(call, report, now), now - call.started_at)
     return report
 
 
-def _publish(call: Invocation, dependencies: Dependencies, logger: Logger, report: Report, now: float) -> None:
-    """Tell how the execution ends: an event, and a metric."""
-    record = _record(call, report, now)
-    identity = dependencies.identity
+def _publish(dependencies: Dependencies, logger: Logger, record: DeploymentRecord, seconds: float) -> None:
+    """Tell how the execution ends, and after how many seconds: an event, and a metric."""
+    report, identity = record.report, dependencies.identity
     announce(
         dependencies,
         logger,
@@ -176,7 +196,7 @@ def _publish(call: Invocation, dependencies: Dependencies, logger: Logger, repor
             **encode(report),
         },
     )
-    _count(dependencies, report, now - call.started_at, logger)
+    _count(dependencies, report, seconds, logger)
 
 
 def announce(dependencies: Dependencies, logger: Logger, detail_type: str, detail: Mapping[str, Any]) -> None:

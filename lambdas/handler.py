@@ -17,7 +17,8 @@ from lambdas.release.lock import LEASE_MARGIN_SECONDS
 from lambdas.release.plan import Plan
 from lambdas.release.policies import HOLD_SECONDS
 from lambdas.release.request import Request
-from lambdas.release.results import ExecutionState, StepResult, encode_result, needed
+from lambdas.release.results import StepResult, encode_result
+from lambdas.release.state import ExecutionState, needed
 
 Json = dict[str, Any]
 

@@ -21,8 +21,8 @@ from lambdas.release.preflight import (
     judge_role,
     look,
 )
-from lambdas.release.request import shorten
 from lambdas.release.task_definition import LogGroup, TaskDefinition
+from lambdas.release.wording import shorten
 
 T = TypeVar("T", bound=Hashable)
 

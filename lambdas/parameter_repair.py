@@ -14,8 +14,7 @@ from aws_lambda_powertools import Logger
 from lambdas.dependencies import Dependencies
 from lambdas.handler import Invocation
 from lambdas.release.errors import LeaseLost, StepshipError
-from lambdas.release.request import shorten
-from lambdas.release.wording import and_list, counted
+from lambdas.release.wording import and_list, counted, shorten
 
 MAX_NAMED = 5
 """Parameters that a sentence names at most."""

@@ -9,7 +9,8 @@ from typing import Any
 
 from lambdas.release.codec import decode
 from lambdas.release.errors import InvalidInput
-from lambdas.release.request import Request, check_request, shorten
+from lambdas.release.request import Request, check_request
+from lambdas.release.wording import shorten
 
 SCHEMA_NAME = "input.schema.json"
 SCHEMA_FOLDERS = (Path(__file__).parent, Path(__file__).parents[1] / "statemachine")

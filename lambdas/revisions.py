@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from lambdas.aws.ecs import ContainerService
 from lambdas.release.errors import AwsError
 from lambdas.release.plan import Plan, PlannedService
-from lambdas.release.results import ExecutionState
 from lambdas.release.rollback import changed_by_others, keep_infrastructure, with_twins
 from lambdas.release.rollout import ServiceFacts
+from lambdas.release.state import ExecutionState
 from lambdas.release.task_definition import TaskDefinition, copy_of, family_of, is_twin, same_content, with_image
 
 NEWEST = 10

@@ -51,7 +51,7 @@ MAY_IMPORT = {
         "lambdas.completion",
         "lambdas.gatekeeper",
         "lambdas.revisions",
-        "lambdas.lookups",
+        "lambdas.plan_checks",
         "lambdas.migration",
         "lambdas.parameter_repair",
         "lambdas.request_schema",

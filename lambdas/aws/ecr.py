@@ -8,16 +8,8 @@ from typing import Any, ClassVar
 
 from lambdas.aws.gateway import Answer, Gateway
 from lambdas.release.errors import AccessDenied, AwsError, RepositoryNotFound, StepshipError
-from lambdas.release.image import (
-    ARCHIVED,
-    INDEX_TYPES,
-    MANIFEST_TYPES,
-    Finding,
-    FoundImage,
-    Scan,
-    foreign_type,
-    may_be_a_referrer,
-)
+from lambdas.release.image import ARCHIVED, INDEX_TYPES, MANIFEST_TYPES, FoundImage, foreign_type, may_be_a_referrer
+from lambdas.release.scan import Finding, Scan
 
 IN_TOTO = "application/vnd.in-toto+json"
 """What a list has that consists of attestations alone."""

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from lambdas.aws.gateway import Answer, Gateway, batches
+from lambdas.aws.gateway import Gateway, batches
 from lambdas.release.errors import AwsError, StepshipError, Throttled
-from lambdas.release.request import shorten
 from lambdas.release.rollout import Deployment, DeploymentSettings, Event, ServiceDeployment, ServiceFacts
 from lambdas.release.stopped_task import StoppedContainer, StoppedTask
 from lambdas.release.task_definition import READ_ONLY, TaskDefinition
+from lambdas.release.wording import shorten
 
 SERVICES_LIMIT = 10
 """Services per DescribeServices (ECS API Reference)."""
@@ -52,10 +52,15 @@ class _AlreadyRun(StepshipError):
 
 @dataclass(frozen=True)
 class Offer:
-    """What ECS made of a task definition: the id of the new PRIMARY deployment, when it took it."""
+    """What ECS made of a task definition: the id of the new PRIMARY deployment, or why it did not take it."""
 
-    is_taken: bool
     deployment: str | None = None
+    refusal: str | None = None
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the service has a deployment of it now."""
+        return self.refusal is None
 
 
 class ServiceKey(Protocol):
@@ -151,31 +156,26 @@ class ContainerService(Gateway):
 
     def update(self, cluster: str, service: str, task_definition: str, *, force: bool) -> str | None:
         """Deploy a task definition to a service; returns the id of the new PRIMARY deployment."""
-        try:
-            answer = self._update(cluster, service, task_definition, force=force)
-        except _NotActive as error:
-            raise AwsError(f"{error} ({task_definition.rsplit('/', 1)[-1]})") from error
-        primary = _facts(cluster, answer["service"]).primary
-        return primary.id if primary else None
+        offer = self.offer(cluster, service, task_definition, force=force)
+        if offer.refusal is not None:
+            raise AwsError(f"{offer.refusal} ({task_definition.rsplit('/', 1)[-1]})")
+        return offer.deployment
 
     def offer(self, cluster: str, service: str, task_definition: str, *, force: bool) -> Offer:
         """Deploy a task definition to a service, unless it was deregistered or deleted: then nothing is done."""
         try:
-            answer = self._update(cluster, service, task_definition, force=force)
-        except _NotActive:
-            return Offer(is_taken=False)
+            answer = self.call(
+                "update_service",
+                known={"ClientException": _refusal, "InvalidParameterException": _refusal},
+                cluster=cluster,
+                service=service,
+                taskDefinition=task_definition,
+                forceNewDeployment=force,
+            )
+        except _NotActive as error:
+            return Offer(refusal=str(error))
         primary = _facts(cluster, answer["service"]).primary
-        return Offer(is_taken=True, deployment=primary.id if primary else None)
-
-    def _update(self, cluster: str, service: str, task_definition: str, *, force: bool) -> Answer:
-        return self.call(
-            "update_service",
-            known={"ClientException": _refusal, "InvalidParameterException": _refusal},
-            cluster=cluster,
-            service=service,
-            taskDefinition=task_definition,
-            forceNewDeployment=force,
-        )
+        return Offer(deployment=primary.id if primary else None)
 
     def run_task(
         self,

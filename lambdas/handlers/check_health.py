@@ -8,11 +8,13 @@ from lambdas.aws.ecs import ContainerService
 from lambdas.aws.evidence import service_evidence
 from lambdas.dependencies import Dependencies
 from lambdas.handler import Handler, Invocation
+from lambdas.release.bake import Watch, judge_bake, judge_health, needs_a_look_at_deaths
 from lambdas.release.errors import AccessDenied
 from lambdas.release.explanation import MAX_CAUSES, explain
 from lambdas.release.plan import PlannedService
-from lambdas.release.results import HealthResult, SteadyService, needed
-from lambdas.release.rollout import ServiceFacts, Watch, firing, judge_bake, judge_health, needs_a_look_at_deaths
+from lambdas.release.results import HealthResult, SteadyService
+from lambdas.release.rollout import ServiceFacts, firing
+from lambdas.release.state import needed
 from lambdas.release.stopped_task import Deaths, deaths
 from lambdas.release.verdicts import HealthStatus
 

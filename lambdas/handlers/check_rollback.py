@@ -11,9 +11,10 @@ from lambdas.handler import Handler, Invocation
 from lambdas.polling import poll_until
 from lambdas.release.errors import StepshipError
 from lambdas.release.plan import Plan
-from lambdas.release.results import RestoredResult, TaskCount, needed
+from lambdas.release.results import RestoredResult, TaskCount
 from lambdas.release.rollback import judge_rollback
 from lambdas.release.rollout import ServiceFacts
+from lambdas.release.state import needed
 from lambdas.release.verdicts import RollbackStatus
 from lambdas.revisions import returning
 

@@ -13,7 +13,7 @@ from lambdas.polling import poll_until
 from lambdas.release.errors import AccessDenied, StepshipError
 from lambdas.release.explanation import Explanation, explain
 from lambdas.release.plan import PlannedService
-from lambdas.release.results import RolloutResult, SteadyService, needed
+from lambdas.release.results import RolloutResult, SteadyService
 from lambdas.release.rollout import (
     Goal,
     ServiceDeployment,
@@ -24,6 +24,7 @@ from lambdas.release.rollout import (
     judge_wave,
     needs_stopped_tasks,
 )
+from lambdas.release.state import needed
 from lambdas.release.stopped_task import StoppedTask
 from lambdas.release.verdicts import Status
 

@@ -15,10 +15,10 @@ from lambdas.release.catalog import MIGRATION
 from lambdas.release.errors import AlreadyRecorded, LeaseLost
 from lambdas.release.history import Outcome, Release, Report, next_release, timestamp
 from lambdas.release.plan import Plan
-from lambdas.release.planning import MAX_PASSED_OVER, PASSED_OVER
 from lambdas.release.preflight import NOT_ROLLED_BACK
-from lambdas.release.request import shorten
 from lambdas.release.results import MAX_MESSAGE, CompletedService, DeployedReport
+from lambdas.release.rollback_target import MAX_PASSED_OVER, PASSED_OVER
+from lambdas.release.wording import shorten
 
 MAX_SENTENCE = 300
 """Characters of the sentence why a release was passed over, or a service left behind."""

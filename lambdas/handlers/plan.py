@@ -11,58 +11,49 @@ from aws_lambda_powertools import Logger
 from lambdas.dependencies import Dependencies
 from lambdas.gatekeeper import pass_gates
 from lambdas.handler import Handler, Invocation
-from lambdas.lookups import Lookups
+from lambdas.plan_checks import deploy_checks, rollback_checks
 from lambdas.release.catalog import MIGRATION, Catalog, Service, parse_catalog
 from lambdas.release.codec import encode
-from lambdas.release.errors import AccessDenied, AwsError, RepositoryNotFound
-from lambdas.release.history import (
-    DeploymentRecord,
-    Listed,
-    Release,
-    ReleaseBefore,
-    left_by_rollback,
-    release_before,
-    release_id_of,
-)
-from lambdas.release.image import ARCHIVED, RESTORE, check_release
+from lambdas.release.errors import AwsError
+from lambdas.release.history import DeploymentRecord, Listed, Release, release_id_of
+from lambdas.release.image import check_release
 from lambdas.release.plan import AbandonedTask, Plan, check_size, migration_started_by, room_for_checks
 from lambdas.release.planning import (
-    LIVE,
-    PASSED_OVER,
     PlanInputs,
     Policies,
     RunningService,
-    choose_release,
     left_behind,
     plan_deploy,
     plan_recovery,
     plan_rollback,
-    repository_of,
-    undone_meanwhile,
     with_moved,
 )
-from lambdas.release.policies import ApprovalPolicy, CircuitBreakerPolicy, MigrationPolicy, RolePolicy, RolloutPolicy
+from lambdas.release.policies import ApprovalPolicy, CircuitBreakerPolicy, MigrationPolicy, RolloutPolicy
 from lambdas.release.preflight import (
     Check,
-    Home,
     Result,
     check_alarms,
-    check_complete,
     check_gone,
     check_migration_network,
     check_room,
     check_service,
-    check_target,
     check_task_definition,
-    fail,
-    ok,
     require,
     shown,
     skip,
 )
 from lambdas.release.request import Request
-from lambdas.release.results import needed
+from lambdas.release.rollback_target import (
+    LIVE,
+    PASSED_OVER,
+    ReleaseBefore,
+    choose_release,
+    left_by_rollback,
+    release_before,
+    undone_meanwhile,
+)
 from lambdas.release.rollout import ServiceFacts
+from lambdas.release.state import needed
 from lambdas.release.task_definition import Platform, TaskDefinition, is_revision_of
 
 RECENT = 50
@@ -114,7 +105,7 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
     if request.is_deploy:
         checks += [c for s in ours for c in check_task_definition(s.name, s.family, s.containers, bases[s.name])]
         checks += [check_room(s.name, facts[s.name]) for s in ours]
-        checks += _deploy_checks(call, catalog, bases, migration, dependencies)
+        checks += deploy_checks(call, catalog, bases, migration, dependencies)
         checks += check_alarms(dependencies.policy(CircuitBreakerPolicy).alarms, alarms, forced=request.force)
     require(checks)
     _check_platforms(call, ours, bases)
@@ -143,7 +134,7 @@ def plan(call: Invocation, dependencies: Dependencies, logger: Logger) -> Plan:
         abandoned=_abandoned_migration(journal, dependencies),
     )
     silent = [name for name, state in alarms.items() if state != "ALARM"]
-    made, more = _decide(
+    made, more = _decide_and_check(
         call, dependencies, inputs, replace(dependencies.policy(CircuitBreakerPolicy), alarms=tuple(silent))
     )
     require(more)
@@ -205,17 +196,17 @@ def _abandoned_migration(journal: Plan | None, dependencies: Dependencies) -> Ab
     return AbandonedTask(before.cluster, task) if task else before.abandoned
 
 
-def _decide(
+def _decide_and_check(
     call: Invocation, dependencies: Dependencies, inputs: PlanInputs, circuit_breaker: CircuitBreakerPolicy
 ) -> tuple[Plan, tuple[Check, ...]]:
-    made, said = _decided(call, dependencies, inputs, circuit_breaker)
+    made, said = _decide(call, dependencies, inputs, circuit_breaker)
     if made.action == "deploy":
         has_network = bool(made.migration.network)
         return made, check_migration_network(MIGRATION, inputs.migration, has_network=has_network)
-    return made, (*said, *_rollback_checks(call, made, inputs, dependencies))
+    return made, (*said, *rollback_checks(call, made, inputs, dependencies))
 
 
-def _decided(
+def _decide(
     call: Invocation, dependencies: Dependencies, inputs: PlanInputs, circuit_breaker: CircuitBreakerPolicy
 ) -> tuple[Plan, tuple[Check, ...]]:
     request = call.request
@@ -258,73 +249,6 @@ def _release_before(inputs: PlanInputs, records: Listed[DeploymentRecord], depen
     return release_before(
         inputs.live, left_by_rollback(records), find, lambda than: dependencies.releases.older_releases(than, 1)
     )
-
-
-def _rollback_checks(call: Invocation, made: Plan, inputs: PlanInputs, dependencies: Dependencies) -> list[Check]:
-    """Check that what the rollback moves can go where it is to go, and that what it needs is still there.
-
-    Nothing of a recovery: whatever is missing, it has to try; parameters and the other services go back all the same.
-    """
-    checks: list[Check] = []
-    subjects: dict[str, TaskDefinition] = {}
-    images: dict[str, Check] = {}
-    home = _home(call, dependencies)
-    for service in made.in_order() if not made.recovers else ():
-        running = inputs.running[service.name]
-        if service.target == running.facts.task_definition and not made.force:
-            continue
-        checks.append(check_room(service.name, running.facts))
-        if service.image is not None and service.image != service.previous_image:
-            if service.image not in images:
-                images[service.image] = _check_image(service.name, service.image, home, dependencies)
-            checks.append(replace(images[service.image], subject=service.name))
-        target = dependencies.ecs.task_definition(service.target or "")
-        checks += check_target(service.name, service.family, service.containers, service.target, target)
-        if target is not None:
-            subjects[service.name] = target
-    return checks + Lookups(dependencies, home).checks(subjects)
-
-
-def _check_image(name: str, image: str, home: Home, dependencies: Dependencies) -> Check:
-    """Check that lifecycle rules have neither removed nor archived the image, in the repository that it names."""
-    host, repository, digest = image.partition("/")[0], repository_of(image), image.rpartition("@")[2]
-    if not home.has_registry(host):
-        return skip(name, "image", f"{image} is in another registry and is not looked up from here")
-    try:
-        status = dependencies.images.status(repository, digest)
-    except AccessDenied:
-        return skip(name, "image", f"this function may not look into {repository}; add it to [image] repositories")
-    except RepositoryNotFound:
-        return fail(name, "image", f"there is no repository {repository} any more, and so no {digest}")
-    if status is None:
-        return fail(name, "image", f"{repository} no longer has {digest}")
-    if status in ARCHIVED:
-        return fail(name, "image", f"{digest} in {repository} is {status}; {RESTORE}")
-    return ok(name, "image", image)
-
-
-def _home(call: Invocation, dependencies: Dependencies) -> Home:
-    _, _, _, region, account, *_ = call.execution.split(":")
-    return Home(region, account, dependencies.policy(RolePolicy).role_path)
-
-
-def _deploy_checks(
-    call: Invocation,
-    catalog: Catalog,
-    definitions: dict[str, TaskDefinition | None],
-    migration: TaskDefinition | None,
-    dependencies: Dependencies,
-) -> list[Check]:
-    """Check everything that the new tasks will need, each thing looked up once."""
-    subjects = {name: found for name, found in definitions.items() if found}
-    checks: list[Check] = []
-    if catalog.migration and call.request.run_migration:
-        task = catalog.migration
-        checks += check_task_definition(MIGRATION, task.family, [task.container], migration)
-        if migration:
-            subjects[MIGRATION] = migration
-    checks += [check_complete(subject, definition) for subject, definition in subjects.items()]
-    return checks + Lookups(dependencies, _home(call, dependencies)).checks(subjects)
 
 
 def _beside(service: Service, facts: ServiceFacts, dependencies: Dependencies) -> tuple[str | None, ...]:

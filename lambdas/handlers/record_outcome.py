@@ -10,7 +10,8 @@ from lambdas.handler import Handler, Invocation
 from lambdas.release.errors import AlreadyRecorded, InvalidInput, LeaseLost, NeedlessPush, RecoveryRefused
 from lambdas.release.failure import caught_failure, refused_approval
 from lambdas.release.history import Outcome, Report
-from lambdas.release.results import ExecutionState, OutcomeReport, needed
+from lambdas.release.results import OutcomeReport
+from lambdas.release.state import ExecutionState, needed
 from lambdas.release.verdicts import LockStatus
 
 

@@ -39,8 +39,8 @@ def roll_back(call: Invocation, dependencies: Dependencies, logger: Logger) -> R
     written = dependencies.parameters.set_all({parameter.name: parameter.previous for parameter in plan.parameters})
     facts, revisions = dependencies.ecs.services(plan.in_order()), Revisions(dependencies.ecs)
     plan, others = returning(plan, call.state, facts, revisions.find)
-    updated, overwritten = (list(before.services), dict(before.overwritten)) if before else ([], {})
-    twins, deleted = (dict(before.twins), list(before.deleted)) if before else ({}, [])
+    done = before or RollbackResult(started_at, ())
+    updated, overwritten, twins, deleted = list(done.services), {**done.overwritten}, {**done.twins}, list(done.deleted)
     by_ecs = {s.name for s in plan.in_order() if was_put_back_by_ecs(s, facts.get(s.name))}
     returned = [s.name for s in plan.in_order() if s.name in by_ecs and not to_restore((s,), facts)]
     for service in to_restore(next_wave_back(plan, facts), facts):
@@ -54,16 +54,16 @@ def roll_back(call: Invocation, dependencies: Dependencies, logger: Logger) -> R
         logger.info("service rolled back", service=service.name, task_definition=given)
     # Last: what can be put back is put back even if the migration cannot be stopped. No service has moved by then.
     stopped = before.stopped_migration if before else stop_unfinished(call, dependencies)
-    by_itself = tuple(dict.fromkeys([*(before.returned if before else ()), *returned]))
-    repaired = tuple(dict.fromkeys((*before.parameters, *written))) if before else ()
+    # What the first of these steps writes is no repair.
+    repaired = (*done.parameters, *written) if before else ()
     return RollbackResult(
         started_at,
         tuple(dict.fromkeys(updated)),
         overwritten,
         twins,
         stopped,
-        by_itself,
-        repaired,
+        tuple(dict.fromkeys((*done.returned, *returned))),
+        tuple(dict.fromkeys(repaired)),
         # The state names each of them once.
         tuple(name for name in dict.fromkeys(deleted) if name not in call.state.deleted_before),
     )

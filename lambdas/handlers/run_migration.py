@@ -13,7 +13,8 @@ from lambdas.migration import has_ended
 from lambdas.release.catalog import MIGRATION
 from lambdas.release.explanation import StoppedTask, explain
 from lambdas.release.plan import migration_started_by
-from lambdas.release.results import MigrationResult, needed
+from lambdas.release.results import MigrationResult
+from lambdas.release.state import needed
 from lambdas.release.verdicts import MigrationStatus
 
 MISSING_SECONDS = 300

@@ -13,16 +13,15 @@ from lambdas.release.errors import NeedlessPush
 from lambdas.release.image import (
     FoundImage,
     check_architecture,
-    check_scan,
     choose_images,
     needless_push,
-    needs_names,
     pushed_image,
     release_image,
 )
 from lambdas.release.policies import AcceptedFinding, ImagePolicy
 from lambdas.release.request import Request
 from lambdas.release.results import AcceptingRequest, VerifiedRequest
+from lambdas.release.scan import check_scan, needs_names
 from lambdas.release.task_definition import Platform
 from lambdas.request_schema import validate
 

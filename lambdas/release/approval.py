@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lambdas.release.codec import read_object
 from lambdas.release.errors import ApprovalRejected
-from lambdas.release.request import shorten
+from lambdas.release.wording import shorten
 
 MAX_TEXT = 256
 """As ``requestedBy`` and ``reason`` of the input."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lambdas.release.errors import InvalidRegistration, NoServices
 from lambdas.release.policies import SERVICE_NAME
-from lambdas.release.request import shorten
+from lambdas.release.wording import shorten
 
 MIGRATION = "migration"
 """The catalog name of the one-off task; no service may have it."""

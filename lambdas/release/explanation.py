@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from lambdas.release.codec import encode
 from lambdas.release.reasons import INTERRUPTED, STOPPED_BY_USER, cause_of, cause_of_event
-from lambdas.release.request import shorten
 from lambdas.release.stopped_task import (
     NOT_OF_ITS_OWN_MAKING,
     StoppedContainer,
@@ -22,6 +21,7 @@ from lambdas.release.stopped_task import (
     ending_of,
     is_scaled_in,
 )
+from lambdas.release.wording import shorten
 
 __all__ = [
     "CAUSES",

@@ -10,7 +10,8 @@ from lambdas.release.approval import rejection_message
 from lambdas.release.codec import read_object
 from lambdas.release.explanation import MAX_CAUSES, MAX_LOG_LINES, Explanation
 from lambdas.release.plan import Plan
-from lambdas.release.results import CaughtError, ExecutionState, RollbackResult
+from lambdas.release.results import RollbackResult
+from lambdas.release.state import CaughtError, ExecutionState
 from lambdas.release.verdicts import FAILING, MigrationStatus, RollbackStatus
 from lambdas.release.wording import counted
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,9 +12,6 @@ from typing import Self, TypeVar
 from lambdas.release.explanation import Explanation
 
 T = TypeVar("T")
-
-ROLLBACK = "rollback"
-"""The action of a rollback (``request.Action``)."""
 
 
 class Outcome(StrEnum):
@@ -78,20 +75,6 @@ class Listed(tuple[T, ...]):  # noqa: SLOT001 (a tuple has no room for slots bes
         made = super().__new__(cls, items)
         made.unreadable = tuple(unreadable)
         return made
-
-
-@dataclass(frozen=True)
-class ReleaseBefore:
-    """The release that a rollback without a name returns to; None when there is none.
-
-    Attributes
-    ----------
-    passed_over
-        Those that it would have returned to, and why it does not: a sentence each.
-    """
-
-    release: Release | None
-    passed_over: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -218,86 +201,3 @@ def next_release(
             services[name] = task_definition
     before = live.release_id if live else None
     return Release(release_id, image_tag, services, images, verified_at, execution, before)
-
-
-def left_by_rollback(records: Sequence[DeploymentRecord]) -> frozenset[str]:
-    """Return the releases that somebody rolled back from, and that nobody has made live since.
-
-    Parameters
-    ----------
-    records
-        Newest first.
-
-    Examples
-    --------
-    v1, v2, v3, rollback to v2, rollback to v1: v3 and v2. After a rollback to v3 by its name: v2 alone, because who
-    goes on to a newer release leaves none.
-    """
-    left: set[str] = set()
-    live: str | None = None
-    for record in reversed(records):
-        if record.outcome != Outcome.DEPLOYED or record.release_id is None:
-            continue
-        if live is not None and record.action == ROLLBACK and record.release_id < live:
-            left.add(live)
-        live = record.release_id
-        left.discard(live)
-    return frozenset(left)
-
-
-def _has_the_code_of(live: Release, other: Release) -> bool:
-    """Whether a return to the other release moves no service: each that it knows has the same image."""
-    return all(live.images.get(name) == other.images.get(name) for name in other.services)
-
-
-def release_before(
-    live: Release,
-    left: Collection[str],
-    find: Callable[[str], Release | str],
-    older: Callable[[str], Listed[Release]],
-) -> ReleaseBefore:
-    """Find the release that a rollback of the live one returns to.
-
-    It is the one that was live when the live one was first deployed. Passed over is what somebody rolled back from, and
-    what has the same images, such as before a forced restart: returning there would change nothing (its own release
-    before comes next); and what cannot be read or is gone (the verified one before it by time comes next). By time also
-    goes what an older version wrote, which does not say what was live.
-
-    Parameters
-    ----------
-    left
-        Ids of the releases that somebody rolled back from.
-    find
-        Returns a release by its id, or the sentence why there is none.
-    older
-        Returns the newest verified release that is older than this id, if there is one.
-
-    Examples
-    --------
-    v1, v2, v3, rollback to v2, v4: of v4 it is v2, not v3, which somebody fled from. Of v2 it is v1.
-    """
-    passed_over: list[str] = []
-    seen = {live.release_id}
-    at, before = live.release_id, live.before
-    while True:
-        if before is not None and before not in seen:
-            seen.add(before)
-            found = find(before)
-            if isinstance(found, str):
-                passed_over.append(found)
-                at, before = before, None
-                continue
-        else:
-            listed = older(at)
-            passed_over.extend(listed.unreadable)
-            if not listed:
-                return ReleaseBefore(None, tuple(passed_over))
-            found = listed[0]
-        at, before = found.release_id, found.before
-        if at in left:
-            passed_over.append(f"{at} ({found.image_tag}): somebody rolled back from it")
-        elif at != live.release_id and _has_the_code_of(live, found):
-            passed_over.append(f"{at} ({found.image_tag}): it has the images of {live.release_id}")
-        elif at != live.release_id:
-            return ReleaseBefore(found, tuple(passed_over))
-        seen.add(at)

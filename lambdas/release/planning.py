@@ -6,12 +6,11 @@ recovery from the journal of a deployment that was stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from lambdas.release.catalog import MIGRATION, Catalog, Service
-from lambdas.release.errors import ReleaseNotFound
-from lambdas.release.history import DeploymentRecord, Outcome, Release, parse_timestamp
+from lambdas.release.history import Release
 from lambdas.release.image import ReleaseImage
 from lambdas.release.plan import (
     AbandonedTask,
@@ -31,22 +30,12 @@ from lambdas.release.policies import (
     RolloutPolicy,
 )
 from lambdas.release.preflight import NOT_ROLLED_BACK, Check, skip
-from lambdas.release.request import Action, Request
+from lambdas.release.request import Request
 from lambdas.release.rollout import ServiceFacts
 from lambdas.release.task_definition import TaskDefinition
 
 FARGATE, FARGATE_SPOT, EC2 = "FARGATE", "FARGATE_SPOT", "EC2"
 """Launch types, and the capacity providers of Fargate (ECS Developer Guide, "Fargate capacity providers")."""
-
-PASSED_OVER = "release before"
-"""The check that says which release a rollback did not return to, and why."""
-
-LIVE = "live"
-"""As ``releaseId``: whatever release is live. A repair, and nothing to do where all services are on it."""
-
-
-MAX_PASSED_OVER = 5
-"""Releases that a message names at most."""
 
 
 @dataclass(frozen=True)
@@ -269,109 +258,6 @@ def left_behind(plan: Plan, inputs: PlanInputs) -> tuple[Check, ...]:
     )
 
 
-def choose_release(
-    request: Request,
-    inputs: PlanInputs,
-    wanted: Release | None,
-    before_live: Release | None,
-    passed_over: Sequence[str] = (),
-) -> Release:
-    """Choose the release that a rollback returns to.
-
-    Parameters
-    ----------
-    wanted
-        The release of ``releaseId``, if the history has it.
-    before_live
-        The release before the live one, if there is one.
-    passed_over
-        Those that it might have been, and why they are not: a sentence each.
-
-    Returns
-    -------
-    Release
-        ``releaseId``, which may be ``live``; else the live release when some service is not on it (a repair);
-        else the one that was live when the live one was first deployed.
-
-    Raises
-    ------
-    ReleaseNotFound
-        Names what is missing.
-    """
-    if request.release_id == LIVE and inputs.live is not None:
-        return inputs.live
-    if request.release_id not in (None, LIVE):
-        if wanted is None:
-            raise ReleaseNotFound(f"releaseId: the history has no verified release {request.release_id}")
-        return wanted
-    if inputs.live is None:
-        raise ReleaseNotFound("rollback: no release was verified yet, so there is none to return to; deploy a tag")
-    if not _is_on(inputs.live, inputs):
-        return inputs.live
-    if before_live is None:
-        raise ReleaseNotFound(_none_before(inputs.live.release_id, passed_over))
-    return before_live
-
-
-def _none_before(live: str, passed_over: Sequence[str]) -> str:
-    if not passed_over:
-        return f"rollback: {live} is the first verified release, there is none before; deploy a tag"
-    said = "; ".join(passed_over[:MAX_PASSED_OVER])
-    more = len(passed_over) - MAX_PASSED_OVER
-    others = f"; and {more} more" if more > 0 else ""
-    return f"rollback: {live} has no release before it to return to ({said}{others}); give a releaseId, or deploy a tag"
-
-
-def undone_meanwhile(records: Sequence[DeploymentRecord], asked_at: float) -> bool:
-    """Whether a deployment was rolled back by itself after somebody had asked for a rollback.
-
-    What they wanted to get rid of is gone then; another rollback would be one release too far. A deployment that was
-    stopped before they asked is undone when its recovery ends.
-    """
-    return any(_undoes(record) and parse_timestamp(record.ended_at) >= asked_at for record in records)
-
-
-def _undoes(record: DeploymentRecord) -> bool:
-    recovery = record.outcome == Outcome.DEPLOYED and record.action == Action.ROLLBACK and record.release_id is None
-    return recovery or record.outcome in (Outcome.ROLLED_BACK, Outcome.STOPPED)
-
-
-def _is_on(release: Release, inputs: PlanInputs) -> bool:
-    """Whether every service runs the release's image: the image counts, infrastructure may have changed the rest.
-
-    A rollout of that image over itself is an infrastructure deploy, or a restart. One that takes the place of other
-    code has not brought the service there yet.
-    """
-    return all(
-        {running.image, *running.beside} == {release.images[name]}
-        for name, running in inputs.running.items()
-        if name in release.images
-    )
-
-
-def _is_doomed(facts: ServiceFacts, failed_tasks_limit: int) -> bool:
-    """Whether a rollout will not come to rest by itself, as far as ECS tells: it gave up, or its tasks fail."""
-    primary = facts.primary
-    return primary is None or primary.rollout_state == "FAILED" or primary.failed_tasks >= failed_tasks_limit
-
-
-def _is_there(
-    services: Mapping[str, PlannedService], parameters: tuple[PlannedParameter, ...], inputs: PlanInputs
-) -> bool:
-    return (
-        inputs.abandoned is None
-        and all(s.target == inputs.running[name].facts.task_definition for name, s in services.items())
-        and all(_is_whole(inputs.running[name].facts) for name in services)
-        # Not `previous`: in a recovery that is what stood there before the stopped deployment.
-        and all(inputs.parameters.get(p.name) == p.target for p in parameters)
-    )
-
-
-def _is_whole(facts: ServiceFacts) -> bool:
-    """Whether a service has come to rest with all its tasks: a rollout that was COMPLETED may have none by now."""
-    return facts.is_settled and facts.running >= facts.desired
-
-
 def _service(running: RunningService, inputs: PlanInputs, *, target: str | None, image: str | None) -> PlannedService:
     """Put a service in a plan. A recovery rolls back to what ran before the stopped deployment."""
     registered, facts = running.registered, running.facts
@@ -519,3 +405,26 @@ def _known_waves(
     """Leave out services that are not planned, and waves without any."""
     known = (tuple(name for name in wave if name in services) for wave in waves)
     return tuple(wave for wave in known if wave)
+
+
+def _is_doomed(facts: ServiceFacts, failed_tasks_limit: int) -> bool:
+    """Whether a rollout will not come to rest by itself, as far as ECS tells: it gave up, or its tasks fail."""
+    primary = facts.primary
+    return primary is None or primary.rollout_state == "FAILED" or primary.failed_tasks >= failed_tasks_limit
+
+
+def _is_there(
+    services: Mapping[str, PlannedService], parameters: tuple[PlannedParameter, ...], inputs: PlanInputs
+) -> bool:
+    return (
+        inputs.abandoned is None
+        and all(s.target == inputs.running[name].facts.task_definition for name, s in services.items())
+        and all(_is_whole(inputs.running[name].facts) for name in services)
+        # Not `previous`: in a recovery that is what stood there before the stopped deployment.
+        and all(inputs.parameters.get(p.name) == p.target for p in parameters)
+    )
+
+
+def _is_whole(facts: ServiceFacts) -> bool:
+    """Whether a service has come to rest with all its tasks: a rollout that was COMPLETED may have none by now."""
+    return facts.is_settled and facts.running >= facts.desired

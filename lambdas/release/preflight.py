@@ -10,10 +10,9 @@ from enum import StrEnum
 
 from lambdas.release.codec import encode
 from lambdas.release.errors import PreflightFailed
-from lambdas.release.request import shorten
 from lambdas.release.rollout import ServiceFacts
 from lambdas.release.task_definition import TaskDefinition
-from lambdas.release.wording import and_list
+from lambdas.release.wording import and_list, shorten
 
 MAX_FIELDS = 5
 """Fields that a check names: all of one new feature, and not a whole answer."""

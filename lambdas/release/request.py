@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from lambdas.release.errors import InvalidInput
-
-MAX_SHOWN = 80
-"""Characters of a wrong value that a message repeats: enough to recognise it, too few to flood the state."""
-
 
 ECR_PUSH = "eventbridge:ecr-push"
 """Who asks for the deployment of an image when its push has started it (``statemachine/triggers.py``)."""
@@ -96,12 +91,3 @@ def _check_rollback(request: Request) -> None:
         raise InvalidInput("services: a rollback returns every service of the release; leave it out")
     if request.takeover is not None and request.release_id is not None:
         raise InvalidInput("takeover: rolls back what the stopped execution had moved; leave out releaseId")
-
-
-def shorten(value: Any, limit: int = MAX_SHOWN) -> str:
-    """Return the value's text, cut to ``limit`` characters."""
-    try:
-        text = value if isinstance(value, str) else repr(value)
-    except RecursionError:
-        text = "something nested too deep"
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from lambdas.release.reasons import ESSENTIAL_EXITED, INTERRUPTED, SCALED_IN, STOPPED_BY_USER, cause_of
-from lambdas.release.request import shorten
-from lambdas.release.wording import counted
+from lambdas.release.wording import counted, shorten
 
 SIGKILL, SIGTERM = 137, 143
 """128 + 9 and 128 + 15: what a container exits with that was killed, or that was asked to end and did so."""

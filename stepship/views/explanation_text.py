@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from lambdas.release.failure import caught_failure
-from lambdas.release.results import CaughtError
+from lambdas.release.state import CaughtError
 
 Part = Literal["message", "cause", "evidence", "hint", "heading", "log", "missing", "done"]
 

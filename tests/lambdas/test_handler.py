@@ -14,7 +14,8 @@ from lambdas.handler import Handler, Invocation, Json, parse_invocation
 from lambdas.release.errors import LeaseLost, StepshipError, leaves
 from lambdas.release.failure import STEP_PREFIX
 from lambdas.release.history import Outcome, Report
-from lambdas.release.results import ExecutionState, RegisterResult
+from lambdas.release.results import RegisterResult
+from lambdas.release.state import ExecutionState
 from statemachine.steps import STEPS
 
 SETTINGS = config.load("dev")

@@ -8,7 +8,7 @@ from lambdas.handler import Invocation
 from lambdas.polling import poll_until
 from lambdas.release.errors import Throttled
 from lambdas.release.policies import HOLD_SECONDS
-from lambdas.release.results import ExecutionState
+from lambdas.release.state import ExecutionState
 from statemachine.steps import CHECK_ROLLBACK, CHECK_ROLLOUT, Step
 
 

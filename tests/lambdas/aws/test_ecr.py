@@ -11,7 +11,8 @@ from botocore.awsrequest import AWSResponse
 from lambdas.aws.ecr import ImageRegistry
 from lambdas.aws.gateway import client_of
 from lambdas.release.errors import AccessDenied, RepositoryNotFound
-from lambdas.release.image import FoundImage, Scan
+from lambdas.release.image import FoundImage
+from lambdas.release.scan import Scan
 from simulator.ecs.ecr import OCI_INDEX, push_image
 from simulator.ecs.images import ScanResult
 from simulator.engine.machine import SimulatedAws

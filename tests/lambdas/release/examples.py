@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from lambdas.release.catalog import Catalog, MigrationTask, Service
-from lambdas.release.history import Release
+from lambdas.release.history import DeploymentRecord, Outcome, Release, Report
 from lambdas.release.image import ReleaseImage
 from lambdas.release.plan import OnFailure, Plan, PlannedApproval, PlannedMigration, PlannedRollout, PlannedService
 from lambdas.release.planning import PlanInputs, Policies, RunningService
@@ -193,3 +193,22 @@ any_facts = st.none() | st.builds(
     deployments=st.lists(deployments, max_size=3).map(tuple),
     events=st.lists(events, max_size=4).map(tuple),
 )
+
+
+def rolling(name: str, version: int, revision: int | None = None, **changes: Any) -> RunningService:
+    """Return a service in the middle of a rollout."""
+    one = running(name, version, revision)
+    moving = replace(deployment(one.facts.task_definition, rollout_state="IN_PROGRESS"), **changes)
+    return replace(one, facts=replace(one.facts, deployments=(moving,)))
+
+
+def dead(name: str, version: int) -> RunningService:
+    """Return a service that runs no task."""
+    return running(name, version, running=0)
+
+
+def record(number: int, action: str = "deploy", outcome: str = Outcome.DEPLOYED, **changes: Any) -> DeploymentRecord:
+    """Return the record of an execution that made a release live, or was to; of none with the number 0."""
+    made, tag = (release(number).release_id, f"v{number}") if number else (None, None)
+    at = "2026-01-05T09:00:00Z"
+    return replace(DeploymentRecord("e", action, outcome, at, at, None, None, made, tag, Report(outcome)), **changes)

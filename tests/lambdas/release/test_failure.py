@@ -21,7 +21,7 @@ from lambdas.release.failure import (
     with_done,
 )
 from lambdas.release.plan import PlannedApproval, PlannedParameter
-from lambdas.release.results import CaughtError, ExecutionState
+from lambdas.release.state import CaughtError, ExecutionState
 from tests.lambdas.release.examples import TAG, plan
 
 

@@ -10,20 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdas.release.catalog import MIGRATION, Catalog, Service
-from lambdas.release.errors import ReleaseNotFound
-from lambdas.release.history import DeploymentRecord, Outcome, Release, Report, parse_timestamp
+from lambdas.release.history import Release
 from lambdas.release.plan import AbandonedTask, OnFailure, Plan, PlannedParameter
-from lambdas.release.planning import (
-    MAX_PASSED_OVER,
-    PlanInputs,
-    choose_release,
-    left_behind,
-    plan_deploy,
-    plan_recovery,
-    plan_rollback,
-    undone_meanwhile,
-    with_moved,
-)
+from lambdas.release.planning import PlanInputs, left_behind, plan_deploy, plan_recovery, plan_rollback, with_moved
 from lambdas.release.request import Request
 from tests.lambdas.release.examples import (
     MIGRATION_TASK,
@@ -32,7 +21,7 @@ from tests.lambdas.release.examples import (
     TAG,
     WAVES,
     arn,
-    deployment,
+    dead,
     image,
     image_parameter,
     inputs,
@@ -40,6 +29,7 @@ from tests.lambdas.release.examples import (
     pinned,
     registered,
     release,
+    rolling,
     running,
 )
 
@@ -49,16 +39,6 @@ RECOVERY = replace(ROLLBACK, takeover="arn:stopped")
 
 JOURNAL = plan_deploy(Request(image_tag="v2"), image(2), inputs(1), POLICIES, "r-20260105-090002-abc123")
 """The plan of a deployment from v1 to v2 that was stopped somewhere."""
-
-
-def rolling(name: str, version: int, revision: int | None = None, **changes: Any) -> Any:
-    one = running(name, version, revision)
-    moving = replace(deployment(one.facts.task_definition, rollout_state="IN_PROGRESS"), **changes)
-    return replace(one, facts=replace(one.facts, deployments=(moving,)))
-
-
-def dead(name: str, version: int) -> Any:
-    return running(name, version, running=0)
 
 
 def go_back(inputs_: PlanInputs, to: Release, request: Request = ROLLBACK) -> Plan:
@@ -346,190 +326,8 @@ def test_a_recovery_rolls_back_from_wherever_the_deployment_was_stopped(moved: l
     assert chosen.nothing_to_do is not bool(moved or written)
 
 
-CHOICES: dict[str, tuple[Request, PlanInputs, Release | None, Release | None, Release]] = {
-    "the release that was named": (TO_V1, inputs(2), release(1), None, release(1)),
-    "the release before": (ROLLBACK, inputs(2), None, release(1), release(1)),
-    "a repair: a service runs something else": (
-        ROLLBACK,
-        inputs(2, running={**inputs(2).running, "api": running("api", 1)}),
-        None,
-        release(1),
-        release(2),
-    ),
-    "a repair: a service still moves there from other code": (
-        ROLLBACK,
-        inputs(2, running={**inputs(2).running, "api": replace(rolling("api", 2), beside=(pinned(2), pinned(3)))}),
-        None,
-        release(1),
-        release(2),
-    ),
-    "a repair: a service still moves there from nobody knows what": (
-        ROLLBACK,
-        inputs(2, running={**inputs(2).running, "api": replace(rolling("api", 2), beside=(None,))}),
-        None,
-        release(1),
-        release(2),
-    ),
-    "no repair: infrastructure still makes another revision": (
-        ROLLBACK,
-        inputs(2, running={**inputs(2).running, "api": replace(rolling("api", 2, 9), beside=(pinned(2),))}),
-        None,
-        release(1),
-        release(1),
-    ),
-    "no repair: a service is being restarted": (
-        ROLLBACK,
-        inputs(2, running={**inputs(2).running, "api": rolling("api", 2)}),
-        None,
-        release(1),
-        release(1),
-    ),
-    "no repair: a service runs nothing": (
-        ROLLBACK,
-        inputs(2, running={**inputs(2).running, "api": dead("api", 2)}),
-        None,
-        release(1),
-        release(1),
-    ),
-    "whatever is live: a service is not on it": (
-        Request(action="rollback", release_id="live"),
-        inputs(2, running={**inputs(2).running, "api": running("api", 1)}),
-        None,
-        release(1),
-        release(2),
-    ),
-    "whatever is live: all services are on it": (
-        Request(action="rollback", release_id="live"),
-        inputs(2),
-        None,
-        release(1),
-        release(2),
-    ),
-    "no repair: infrastructure made another revision": (
-        ROLLBACK,
-        inputs(2, running={name: running(name, 2, revision=9) for name in WAVES}),
-        None,
-        release(1),
-        release(1),
-    ),
-    "no repair: a service that the live release does not know": (
-        ROLLBACK,
-        inputs(1, live=release(2, ()), running={"api": running("api", 1)}),
-        None,
-        release(1),
-        release(1),
-    ),
-}
-
-
-@pytest.mark.parametrize(("request_", "inputs_", "wanted", "before", "expected"), CHOICES.values(), ids=CHOICES)
-def test_a_rollback_chooses_its_release(
-    request_: Request, inputs_: PlanInputs, wanted: Release | None, before: Release | None, expected: Release
-) -> None:
-    assert choose_release(request_, inputs_, wanted, before) == expected
-
-
-NO_CHOICE: dict[str, tuple[Request, PlanInputs, str]] = {
-    "not in the history": (
-        TO_V1,
-        inputs(2),
-        f"^releaseId: the history has no verified release {release(1).release_id}",
-    ),
-    "nothing was ever verified": (ROLLBACK, inputs(1, live=None), "^rollback: no release was verified yet"),
-    "nothing is live": (
-        Request(action="rollback", release_id="live"),
-        inputs(1, live=None),
-        "^rollback: no release was verified yet",
-    ),
-    "the first release": (ROLLBACK, inputs(1), f"^rollback: {release(1).release_id} is the first verified release"),
-}
-
-
-@pytest.mark.parametrize(("request_", "inputs_", "words"), NO_CHOICE.values(), ids=NO_CHOICE)
-def test_without_a_release_to_return_to_a_rollback_is_refused(
-    request_: Request, inputs_: PlanInputs, words: str
-) -> None:
-    with pytest.raises(ReleaseNotFound, match=words):
-        choose_release(request_, inputs_, None, None)
-
-
-ASKED_AT = parse_timestamp("2026-01-05T09:10:00Z")
-
-
-@pytest.mark.parametrize(
-    ("outcome", "ended_at", "expected"),
-    [
-        (Outcome.ROLLED_BACK, "2026-01-05T09:11:00Z", True),
-        (Outcome.STOPPED, "2026-01-05T09:11:00Z", True),
-        (Outcome.ROLLED_BACK, "2026-01-05T09:09:00Z", False),
-        (Outcome.DEPLOYED, "2026-01-05T09:11:00Z", False),
-        (Outcome.REJECTED, "2026-01-05T09:11:00Z", False),
-    ],
-)
-def test_a_rollback_whose_reason_went_away_while_it_waited_has_nothing_to_do(
-    outcome: Outcome, ended_at: str, expected: bool
-) -> None:
-    record = DeploymentRecord(
-        execution="e",
-        action="deploy",
-        outcome=outcome,
-        started_at="2026-01-05T09:08:00Z",
-        ended_at=ended_at,
-        requested_by=None,
-        reason=None,
-        release_id=None,
-        image_tag=None,
-        report=Report(outcome),
-    )
-    assert undone_meanwhile([record], ASKED_AT) is expected
-
-
 def test_a_recovery_leaves_an_infrastructure_change_that_runs_the_code_of_before() -> None:
     changed = {**inputs(2).running, "api": running("api", 1, revision=7)}
     plan = plan_recovery(RECOVERY, inputs(2, running=changed, journal=JOURNAL), POLICIES)
     assert plan.services["api"].target == arn("api", 7)
     assert plan.services["worker"].target == arn("worker", 1)
-
-
-@pytest.mark.parametrize(
-    ("passed_over", "words"),
-    [
-        ((), "is the first verified release, there is none before; deploy a tag"),
-        (("r-1 was fled from",), "to return to (r-1 was fled from); give a releaseId, or deploy a tag"),
-        (tuple(f"r-{n} was fled from" for n in range(MAX_PASSED_OVER + 2)), "; and 2 more); give a releaseId"),
-    ],
-    ids=["the first", "one passed over", "many passed over"],
-)
-def test_a_rollback_without_a_release_to_return_to_says_why(passed_over: tuple[str, ...], words: str) -> None:
-    with pytest.raises(ReleaseNotFound) as refused:
-        choose_release(ROLLBACK, inputs(1), None, None, passed_over)
-    assert words in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("action", "outcome", "release_id", "expected"),
-    [
-        ("rollback", Outcome.DEPLOYED, None, True),
-        ("rollback", Outcome.DEPLOYED, "r-1", False),
-        ("deploy", Outcome.DEPLOYED, "r-1", False),
-        ("rollback", Outcome.NOTHING_TO_DO, None, False),
-        ("rollback", Outcome.ROLLBACK_FAILED, None, False),
-    ],
-    ids=["a recovery", "a rollback", "a deploy", "a recovery of nothing", "a recovery that failed"],
-)
-def test_a_rollback_that_was_asked_for_before_a_recovery_ended_is_answered_by_it(
-    action: str, outcome: Outcome, release_id: str | None, expected: bool
-) -> None:
-    record = DeploymentRecord(
-        execution="e",
-        action=action,
-        outcome=outcome,
-        started_at="2026-01-05T09:08:00Z",
-        ended_at="2026-01-05T09:11:00Z",
-        requested_by=None,
-        reason=None,
-        release_id=release_id,
-        image_tag=None,
-        report=Report(outcome),
-    )
-    assert undone_meanwhile([record], ASKED_AT) is expected

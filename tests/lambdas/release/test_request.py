@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from lambdas.release.codec import encode
 from lambdas.release.errors import InvalidInput
-from lambdas.release.request import ECR_PUSH, Request, check_request, shorten
+from lambdas.release.request import ECR_PUSH, Request, check_request
+from lambdas.release.wording import shorten
 
 ROLLBACK: dict[str, Any] = {"action": "rollback"}
 

@@ -88,7 +88,7 @@ class ForgetsOneService(Dependencies):
         class Forgetful(ContainerService):
             def offer(self, cluster: str, service: str, task_definition: str, *, force: bool) -> Offer:
                 if _rolls_back() and service.endswith("-worker"):
-                    return Offer(is_taken=True)
+                    return Offer()
                 return super().offer(cluster, service, task_definition, force=force)
 
         return Forgetful()

@@ -15,9 +15,10 @@ from lambdas.aws.executions import Executions
 from lambdas.aws.iam import Roles
 from lambdas.aws.logs import ContainerLogs
 from lambdas.aws.ssm import ParameterStore
+from lambdas.release.bake import Watch, judge_health
 from lambdas.release.errors import StepshipError
 from lambdas.release.image import FoundImage, choose_image
-from lambdas.release.rollout import Goal, Watch, judge_health, judge_rollout
+from lambdas.release.rollout import Goal, judge_rollout
 from tools.acceptance.records.record import Clients, Json, Record, gateway, plain, replaying, shape
 
 LATE = 4_000_000_000.0

@@ -8,18 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.release.rollout import (
-    Bake,
-    Deployment,
-    Event,
-    ServiceFacts,
-    Verdict,
-    Watch,
-    firing,
-    judge_bake,
-    judge_health,
-    needs_a_look_at_deaths,
-)
+from lambdas.release.bake import Bake, Watch, judge_bake, judge_health, needs_a_look_at_deaths
+from lambdas.release.rollout import Deployment, Event, ServiceFacts, Verdict, firing
 from lambdas.release.stopped_task import Deaths, StoppedContainer, StoppedTask, deaths
 from lambdas.release.verdicts import HealthStatus, Status
 from tests.lambdas.release.examples import any_facts, arn, deployment, service, started
